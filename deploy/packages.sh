@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the project needs, if they are missing. Sourced by quickstart.sh and
+# tests/run.sh. `packages_need build` for building and running, `packages_need test` for the tests as well.
+set -u
+
+PACKAGES_BUILD="gcc g++ cmake ninja-build pkg-config protobuf-c-compiler libuv1-dev libssl-dev librocksdb-dev
+    libprotobuf-c-dev libunbound-dev dns-root-data node-llhttp libjansson-dev libyaml-dev libsodium-dev
+    libcurl4-openssl-dev libxxhash-dev uthash-dev libc6-dev ca-certificates python3 libcmocka-dev"
+PACKAGES_TEST="clang-14 libclang-rt-14-dev swaks curl openssl libdb5.3 libnsl2 libicu72"
+
+packages_need() {
+    local list="$PACKAGES_BUILD" missing="" name sudo=""
+
+    [ "$1" = test ] && list="$list $PACKAGES_TEST"
+    for name in $list; do
+        dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $name"
+    done
+    [ -z "$missing" ] && return 0
+    if [ "$(id -u)" != 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "These Debian packages are missing:$missing" >&2
+            echo "Install them as root (apt-get install$missing), or install sudo, then run this again." >&2
+            return 1
+        fi
+        sudo=sudo
+    fi
+    echo "== installing:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    $sudo apt-get update -qq || echo "apt-get update failed; trying with the lists at hand" >&2
+    # shellcheck disable=SC2086 # the list is words
+    if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/tmp/angarium-apt.$$ 2>&1; then
+        tail -20 /tmp/angarium-apt.$$ >&2
+        echo "apt-get could not install:$missing" >&2
+        echo "Look at the lines above; a working Debian 12 mirror in /etc/apt/sources.list is needed." >&2
+        return 1
+    fi
+    rm -f /tmp/angarium-apt.$$
+}

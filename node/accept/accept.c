@@ -1,0 +1,252 @@
+/* accept - the SMTP server of one loop (RFC 5321, 6409, 8314): its doors, its sessions, its end.
+ *
+ * A door is a listener with its kind of service. Each connection becomes a session (session.c),
+ * which stands in `sessions` until its stream is gone. Over sessions_max a connection is told so
+ * and let go (421); where TLS would have to come first it is let go without a word.
+ */
+#include "node/accept/accept.h"
+
+#include <stdlib.h>
+
+#include "node/accept/server.h"
+#include "node/accept/session.h"
+#include "proto/ground/check.h"
+#include "proto/ground/log.h"
+#include "proto/ground/metric.h"
+
+struct door {
+    struct list link;
+    struct accept *accept;
+    enum accept_kind kind;
+    struct listener *listener;
+    uint16_t port;
+};
+
+void accept_limits_default(struct accept_limits *l)
+{
+    *l = (struct accept_limits){
+        .message_size_max = 52428800,
+        .recipients_max = 1000,
+        .line_size_max = 2048,
+        .header_size_max = 256u << 10,
+        .hops_max = 50,
+        .sessions_max = 10000,
+        .transactions_max = 1000,
+        .errors_max = 20,
+        .idle_ms = 5 * 60 * 1000,
+        .data_idle_ms = 3 * 60 * 1000,
+        .life_ms = 60 * 60 * 1000,
+    };
+}
+
+const char *accept_kind_name(enum accept_kind kind)
+{
+    switch (kind) {
+    case ACCEPT_SUBMISSION:
+        return "submission";
+    case ACCEPT_SUBMISSIONS:
+        return "submissions";
+    case ACCEPT_MX:
+        return "mx";
+    }
+    return "?";
+}
+
+static int limits_check(const struct accept_limits *l, struct errmsg *why)
+{
+    if (l->recipients_max == 0 || l->recipients_max > PROTO_RECIPIENTS_MAX)
+        return errmsg_set(why, ERR_CONFIG, "recipients_max is not within 1..%u",
+                          PROTO_RECIPIENTS_MAX);
+    if (l->message_size_max > (uint64_t)PROTO_CHUNKS_MAX * COMMIT_INLINE_SIZE_MAX)
+        return errmsg_set(why, ERR_CONFIG, "message_size_max is more than a body's chunks hold");
+    if (l->line_size_max < 512 || l->line_size_max > SESSION_LINE_SIZE_MAX)
+        return errmsg_set(why, ERR_CONFIG, "line_size_max is not within 512..%u",
+                          SESSION_LINE_SIZE_MAX);
+    return 0;
+}
+
+int accept_new(struct accept **out, const struct accept_options *o, struct errmsg *why)
+{
+    struct accept *a;
+    int rv = limits_check(&o->limits, why);
+
+    if (rv) return rv;
+    a = check_calloc(1, sizeof *a);
+    a->loop = o->loop;
+    a->commit = o->commit;
+    a->auth = accept_auth_ref(o->auth);
+    a->tls = o->tls ? tls_ref(o->tls) : NULL;
+    a->hostname = check_strdup(o->hostname);
+    a->node = o->node;
+    a->start = o->start;
+    a->expire_ms = o->expire_ms;
+    a->limits = o->limits;
+    list_init(&a->doors);
+    list_init(&a->sessions);
+    buf_init(&a->scratch, ACCEPT_SCRATCH_MAX);
+    *out = a;
+    return 0;
+}
+
+static void close_doors(struct accept *a)
+{
+    LIST_FOR(it, &a->doors)
+    {
+        struct door *d = CONTAINER_OF(it, struct door, link);
+        if (d->listener) listener_close(&d->listener);
+    }
+}
+
+void accept_free(struct accept **out)
+{
+    struct accept *a = *out;
+    struct list *node;
+
+    *out = NULL;
+    if (!a) return;
+    close_doors(a);
+    while ((node = list_take_first(&a->doors)))
+        free(CONTAINER_OF(node, struct door, link));
+    while ((node = list_first(&a->sessions)))
+        session_cut(CONTAINER_OF(node, struct session, link));
+    while (a->reader_count > 0)
+        mail_reader_free(&a->readers[--a->reader_count]);
+    buf_deinit(&a->scratch);
+    accept_auth_unref(&a->auth);
+    if (a->tls) tls_unref(&a->tls);
+    free(a->hostname);
+    free(a);
+}
+
+/* ---- doors */
+
+static size_t ignore_read(void *arg, struct span bytes)
+{
+    (void)arg;
+    return bytes.n;
+}
+
+static void ignore_end(void *arg, int err)
+{
+    (void)arg;
+    (void)err;
+}
+
+static void ignore_closed(void *arg)
+{
+    (void)arg;
+}
+
+static const struct stream_calls ignore_calls = {
+    .on_read = ignore_read,
+    .on_end = ignore_end,
+    .on_closed = ignore_closed,
+};
+
+/* One too many: one write and the end. Not taking the connection closes it without a word. */
+static void turn_away(struct door *d)
+{
+    struct accept *a = d->accept;
+    struct stream_options options = { .calls = &ignore_calls };
+    struct stream *stream;
+
+    metric_add(M_SESSIONS_REFUSED, 1);
+    if (d->kind == ACCEPT_SUBMISSIONS || stream_accept(&stream, d->listener, &options) != 0) return;
+    buf_reset(&a->scratch);
+    smtp_reply_print(&a->scratch, SMTP_REPLY_TOO_MANY_SESSIONS, NULL);
+    stream_write(stream, buf_span(&a->scratch));
+    stream_close(&stream);
+}
+
+static void on_connection(void *arg, struct listener *li)
+{
+    struct door *d = arg;
+    struct accept *a = d->accept;
+
+    if (a->session_count >= a->limits.sessions_max)
+        turn_away(d);
+    else
+        session_open(a, li, d->kind);
+}
+
+int accept_listen(struct accept *a, enum accept_kind kind, const struct stream_address *at,
+                  struct errmsg *why)
+{
+    struct door *d;
+    struct listener_options options = { .at = *at, .on_connection = on_connection };
+    int rv;
+
+    if (kind != ACCEPT_MX && !a->tls)
+        return errmsg_set(why, ERR_CONFIG, "a %s listener needs a certificate",
+                          accept_kind_name(kind));
+    d = check_calloc(1, sizeof *d);
+    d->accept = a;
+    d->kind = kind;
+    options.arg = d;
+    rv = listener_open(&d->listener, a->loop, &options, why);
+    if (rv) {
+        free(d);
+        return rv;
+    }
+    d->port = listener_port(d->listener);
+    list_add(&a->doors, &d->link);
+    return 0;
+}
+
+uint16_t accept_port(const struct accept *a, unsigned number)
+{
+    LIST_FOR(it, &a->doors)
+    {
+        if (number-- == 0) return CONTAINER_OF(it, struct door, link)->port;
+    }
+    return 0;
+}
+
+/* ---- what a reload changes, and the end */
+
+void accept_set_auth(struct accept *a, struct accept_auth *auth)
+{
+    struct accept_auth *old = a->auth;
+
+    a->auth = accept_auth_ref(auth);
+    accept_auth_unref(&old);
+}
+
+void accept_set_tls(struct accept *a, struct tls *tls)
+{
+    struct tls *old = a->tls;
+
+    a->tls = tls ? tls_ref(tls) : NULL;
+    if (old) tls_unref(&old);
+}
+
+void accept_drain(struct accept *a)
+{
+    if (a->draining) return;
+    a->draining = true;
+    close_doors(a);
+    LIST_FOR_SAFE(it, &a->sessions)
+    session_drain(CONTAINER_OF(it, struct session, link));
+}
+
+bool accept_is_idle(const struct accept *a)
+{
+    return a->session_count == 0;
+}
+
+/* ---- mail_readers */
+
+struct mail_reader *accept_reader_take(struct accept *a)
+{
+    return a->reader_count > 0 ? a->readers[--a->reader_count] : mail_reader_new();
+}
+
+void accept_reader_give(struct accept *a, struct mail_reader **r)
+{
+    if (a->reader_count == ACCEPT_READERS_KEPT) {
+        mail_reader_free(r);
+        return;
+    }
+    a->readers[a->reader_count++] = *r;
+    *r = NULL;
+}

@@ -1,0 +1,159 @@
+/* body - one mail's bytes (RFC 5321 4.1.1.4, RFC 3030): facts, then memory, then the shard's log.
+ *
+ * Invariants:
+ * - Until more than COMMIT_INLINE_SIZE_MAX bytes have come the body is one blob, `filling`. Then an
+ * upload is open, and everything but the last chunk is of exactly that size.
+ * - `waiting` is set only while the upload's window is full. It is taken before anything else is
+ * sent.
+ * - As soon as it is known that the mail will be refused, nothing of it is kept, here or in the
+ * shard.
+ */
+#include "node/accept/body.h"
+
+#include "proto/ground/check.h"
+
+#define BLOB_SIZE_FIRST 4096
+#define BLOB_SIZE_LATER (64u << 10)
+
+void body_open(struct body *b, struct accept *a, void (*on_room)(void *arg), void *arg)
+{
+    *b = (struct body){ .accept = a, .refusal = BODY_FINE, .on_room = on_room, .arg = arg };
+    b->reader = accept_reader_take(a);
+    mail_reader_start(b->reader);
+}
+
+static void drop_bytes(struct body *b)
+{
+    blob_unref(&b->filling);
+    blob_unref(&b->waiting);
+    commit_upload_abort(&b->upload);
+}
+
+void body_close(struct body *b)
+{
+    drop_bytes(b);
+    if (b->reader) accept_reader_give(b->accept, &b->reader);
+}
+
+void body_refuse(struct body *b, enum smtp_reply_id id)
+{
+    if (b->refusal != BODY_FINE) return;
+    b->refusal = (int)id;
+    drop_bytes(b);
+}
+
+enum smtp_reply_id body_reply_of(int commit_error)
+{
+    switch (commit_error) {
+    case ERR_FULL:
+        return SMTP_REPLY_QUEUE_FULL;
+    case ERR_NOT_LEADER:
+        return SMTP_REPLY_NO_LEADER;
+    case ERR_CLOSED:
+        return SMTP_REPLY_SHUTDOWN;
+    default:
+        return SMTP_REPLY_NOT_COMMITTED;
+    }
+}
+
+bool body_is_full(const struct body *b)
+{
+    return b->waiting != NULL;
+}
+
+/* ---- chunks */
+
+/* Sends what is full, and at the end also what is not. */
+static void send_chunks(struct body *b)
+{
+    int rv = 0;
+
+    while (rv == 0 && (b->waiting || (b->facts && b->filling))) {
+        if (!b->waiting) {
+            b->waiting = b->filling;
+            b->filling = NULL;
+        }
+        rv = commit_upload_chunk(b->upload, &b->waiting);
+    }
+    if (rv != 0 && rv != ERR_FULL) body_refuse(b, body_reply_of(rv));
+}
+
+static void on_upload_room(void *arg)
+{
+    struct body *b = arg;
+
+    if (!b->waiting) return;
+    send_chunks(b);
+    if (!b->waiting) b->on_room(b->arg);
+}
+
+static int open_upload(struct body *b)
+{
+    int rv;
+
+    if (b->upload) return 0;
+    rv = commit_upload_open(b->accept->commit, b->accept->loop, &b->upload);
+    if (rv == 0) commit_upload_on_room(b->upload, on_upload_room, b);
+    return rv;
+}
+
+/* `filling` is full and more bytes are there. */
+static void next_chunk(struct body *b)
+{
+    int rv = open_upload(b);
+
+    if (rv) {
+        body_refuse(b, body_reply_of(rv));
+        return;
+    }
+    CHECK(!b->waiting);
+    b->waiting = b->filling;
+    b->filling = NULL;
+    send_chunks(b);
+}
+
+static void keep(struct body *b, struct span run)
+{
+    while (run.n > 0 && b->refusal == BODY_FINE) {
+        size_t n;
+
+        if (b->filling && b->filling->n == COMMIT_INLINE_SIZE_MAX) next_chunk(b);
+        if (b->refusal != BODY_FINE) return;
+        if (!b->filling) b->filling = blob_new(b->upload ? BLOB_SIZE_LATER : BLOB_SIZE_FIRST);
+        n = COMMIT_INLINE_SIZE_MAX - b->filling->n;
+        if (n > run.n) n = run.n;
+        CHECK(blob_add(b->filling, run.p, n, COMMIT_INLINE_SIZE_MAX) == 0);
+        run = span_from(run, n);
+    }
+}
+
+/* ---- bytes and facts */
+
+static void judge(struct body *b, const struct mail_facts *f)
+{
+    const struct accept_limits *limits = &b->accept->limits;
+
+    if (f->has_bare_cr || f->has_bare_lf)
+        body_refuse(b, SMTP_REPLY_BARE_LINE_END);
+    else if (f->header_too_large || f->header_size > limits->header_size_max)
+        body_refuse(b, SMTP_REPLY_HEADER_TOO_LARGE);
+    else if (f->received_count > limits->hops_max)
+        body_refuse(b, SMTP_REPLY_TOO_MANY_HOPS);
+}
+
+void body_feed(struct body *b, struct span run)
+{
+    b->size += run.n;
+    if (b->size > b->accept->limits.message_size_max) body_refuse(b, SMTP_REPLY_TOO_LARGE);
+    if (b->refusal != BODY_FINE) return;
+    mail_reader_feed(b->reader, run);
+    judge(b, mail_reader_facts(b->reader));
+    keep(b, run);
+}
+
+void body_finish(struct body *b)
+{
+    b->facts = mail_reader_finish(b->reader);
+    judge(b, b->facts);
+    if (b->refusal == BODY_FINE && b->upload) send_chunks(b);
+}

@@ -1,0 +1,144 @@
+/* finish - the end of the data (RFC 5321 4.1.1.4, 6.1): what is wrong with the mail is said, or it
+ * goes to commit, and "250 queued as" is written when, and only when, commit says that it is kept
+ * (P1).
+ */
+#include "node/accept/session.h"
+#include "proto/ground/log.h"
+#include "proto/ground/metric.h"
+
+void session_transaction_end(struct session *s)
+{
+    transaction_close(&s->transaction);
+    if (s->state != SESSION_FRESH && s->state != SESSION_READY) session_state_set(s, SESSION_READY);
+}
+
+static struct span sender_shown(const struct transaction *t)
+{
+    return t->from.n > 0 ? t->from : SPAN_LIT("<>");
+}
+
+void session_log_denied(const struct session *s, enum smtp_reply_id id, struct span address)
+{
+    const struct smtp_reply_fact *fact = smtp_reply_fact(id);
+
+    log_event(LOG_INFO, "mail.denied", LOG_TEXT("session", s->id),
+              LOG_TEXT("client", s->client.text), LOG_NUM("code", fact->code),
+              LOG_TEXT("reason", fact->text), LOG_SPAN("address", address));
+}
+
+void session_mail_refuse(struct session *s, enum smtp_reply_id id)
+{
+    const struct smtp_reply_fact *fact = smtp_reply_fact(id);
+    struct transaction *t = &s->transaction;
+
+    log_event(LOG_INFO, "mail.refused", LOG_TEXT("session", s->id),
+              LOG_TEXT("client", s->client.text), LOG_NUM("code", fact->code),
+              LOG_TEXT("reason", fact->text), LOG_SPAN("from", sender_shown(t)),
+              LOG_NUM("recipients", t->recipient_count), LOG_NUM("size", t->body.size));
+    s->mails_refused++;
+    metric_add(fact->code >= 500 ? M_MAILS_REFUSED_NEVER : M_MAILS_REFUSED_LATER, 1);
+    session_transaction_end(s);
+    if (id == SMTP_REPLY_SHUTDOWN)
+        session_reply_close(s, id, "shutdown");
+    else
+        session_reply(s, id, NULL);
+}
+
+static void accepted(struct session *s, uint64_t id)
+{
+    struct transaction *t = &s->transaction;
+    char text[BASE32_SIZE];
+
+    base32_print(id, text);
+    log_event(LOG_INFO, "mail.accepted", LOG_TEXT("message", text), LOG_TEXT("session", s->id),
+              LOG_TEXT("client", s->client.text), LOG_TEXT("tenant", t->tenant),
+              LOG_SPAN("from", sender_shown(t)), LOG_NUM("recipients", t->recipient_count),
+              LOG_NUM("size", t->body.size), LOG_TEXT("transfer", t->by_bdat ? "BDAT" : "DATA"),
+              LOG_TEXT("body", t->eight_bit ? "8BITMIME" : "7BIT"));
+    s->mails_accepted++;
+    metric_add(M_MAILS_ACCEPTED, 1);
+    metric_add(M_MAILS_ACCEPTED_BYTES, t->body.size);
+    metric_time_us(M_ACCEPT_TIME, (loop_mono_ms(s->accept->loop) - t->committing_since_ms) * 1000);
+    session_transaction_end(s);
+    session_reply(s, SMTP_REPLY_QUEUED, text);
+}
+
+static void on_committed(struct commit_mail *m, int rv, uint64_t id)
+{
+    struct session *s = CONTAINER_OF(m, struct session, transaction.mail);
+
+    s->transaction.is_committing = false;
+    if (rv == 0)
+        accepted(s, id);
+    else
+        session_mail_refuse(s, body_reply_of(rv));
+    session_go_on(s);
+}
+
+/* RFC 3848. */
+static const char *protocol(const struct session *s)
+{
+    bool is_tls = session_has_tls(s);
+
+    if (!s->is_esmtp && !s->credential) return "SMTP";
+    if (is_tls) return s->credential ? "ESMTPSA" : "ESMTPS";
+    return s->credential ? "ESMTPA" : "ESMTP";
+}
+
+static int commit(struct session *s)
+{
+    struct accept *a = s->accept;
+    struct transaction_origin origin = {
+        .session = span_cstr(s->id),
+        .client_address = span_cstr(s->client.text),
+        .client_port = s->client.port,
+        .helo = span_cstr(s->helo),
+        .protocol = span_cstr(protocol(s)),
+        .tls = span_cstr(stream_tls_text(s->stream)),
+        .credential = span_cstr(s->credential ? s->credential->username : ""),
+        .listener = span_cstr(accept_kind_name(s->kind)),
+        .hostname = span_cstr(a->hostname),
+        .node = a->node,
+        .time_ms = loop_wall_ms(a->loop),
+        .expire_ms = a->expire_ms,
+    };
+
+    return transaction_commit(&s->transaction, &origin, on_committed);
+}
+
+/* The body is complete, and nothing of it waits. */
+static void conclude(struct session *s)
+{
+    int rv;
+
+    if (s->transaction.body.refusal != BODY_FINE) {
+        session_mail_refuse(s, (enum smtp_reply_id)s->transaction.body.refusal);
+        return;
+    }
+    session_state_set(s, SESSION_COMMIT);
+    rv = commit(s);
+    if (rv) session_mail_refuse(s, body_reply_of(rv));
+}
+
+static void on_room(void *arg)
+{
+    struct session *s = arg;
+
+    if (s->state == SESSION_FLUSH) conclude(s);
+    session_go_on(s);
+}
+
+void session_body_open(struct session *s)
+{
+    body_open(&s->transaction.body, s->accept, on_room, s);
+    s->transaction.body_is_open = true;
+}
+
+void session_body_end(struct session *s)
+{
+    struct body *b = &s->transaction.body;
+
+    session_state_set(s, SESSION_FLUSH);
+    body_finish(b);
+    if (!body_is_full(b)) conclude(s);
+}

@@ -1,0 +1,33 @@
+/* server - private to accept: the server of one loop, as its sessions see it. */
+#ifndef ACCEPT_SERVER_H
+#define ACCEPT_SERVER_H
+
+#include "node/accept/accept.h"
+#include "node/mail/mail.h"
+
+#define ACCEPT_READERS_KEPT 32
+#define ACCEPT_SCRATCH_MAX  4096 /* the longest reply: EHLO's */
+
+struct accept {
+    struct loop *loop;
+    struct commit *commit;
+    struct accept_auth *auth;
+    struct tls *tls; /* NULL: none */
+    char *hostname;
+    uint64_t node, start, expire_ms;
+    struct accept_limits limits;
+    struct list doors;    /* listeners */
+    struct list sessions; /* those whose streams are not gone yet */
+    unsigned session_count;
+    bool draining;
+    struct mail_reader *readers[ACCEPT_READERS_KEPT]; /* at rest */
+    unsigned reader_count;
+    struct buf scratch; /* a reply on its way to a stream */
+};
+
+/* A mail_reader is some KiB and most sessions are idle: they share what lies here. */
+struct mail_reader *accept_reader_take(struct accept *a);
+void accept_reader_give(struct accept *a, struct mail_reader **r);
+const char *accept_kind_name(enum accept_kind kind);
+
+#endif

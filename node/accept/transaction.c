@@ -1,0 +1,159 @@
+/* transaction - the envelope of one mail (RFC 5321 3.3), and its way to commit.
+ *
+ * Recipients are kept as commit will get them, so that nothing is copied twice. The same recipient
+ * given twice stands there twice: whoever sends it twice has asked for that.
+ */
+#include "node/accept/transaction.h"
+
+#include "proto/ground/check.h"
+#include "proto/ground/metric.h"
+
+#define RECIPIENTS_FIRST 16
+
+int transaction_open(struct transaction *t, const struct smtp_mail *mail)
+{
+    *t = (struct transaction){ .dead = TRANSACTION_ALIVE };
+    arena_init(&t->arena, TRANSACTION_SIZE_MAX);
+    t->from = arena_dup(&t->arena, mail->from.text);
+    t->eight_bit = mail->has_body && mail->body == SMTP_BODY_8BITMIME;
+    return t->from.p ? 0 : ERR_FULL;
+}
+
+void transaction_close(struct transaction *t)
+{
+    if (t->is_committing) commit_mail_forget(&t->mail);
+    t->is_committing = false;
+    if (t->body_is_open) body_close(&t->body);
+    t->body_is_open = false;
+    arena_deinit(&t->arena);
+    t->recipients = NULL;
+    t->recipient_count = t->recipient_cap = 0;
+    t->tenant = NULL;
+}
+
+static int grow(struct transaction *t)
+{
+    unsigned cap = t->recipient_cap > 0 ? t->recipient_cap * 2 : RECIPIENTS_FIRST;
+    Angarium__Recipient **list = arena_alloc(&t->arena, cap * sizeof(Angarium__Recipient *));
+
+    if (!list) return ERR_FULL;
+    if (t->recipient_count > 0)
+        memcpy(list, t->recipients, t->recipient_count * sizeof(Angarium__Recipient *));
+    t->recipients = list;
+    t->recipient_cap = cap;
+    return 0;
+}
+
+int transaction_add(struct transaction *t, struct span address, struct span domain)
+{
+    Angarium__Recipient *r;
+
+    if (t->recipient_count == t->recipient_cap && grow(t) != 0) return ERR_FULL;
+    r = arena_alloc(&t->arena, sizeof *r);
+    address = arena_dup(&t->arena, address);
+    domain = arena_dup(&t->arena, domain);
+    if (!r || !address.p || !domain.p) return ERR_FULL;
+    angarium__recipient__init(r);
+    r->address = proto_bytes(address);
+    r->domain = proto_bytes(domain);
+    t->recipients[t->recipient_count++] = r;
+    return 0;
+}
+
+/* ---- to commit */
+
+struct fields {
+    Angarium__HeaderField list[MAIL_FIELDS_MAX];
+    Angarium__HeaderField *pointers[MAIL_FIELDS_MAX];
+};
+
+static size_t fill_fields(struct fields *out, const struct mail_facts *f)
+{
+    size_t n = f->field_count < MAIL_FIELDS_MAX ? f->field_count : MAIL_FIELDS_MAX;
+
+    for (size_t i = 0; i < n; i++) {
+        angarium__header_field__init(&out->list[i]);
+        out->list[i].offset = f->fields[i].offset;
+        out->list[i].length = f->fields[i].length;
+        out->list[i].name_length = f->fields[i].name_length;
+        out->pointers[i] = &out->list[i];
+    }
+    return n;
+}
+
+static void fill_facts(Angarium__BodyFacts *out, const struct mail_facts *f, struct fields *fields)
+{
+    angarium__body_facts__init(out);
+    out->size = f->size;
+    out->header_size = f->header_size;
+    out->eight_bit = f->eight_bit;
+    out->eight_bit_header = f->eight_bit_header;
+    out->line_length_max = f->line_length_max;
+    out->hash_simple = proto_bytes(span_of(f->hash_simple, sizeof f->hash_simple));
+    out->hash_relaxed = proto_bytes(span_of(f->hash_relaxed, sizeof f->hash_relaxed));
+    out->n_fields = fill_fields(fields, f);
+    out->fields = fields->pointers;
+    out->has_date = f->has_date;
+    out->has_message_id = f->has_message_id;
+    out->has_from = f->has_from;
+    out->received_count = f->received_count;
+}
+
+static void fill_origin(Angarium__Origin *out, const struct transaction_origin *o,
+                        const char *tenant)
+{
+    angarium__origin__init(out);
+    out->session = proto_bytes(o->session);
+    out->client_address = proto_bytes(o->client_address);
+    out->client_port = o->client_port;
+    out->helo = proto_bytes(o->helo);
+    out->protocol = proto_bytes(o->protocol);
+    out->tls = proto_bytes(o->tls);
+    out->tenant = proto_bytes(span_cstr(tenant));
+    out->credential = proto_bytes(o->credential);
+    out->listener = proto_bytes(o->listener);
+    out->hostname = proto_bytes(o->hostname);
+    out->node = o->node;
+}
+
+/* The body goes into the mail on success; before and on failure it is the transaction's. */
+static int propose(struct transaction *t, struct commit *c, struct loop *l)
+{
+    struct body *b = &t->body;
+    int rv;
+
+    if (!b->upload && !b->filling) b->filling = blob_new(1);
+    t->mail.body = b->upload ? NULL : b->filling;
+    t->mail.upload = b->upload;
+    rv = commit_mail(c, l, &t->mail);
+    if (rv) return rv;
+    b->filling = NULL;
+    b->upload = NULL;
+    t->is_committing = true;
+    return 0;
+}
+
+int transaction_commit(struct transaction *t, const struct transaction_origin *origin,
+                       void (*on_done)(struct commit_mail *m, int rv, uint64_t id))
+{
+    struct accept *a = t->body.accept;
+    struct fields fields;
+    Angarium__BodyFacts body;
+    Angarium__Origin from;
+    Angarium__Accept accept;
+
+    CHECK(!body_is_full(&t->body));
+    fill_facts(&body, t->body.facts, &fields);
+    fill_origin(&from, origin, t->tenant);
+    angarium__accept__init(&accept);
+    accept.time_ms = origin->time_ms;
+    accept.mail_from = proto_bytes(t->from);
+    accept.n_recipients = t->recipient_count;
+    accept.recipients = t->recipients;
+    accept.body = &body;
+    accept.origin = &from;
+    accept.expires_at_ms = origin->time_ms + origin->expire_ms;
+    t->mail = (struct commit_mail){ .accept = &accept, .on_done = on_done };
+    t->committing_since_ms = loop_mono_ms(a->loop);
+    return propose(t, a->commit, a->loop);
+}

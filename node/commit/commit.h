@@ -1,0 +1,149 @@
+/* commit - the waist: accept, deliver and emit meet here and nowhere else. It chooses a shard, proposes to
+ * its group, applies what commits to its queue, answers who asked, and tells the watchers what happened.
+ *
+ * Promises: on_done of a mail with 0 comes only after its entry is committed (fsynced by a majority of the
+ *   shard's voters) and applied (P1). on_done of a claim with 0 comes only after the claim has committed in
+ *   the leader's current term (P2). Claims, outcomes and expiries of one loop turn travel as one entry a shard.
+ * Threads: shard i lives on loop (i - 1) % loop_count. Functions that take a `struct loop *l` are called on
+ *   that loop and call back on it; whatever has to cross to the shard's loop does so inside. Functions that
+ *   take a shard alone must be called on the shard's loop. Marked ones: any thread.
+ * Bounds:  in-flight bytes a group (raft), an upload COMMIT_UPLOAD_WINDOW chunks, the body cache, the queue
+ *   reserve (messages, bytes) and the disk reserve: ERR_FULL.
+ * It also keeps house: cuts the log behind what the state store has flushed, moves bodies that outlive it,
+ *   purges what is over, forgets abandoned uploads.
+ */
+#ifndef COMMIT_COMMIT_H
+#define COMMIT_COMMIT_H
+
+#include "node/net/loop.h"
+#include "proto/ground/blob.h"
+#include "proto/proto.h"
+#include "queue/queue.h"
+#include "raft/raft.h"
+
+struct commit;
+
+struct commit_options {
+    struct loop *const *loops; /* copied */
+    unsigned loop_count;
+    struct raft *raft;
+    struct queue_store *store;
+    const char *data_dir;      /* for the disk reserve */
+    uint64_t node;
+    unsigned shard_count;      /* shards 1..n */
+    size_t body_cache_bytes;   /* of the node; default 64 MiB */
+    uint64_t queue_messages_max, queue_bytes_max, disk_reserve_bytes; /* 0: default */
+    uint64_t retention_ms;     /* finished messages and events are kept so long; default 7 days */
+    size_t cut_bytes;          /* the log is cut when it holds more; default 32 MiB a node */
+};
+int commit_open(struct commit **out, const struct commit_options *o, struct errmsg *why);
+/* Makes the state durable (flush) and lets go of the groups; loops have stopped. */
+void commit_close(struct commit **c);
+
+/* ---- watchers: called on the shard's loop, in the order added; add them before loops run. */
+struct commit_watcher {
+    struct list link;
+    void *arg;
+    /* Effects of one applied entry. NULL: not wanted. Not called for replay at boot. */
+    void (*on_effects)(void *arg, uint32_t shard, uint64_t entry, const struct queue_effects *effects);
+    /* This node begins (leads) or ceases to lead the shard. When it begins, claims found in the queue are
+     * exactly those that are in doubt (P4): commit itself turns them into in_doubt outcomes before it calls
+     * this. */
+    void (*on_lead)(void *arg, uint32_t shard, bool leads);
+};
+void commit_watch(struct commit *c, struct commit_watcher *w);
+
+/* ---- a mail */
+
+struct commit_upload;
+struct commit_mail {
+    const Angarium__Accept *accept; /* borrowed until commit_mail returns; .upload/.chunks are commit's */
+    struct blob *body;              /* taken on success; NULL when there is an upload */
+    struct commit_upload *upload;   /* taken on success; NULL */
+    uint32_t shard;                 /* 0: commit chooses */
+    /* rv 0: id is the mail's. ERR_UNKNOWN, ERR_SUPERSEDED, ERR_NOT_LEADER, ERR_NOT_FOUND, ERR_EXISTS, ERR_FULL. */
+    void (*on_done)(struct commit_mail *m, int rv, uint64_t id);
+    struct commit_mail_request *request; /* private */
+};
+/* 0: on_done comes, never inside. ERR_NOT_LEADER (no shard can commit), ERR_FULL (a reserve is reached),
+ * ERR_CLOSED (shutting down): it does not, and body and upload are still the caller's. */
+int commit_mail(struct commit *c, struct loop *l, struct commit_mail *m);
+/* The owner of m goes away: on_done does not come any more. The mail may commit all the same. */
+void commit_mail_forget(struct commit_mail *m);
+/* Would a mail of that size be taken now? 0, ERR_FULL, ERR_NOT_LEADER, ERR_CLOSED. Cheap; any loop. */
+int commit_may_take(struct commit *c, uint64_t size);
+
+#define COMMIT_INLINE_SIZE_MAX (256u << 10) /* larger bodies go up in chunks of this size */
+#define COMMIT_UPLOAD_WINDOW   2            /* chunks in flight */
+int commit_upload_open(struct commit *c, struct loop *l, struct commit_upload **out);
+/* Takes *chunk (nulls it) on success. ERR_FULL: the window is full, on_room comes; another error: the upload
+ * is lost, abort it. */
+int commit_upload_chunk(struct commit_upload *u, struct blob **chunk);
+void commit_upload_on_room(struct commit_upload *u, void (*on_room)(void *arg), void *arg);
+void commit_upload_abort(struct commit_upload **u); /* its chunks are forgotten; takes NULL */
+
+/* ---- attempts (on the shard's loop) */
+
+struct commit_ref {
+    uint64_t index;
+    uint32_t recipient;
+    bool refused; /* out: it is not waiting any more; do not send to it */
+};
+struct commit_claim {
+    struct commit_ref *refs; /* the owner's, until on_done */
+    unsigned count;
+    void (*on_done)(struct commit_claim *claim, int rv); /* rv != 0: nothing was claimed as far as we know: send nothing */
+    struct list link; /* private */
+};
+int commit_claim(struct commit *c, uint32_t shard, struct commit_claim *claim);
+/* Outcomes are copied. Nobody is called back: when leadership is lost they are the new leader's doubt. */
+void commit_outcome(struct commit *c, uint32_t shard, const Angarium__RecipientOutcome *list, unsigned count);
+void commit_expire(struct commit *c, uint32_t shard, const struct queue_ref *refs, unsigned count);
+
+/* ---- operators' commands: hold, release, cancel (any loop, any shard) */
+struct commit_order {
+    const Angarium__Command *command; /* borrowed until commit_order returns */
+    uint32_t shard;
+    void (*on_done)(struct commit_order *o, int rv); /* ERR_NOT_FOUND: no such message; ERR_BUSY: none in a
+                                                       * state that it could change */
+    struct commit_order_request *request; /* private */
+};
+int commit_order(struct commit *c, struct loop *l, struct commit_order *o);
+void commit_order_forget(struct commit_order *o);
+
+/* ---- bodies */
+
+/* The body of entry `entry`, out of memory: a reference for the caller, or NULL. On the shard's loop. */
+struct blob *commit_body_cached(struct commit *c, uint32_t shard, uint64_t entry);
+/* From the log or the store, by the DISK pool. on_done gets a reference to keep (rv 0), or ERR_NOT_FOUND. */
+struct commit_read {
+    uint32_t shard;
+    uint64_t entry;
+    void (*on_done)(struct commit_read *r, int rv, struct blob *body);
+    struct commit *commit;  /* private, from here on */
+    struct loop_work work;
+    struct blob *body;
+    int rv;
+};
+int commit_body_read(struct commit *c, struct loop *l, struct commit_read *r);
+
+/* ---- seeing (any thread) */
+
+struct queue_store *commit_store(struct commit *c);
+unsigned commit_shard_count(const struct commit *c);
+struct loop *commit_shard_loop(const struct commit *c, uint32_t shard); /* NULL: no such shard */
+struct commit_shard_view {
+    uint32_t shard;
+    bool leads;
+    struct raft_group_view raft;
+    struct queue_counts counts;
+    uint64_t digest;
+    uint64_t cut; /* the log begins behind this index */
+};
+void commit_shard_see(struct commit *c, uint32_t shard, struct commit_shard_view *out);
+/* True when every shard of this node can commit or knows who can: for /readyz. `why` says what is missing. */
+bool commit_is_ready(struct commit *c, char *why, size_t why_size);
+/* From now on commit_mail answers ERR_CLOSED; what is in flight is answered. Any thread. */
+void commit_drain(struct commit *c);
+
+#endif

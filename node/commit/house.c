@@ -1,0 +1,270 @@
+/* house - keeping house: the log is cut behind what is durable elsewhere, bodies that outlive it are moved,
+ * what is over is purged, the disk's reserve is watched.
+ *
+ * A cut, in this order (one at a time, on the DISK pool):
+ *   1. each shard's target is an applied index of a while ago: the young majority has died since
+ *   2. live bodies in (last cut, target] are copied from the log into the store
+ *   3. the store is flushed: state up to target and the copies are durable
+ *   4. on each shard's loop: copies whose body died meanwhile are forgotten, the group cuts its log
+ * So nothing is ever only in the part of the log that goes away.
+ */
+#include <sys/statvfs.h>
+
+#include "node/commit/shard.h"
+
+#define MOVE_SLICE 256
+
+struct moved {
+    uint64_t *entries;
+    size_t count, cap;
+};
+
+struct cut {
+    struct loop_letter letter; /* to the shard's loop and back */
+    struct shard *shard;
+    struct house *house;
+    uint64_t from, to;
+    struct moved moved;
+};
+
+struct house {
+    struct commit *commit;
+    struct loop *loop; /* the first one */
+    struct loop_timer timer;
+    struct loop_work work;
+    bool busy;
+    uint64_t disk_free;
+    struct cut *cuts; /* one per shard; from == to: nothing to do */
+    unsigned cuts_away;
+};
+
+static void move_body(struct cut *k, uint64_t entry)
+{
+    struct commit *c = k->shard->commit;
+    struct blob *body = NULL;
+    int rv = raft_entry_read(c->o.raft, k->shard->number, entry, NULL, &body);
+
+    CHECK(rv == 0); /* live, and behind the last cut: the log has it */
+    queue_body_put(c->o.store, k->shard->number, entry, blob_span(body));
+    metric_add(M_BODIES_MOVED, 1);
+    metric_add(M_BODIES_MOVED_BYTES, body->n);
+    blob_unref(&body);
+    if (k->moved.count == k->moved.cap) {
+        k->moved.cap = k->moved.cap ? 2 * k->moved.cap : 64;
+        k->moved.entries = check_realloc(k->moved.entries, k->moved.cap * sizeof *k->moved.entries);
+    }
+    k->moved.entries[k->moved.count++] = entry;
+}
+
+static void move_bodies(struct cut *k)
+{
+    uint64_t entries[MOVE_SLICE], from = k->from + 1;
+    size_t n;
+
+    do {
+        n = queue_live_bodies(k->shard->commit->o.store, k->shard->number, from, k->to, entries, MOVE_SLICE);
+        for (size_t i = 0; i < n; i++)
+            move_body(k, entries[i]);
+        if (n > 0) from = entries[n - 1] + 1;
+    } while (n == MOVE_SLICE);
+}
+
+static uint64_t disk_free(const char *dir)
+{
+    struct statvfs v;
+
+    if (statvfs(dir, &v) != 0) return 0;
+    return (uint64_t)v.f_bavail * v.f_frsize;
+}
+
+static bool wants_cut(const struct house *h)
+{
+    for (unsigned i = 0; i < h->commit->o.shard_count; i++)
+        if (h->cuts[i].from < h->cuts[i].to) return true;
+    return false;
+}
+
+static void on_run(struct loop_work *w)
+{
+    struct house *h = CONTAINER_OF(w, struct house, work);
+    struct errmsg why = { "" };
+
+    h->disk_free = disk_free(h->commit->o.data_dir);
+    if (!wants_cut(h)) return;
+    for (unsigned i = 0; i < h->commit->o.shard_count; i++)
+        if (h->cuts[i].from < h->cuts[i].to) move_bodies(&h->cuts[i]);
+    CHECK(queue_store_flush(h->commit->o.store, &why) == 0); /* a failed write ended the process already */
+}
+
+static void on_cut_back(struct loop_letter *letter)
+{
+    struct cut *k = CONTAINER_OF(letter, struct cut, letter);
+
+    k->moved.count = 0;
+    k->from = k->to;
+    k->house->cuts_away--;
+    if (k->house->cuts_away == 0) k->house->busy = false;
+}
+
+/* On the shard's loop. */
+static void on_cut_arrives(struct loop_letter *letter)
+{
+    struct cut *k = CONTAINER_OF(letter, struct cut, letter);
+    struct shard *s = k->shard;
+
+    queue_set_moved(s->queue, k->to);
+    for (size_t i = 0; i < k->moved.count; i++) {
+        uint64_t entry = k->moved.entries[i], live;
+
+        if (queue_live_bodies(s->commit->o.store, s->number, entry, entry, &live, 1) == 0)
+            queue_body_forget(s->commit->o.store, s->number, entry);
+    }
+    raft_group_cut(s->group, k->to);
+    s->cut = k->to;
+    shard_see(s);
+    k->letter.on_arrive = on_cut_back;
+    loop_post(k->house->loop, &k->letter);
+}
+
+static void on_work_done(struct loop_work *w)
+{
+    struct house *h = CONTAINER_OF(w, struct house, work);
+    struct commit *c = h->commit;
+    bool low = h->disk_free < c->o.disk_reserve_bytes;
+
+    if (low != atomic_exchange(&c->disk_low, low))
+        log_event(LOG_WARN, low ? "disk.low" : "disk.ok", LOG_NUM("free_bytes", h->disk_free),
+                  LOG_NUM("reserve_bytes", c->o.disk_reserve_bytes));
+    h->cuts_away = 0;
+    for (unsigned i = 0; i < c->o.shard_count; i++) {
+        struct cut *k = &h->cuts[i];
+
+        if (k->from >= k->to) continue;
+        h->cuts_away++;
+        k->letter.on_arrive = on_cut_arrives;
+        loop_post(k->shard->loop, &k->letter);
+    }
+    h->busy = h->cuts_away > 0;
+}
+
+/* When the logs have grown over the bound: cut up to the marks, and mark anew. Marks are set at half the
+ * bound, so what is cut is at least half a bound old. */
+static void plan_cuts(struct house *h)
+{
+    struct commit *c = h->commit;
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < c->o.shard_count; i++)
+        bytes += atomic_load_explicit(&c->shards[i].log_bytes_shared, memory_order_relaxed);
+    for (unsigned i = 0; i < c->o.shard_count; i++) {
+        struct commit_shard_view v;
+        struct shard *s = &c->shards[i];
+
+        commit_shard_see(c, s->number, &v);
+        if (bytes > c->o.cut_bytes && s->mark > h->cuts[i].from) h->cuts[i].to = s->mark;
+        if (bytes > c->o.cut_bytes || (s->mark <= h->cuts[i].from && bytes > c->o.cut_bytes / 2))
+            s->mark = v.raft.applied;
+    }
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    struct house *h = CONTAINER_OF(t, struct house, timer);
+
+    loop_timer_start(t, COMMIT_HOUSE_EVERY_MS);
+    if (h->busy) return;
+    plan_cuts(h);
+    h->work.run = on_run;
+    h->work.on_done = on_work_done;
+    h->busy = loop_work(h->loop, LOOP_POOL_DISK, &h->work) == 0;
+}
+
+int house_open(struct commit *c, struct errmsg *why)
+{
+    struct house *h = check_calloc(1, sizeof *h);
+
+    c->house = h;
+    h->commit = c;
+    h->loop = c->loops[0].loop;
+    h->cuts = check_calloc(c->o.shard_count, sizeof *h->cuts);
+    for (unsigned i = 0; i < c->o.shard_count; i++) {
+        h->cuts[i].shard = &c->shards[i];
+        h->cuts[i].house = h;
+        h->cuts[i].from = h->cuts[i].to = c->shards[i].cut;
+    }
+    h->disk_free = disk_free(c->o.data_dir);
+    if (h->disk_free == 0)
+        return errmsg_set(why, ERR_IO, "%s: cannot tell the free space of the disk", c->o.data_dir);
+    atomic_store(&c->disk_low, h->disk_free < c->o.disk_reserve_bytes);
+    loop_timer_init(&h->timer, h->loop, on_timer);
+    loop_timer_start(&h->timer, COMMIT_HOUSE_EVERY_MS);
+    return 0;
+}
+
+void house_close(struct commit *c)
+{
+    struct house *h = c->house;
+
+    if (!h) return;
+    loop_timer_stop(&h->timer);
+    for (unsigned i = 0; i < c->o.shard_count; i++)
+        free(h->cuts[i].moved.entries);
+    free(h->cuts);
+    free(h);
+    c->house = NULL;
+}
+
+/* ---- purges: commands like others, proposed by the leader */
+
+struct purge {
+    struct command cmd;
+};
+
+static void on_purged(struct command *cmd, int rv, uint64_t entry)
+{
+    (void)rv; /* what was not purged now will be next time */
+    (void)entry;
+    command_deinit(cmd);
+    free(CONTAINER_OF(cmd, struct purge, cmd));
+}
+
+static void send_purge(struct shard *s, Angarium__Purge *what)
+{
+    Angarium__Command command = ANGARIUM__COMMAND__INIT;
+    struct purge *p;
+    int rv;
+
+    if (!s->leads) return;
+    p = check_calloc(1, sizeof *p);
+    command_init(&p->cmd, s);
+    p->cmd.on_result = on_purged;
+    what->time_ms = loop_wall_ms(s->loop);
+    command.kind_case = ANGARIUM__COMMAND__KIND_PURGE;
+    command.purge = what;
+    rv = command_send(&p->cmd, &command);
+    if (rv != 0) on_purged(&p->cmd, rv, 0);
+}
+
+void house_purge_upload(struct shard *s, struct span upload)
+{
+    Angarium__Purge what = ANGARIUM__PURGE__INIT;
+
+    what.upload = proto_bytes(upload);
+    send_purge(s, &what);
+}
+
+void house_purge(struct shard *s, uint64_t mono_ms)
+{
+    Angarium__Purge what = ANGARIUM__PURGE__INIT;
+    uint64_t now = loop_wall_ms(s->loop);
+    struct queue_counts counts;
+
+    if (mono_ms < s->purge_at_ms || !s->leads) return;
+    s->purge_at_ms = mono_ms + COMMIT_PURGE_EVERY_MS;
+    queue_counts(s->queue, &counts);
+    if (counts.kept_messages == counts.messages && counts.uploads == 0) return;
+    what.before_ms = now > s->commit->o.retention_ms ? now - s->commit->o.retention_ms : 0;
+    what.limit = COMMIT_PURGE_LIMIT;
+    what.uploads_before_ms = now > COMMIT_UPLOAD_ABANDONED_MS ? now - COMMIT_UPLOAD_ABANDONED_MS : 0;
+    send_purge(s, &what);
+}

@@ -1,0 +1,137 @@
+/* shard - private to commit: one shard's group and queue on its loop, and what is on its way to them. */
+#ifndef COMMIT_SHARD_H
+#define COMMIT_SHARD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "node/commit/commit.h"
+#include "proto/ground/arena.h"
+#include "proto/ground/check.h"
+#include "proto/ground/log.h"
+#include "proto/ground/metric.h"
+
+#define COMMIT_BATCH_ARENA_MAX    (4u << 20)
+#define COMMIT_UPLOAD_ABANDONED_MS (2u * 60 * 60 * 1000)
+#define COMMIT_PURGE_EVERY_MS     30000
+#define COMMIT_PURGE_LIMIT        1000
+#define COMMIT_HOUSE_EVERY_MS     250
+
+/* Bodies of young mails, by entry; least recently added goes first when the bytes are over the bound. */
+struct body_cache {
+    struct cached_body *by_entry; /* uthash, in order of insertion */
+    size_t bytes, bytes_max;
+};
+void body_cache_put(struct body_cache *cache, uint64_t entry, struct blob *body);
+struct blob *body_cache_get(struct body_cache *cache, uint64_t entry); /* a reference, or NULL */
+void body_cache_drop(struct body_cache *cache, uint64_t entry);
+void body_cache_clear(struct body_cache *cache);
+
+/* A command on its way through the log. Whoever proposes embeds it; on_result runs on the shard's loop,
+ * after the entry is applied (rv 0), or with why it will not be (or may never be) applied. */
+struct command {
+    struct raft_proposal proposal;
+    struct shard *shard;
+    struct buf head;
+    struct list link; /* in shard->in_flight, in log order */
+    struct blob *body; /* a reference, or NULL */
+    bool keep_body;    /* put it into the cache as soon as the entry is applied */
+    void (*on_result)(struct command *cmd, int rv, uint64_t entry);
+};
+
+struct refusal {
+    uint64_t entry, index;
+    uint32_t recipient;
+    int error;
+};
+
+struct shard {
+    struct commit *commit;
+    uint32_t number;
+    struct loop *loop;
+    struct raft_group *group;
+    struct queue *queue;
+    uint64_t replay_to; /* entries up to here were in the log when it was opened */
+    bool leads;         /* and the in-doubt set is dealt with */
+    uint64_t term;
+    struct list in_flight; /* struct command */
+    struct list *apply_at; /* the first of these that is not applied yet; &in_flight: none */
+    struct refusal *refusals; /* of entries that are applied and not yet answered */
+    size_t refusal_count, refusal_cap;
+    struct body_cache cache;
+
+    /* what this turn collected, proposed by the loop's hook */
+    struct list claims; /* struct commit_claim */
+    unsigned claim_refs;
+    struct list outcome_batches; /* struct outcome_batch */
+    struct queue_ref *expires;
+    unsigned expire_count;
+
+    uint64_t purge_at_ms, mark; /* mono; applied index at the last mark, for the next cut */
+    uint64_t cut;
+
+    pthread_mutex_t view_lock; /* guards view only */
+    struct commit_shard_view view;
+    atomic_bool leads_shared;
+    atomic_ullong messages_shared, bytes_shared, log_bytes_shared;
+};
+
+struct commit_loop {
+    struct commit *commit;
+    struct loop *loop;
+    unsigned number;
+    struct loop_hook hook;
+    unsigned next_shard; /* round robin of this loop's shards */
+};
+
+struct house; /* house.c: cuts, moves, purges, disk reserve */
+
+struct commit {
+    struct commit_options o;
+    struct commit_loop *loops;
+    struct shard *shards; /* number - 1 */
+    struct list watchers;
+    atomic_bool draining, disk_low;
+    atomic_ullong upload_counter;
+    uint64_t started_ms; /* wall: distinguishes uploads of process lives */
+    struct house *house;
+};
+
+static inline struct shard *commit_shard(struct commit *c, uint32_t number)
+{
+    return number >= 1 && number <= c->o.shard_count ? &c->shards[number - 1] : NULL;
+}
+
+/* command.c */
+void command_init(struct command *cmd, struct shard *s);
+void command_deinit(struct command *cmd);
+/* On the shard's loop. cmd->head is packed. 0: on_result comes, later. Else it does not. */
+int command_propose(struct command *cmd);
+/* Packs and proposes; the same answers, and ERR_FULL for a command that is too large. */
+int command_send(struct command *cmd, const Angarium__Command *what);
+/* First refusal that applying `entry` met: its error, or 0. */
+int command_refusal(struct shard *s, uint64_t entry);
+bool command_refused(struct shard *s, uint64_t entry, uint64_t index, uint32_t recipient);
+
+/* shard.c */
+int shard_open(struct shard *s, struct errmsg *why);
+void shard_close(struct shard *s);
+void shard_see(struct shard *s); /* refreshes the view; on the loop, or after it has stopped */
+
+/* attempt.c: claims, outcomes, expiries of a turn */
+void attempt_init(struct shard *s);
+void attempt_deinit(struct shard *s);
+void attempt_flush(struct shard *s);
+bool attempt_waits(const struct shard *s);
+/* The claims found at the start of a leadership become in_doubt; then shard_lead(). */
+void attempt_settle_doubt(struct shard *s);
+void shard_lead(struct shard *s);
+
+/* house.c */
+int house_open(struct commit *c, struct errmsg *why);
+void house_close(struct commit *c);
+void house_purge(struct shard *s, uint64_t mono_ms);
+void house_purge_upload(struct shard *s, struct span upload);
+
+#endif

@@ -1,0 +1,210 @@
+/* find - from a plan to a server that greets us: every host in order, every address of it in both
+ * families (RFC 5321 5.1). Each address that is of no use leaves a verdict; when all are tried,
+ * what is to come later outweighs a no, for another try may meet another host. An address whose TLS
+ * fails is tried once more in clear: opportunistic security (RFC 7435) does not make mail stay.
+ */
+#include "node/deliver/inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct find_ask {
+    struct dns_query query;
+    struct conn *c;
+};
+
+static void next(struct conn *c);
+
+static void note_failure(struct conn *c, const struct verdict *v)
+{
+    bool is_weaker = c->fail_set && c->fail.result == ANGARIUM__RESULT__RESULT_DEFERRED &&
+                     v->result == ANGARIUM__RESULT__RESULT_BOUNCED;
+
+    log_event(LOG_WARN, "conn.failed", LOG_TEXT("site", c->plan->p.site),
+              LOG_TEXT("remote_host", c->remote.host),
+              LOG_TEXT("remote_address", c->remote.address), LOG_NUM("reply_code", v->code),
+              LOG_TEXT("class", v->class), LOG_TEXT("why", v->text));
+    if (is_weaker) return;
+    c->fail = *v;
+    c->fail_set = true;
+    c->y->remote = c->remote;
+}
+
+static void exhausted(struct conn *c)
+{
+    struct delivery *y = c->y;
+    struct verdict *v;
+
+    if (c->fail_set) {
+        v = delivery_verdict(y);
+        *v = c->fail;
+    } else {
+        v = delivery_words(y, ANGARIUM__RESULT__RESULT_DEFERRED, "connect", "%s has no hosts",
+                           c->plan->p.site);
+    }
+    delivery_judge(y, v);
+    metric_add(M_CONNS_OUT_FAILED, 1);
+    conn_part(c);
+    conn_drop(c, ROUTER_CONN_FAILED);
+    delivery_over(y);
+}
+
+/* ---- addresses */
+
+static void no_address(struct conn *c, enum dns_status status, const char *why)
+{
+    bool is_final = c->plan->by_mx && status != DNS_FAILED;
+    struct verdict v = { .result = is_final ? ANGARIUM__RESULT__RESULT_BOUNCED
+                                            : ANGARIUM__RESULT__RESULT_DEFERRED,
+                         .counts = true };
+
+    snprintf(v.class, sizeof v.class, "%s", is_final ? "no_address" : "dns");
+    snprintf(v.enhanced, sizeof v.enhanced, "%s", is_final ? "5.4.4" : "4.4.3");
+    if (status == DNS_FAILED)
+        snprintf(v.text, sizeof v.text, "the addresses of %s could not be looked up%s%s",
+                 c->remote.host, why[0] ? ": " : "", why);
+    else
+        snprintf(v.text, sizeof v.text, "%s has no address", c->remote.host);
+    note_failure(c, &v);
+}
+
+static void on_addresses(struct dns_query *q)
+{
+    struct find_ask *ask = CONTAINER_OF(q, struct find_ask, query);
+    struct conn *c = ask->c;
+
+    c->ask = NULL;
+    c->address = 0;
+    c->address_count = 0;
+    for (unsigned i = 0; i < q->count && i < DELIVER_ADDRESSES_MAX; i++) {
+        struct stream_address *a = &c->addresses[c->address_count++];
+
+        snprintf(a->text, sizeof a->text, "%.45s", q->answers[i].text);
+        a->port = c->plan->p.hosts[c->host].port;
+    }
+    if (q->status != DNS_OK || c->address_count == 0)
+        no_address(c, q->status == DNS_OK ? DNS_NO_DATA : q->status, q->why);
+    free(ask);
+    next(c);
+}
+
+/* True: on_addresses() comes. */
+static bool ask_addresses(struct conn *c)
+{
+    struct find_ask *ask = check_calloc(1, sizeof *ask);
+
+    ask->c = c;
+    ask->query.on_done = on_addresses;
+    if (dns_ask(c->d->o.dns, &ask->query, DNS_ADDRESS, c->remote.host) == 0) {
+        c->ask = ask;
+        c->phase = CONN_FINDING;
+        return true;
+    }
+    free(ask);
+    no_address(c, DNS_FAILED, "too many questions at once");
+    return false;
+}
+
+void find_cancel(struct conn *c)
+{
+    if (!c->ask) return;
+    dns_cancel(&c->ask->query);
+    free(c->ask);
+    c->ask = NULL;
+}
+
+/* ---- connecting */
+
+static void fresh(struct conn *c)
+{
+    c->said = c->heard = STEP_NONE;
+    c->tls_begun = false;
+    c->expected_count = 0;
+    c->offer = (struct smtp_offer){ 0 };
+    c->remote.source[0] = c->remote.tls[0] = '\0';
+    smtp_reply_reader_init(&c->reader);
+}
+
+/* True: on_ready() or on_end() comes. */
+static bool connect_to(struct conn *c, const struct stream_address *to)
+{
+    const struct stream_options o = {
+        .calls = &conn_calls, .arg = c, .in_bytes_max = 16u << 10, .out_bytes_max = DELIVER_OUT_MAX
+    };
+    struct verdict v = { .result = ANGARIUM__RESULT__RESULT_DEFERRED, .counts = true };
+    int rv;
+
+    fresh(c);
+    snprintf(c->remote.address, sizeof c->remote.address, "%s", to->text);
+    c->phase = CONN_CONNECTING;
+    rv = stream_connect(&c->stream, c->d->loop, to, NULL, (unsigned)c->d->o.connect_timeout_ms, &o);
+    if (rv == 0) return true;
+    c->stream = NULL;
+    snprintf(v.class, sizeof v.class, "connect");
+    snprintf(v.text, sizeof v.text, "%s port %u: %s", to->text, to->port, err_text(rv));
+    note_failure(c, &v);
+    return false;
+}
+
+static void next_host(struct conn *c)
+{
+    const struct router_host *h = &c->plan->p.hosts[c->host_next];
+
+    c->host = c->host_next++;
+    c->remote = (struct remote){ 0 };
+    snprintf(c->remote.host, sizeof c->remote.host, "%s", h->name);
+    c->address = 0;
+    c->address_count = 0;
+    if (!h->is_address) return;
+    snprintf(c->addresses[0].text, sizeof c->addresses[0].text, "%.45s", h->name);
+    c->addresses[0].port = h->port;
+    c->address_count = 1;
+}
+
+static void next(struct conn *c)
+{
+    for (;;) {
+        if (c->address < c->address_count) {
+            if (connect_to(c, &c->addresses[c->address])) return;
+            c->address++;
+        } else if (c->host_next < c->plan->p.host_count) {
+            next_host(c);
+            if (c->address_count == 0 && ask_addresses(c)) return;
+        } else {
+            exhausted(c);
+            return;
+        }
+    }
+}
+
+void find_start(struct conn *c)
+{
+    conn_detach(c);
+    c->host = c->host_next = 0;
+    c->address = c->address_count = 0;
+    c->clear_only = false;
+    c->fail_set = false;
+    c->phase = CONN_FINDING;
+    next(c);
+}
+
+void find_failed(struct conn *c, const struct verdict *v)
+{
+    conn_detach(c);
+    note_failure(c, v);
+    c->clear_only = false;
+    c->address++;
+    next(c);
+}
+
+void find_clear_retry(struct conn *c)
+{
+    log_event(LOG_WARN, "conn.clear_retry", LOG_TEXT("remote_host", c->remote.host),
+              LOG_TEXT("remote_address", c->remote.address));
+    conn_detach(c);
+    c->clear_only = true;
+    if (!connect_to(c, &c->addresses[c->address])) {
+        c->address++;
+        next(c);
+    }
+}

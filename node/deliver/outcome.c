@@ -1,0 +1,101 @@
+/* outcome - what became of an attempt, told to the log of the shard, to the log of the node and to
+ * the metrics. Recipients that are to be tried again come due at the same time when they have been
+ * tried equally often, so that they can travel together again.
+ */
+#include "node/deliver/inside.h"
+
+struct retry {
+    unsigned attempts;
+    uint64_t at_ms;
+};
+
+static uint64_t next_attempt_at_ms(const struct delivery *y, const struct delivery_recipient *to,
+                                   struct retry *last)
+{
+    unsigned attempts = to->record->attempts + 1;
+    uint64_t now_ms = deliver_wall_ms(y->d);
+
+    if (to->verdict->at_once) return now_ms;
+    if (last->attempts != attempts) {
+        last->attempts = attempts;
+        last->at_ms = router_retry_at_ms(y->d->router, attempts, now_ms, y->message->expires_at_ms);
+    }
+    return last->at_ms;
+}
+
+static void fill(struct delivery *y, const struct delivery_recipient *to,
+                 Angarium__RecipientOutcome *o, Angarium__Reply *reply, struct retry *last)
+{
+    const struct verdict *v = to->verdict;
+
+    angarium__recipient_outcome__init(o);
+    angarium__reply__init(reply);
+    o->index = y->index;
+    o->recipient = to->number;
+    o->result = v->result;
+    o->counts = v->counts;
+    o->class_ = proto_bytes(span_cstr(v->class));
+    o->remote_host = proto_bytes(span_cstr(y->remote.host));
+    o->remote_address = proto_bytes(span_cstr(y->remote.address));
+    o->source_address = proto_bytes(span_cstr(y->remote.source));
+    o->tls = proto_bytes(span_cstr(y->remote.tls));
+    if (v->result == ANGARIUM__RESULT__RESULT_DEFERRED ||
+        v->result == ANGARIUM__RESULT__RESULT_IN_DOUBT)
+        o->next_attempt_at_ms = next_attempt_at_ms(y, to, last);
+    reply->code = v->code;
+    reply->enhanced = proto_bytes(span_cstr(v->enhanced));
+    reply->text = proto_bytes(span_cstr(v->text));
+    o->reply = reply;
+}
+
+static const char *event_of(Angarium__Result result)
+{
+    switch (result) {
+    case ANGARIUM__RESULT__RESULT_DELIVERED:
+        return "attempt.delivered";
+    case ANGARIUM__RESULT__RESULT_BOUNCED:
+        return "attempt.bounced";
+    case ANGARIUM__RESULT__RESULT_IN_DOUBT:
+        return "attempt.in_doubt";
+    default:
+        return "attempt.deferred";
+    }
+}
+
+static void tell(const struct delivery *y, const struct delivery_recipient *to,
+                 const Angarium__RecipientOutcome *o)
+{
+    const struct verdict *v = to->verdict;
+    const char *event = event_of(o->result);
+    char next[CLOCK_RFC3339_SIZE] = "";
+
+    if (!log_wanted(LOG_DEBUG)) return;
+    if (o->next_attempt_at_ms > 0) clock_rfc3339(o->next_attempt_at_ms, next);
+    log_event(LOG_DEBUG, event, LOG_TEXT("message", y->id),
+              LOG_SPAN("recipient", proto_span(to->record->address)),
+              LOG_NUM("attempt", to->record->attempts + 1), LOG_TEXT("remote_host", y->remote.host),
+              LOG_TEXT("remote_address", y->remote.address), LOG_TEXT("tls", y->remote.tls),
+              LOG_NUM("reply_code", v->code), LOG_TEXT("reply_enhanced", v->enhanced),
+              LOG_TEXT("reply", v->text), LOG_TEXT("class", v->class),
+              next[0] ? LOG_TEXT("next_attempt_at", next) : LOG_SKIP);
+}
+
+void outcome_propose(struct delivery *y)
+{
+    Angarium__RecipientOutcome *list = arena_alloc(&y->arena, y->count * sizeof *list);
+    Angarium__Reply *replies = arena_alloc(&y->arena, y->count * sizeof *replies);
+    struct retry last = { 0 };
+    unsigned n = 0;
+
+    CHECK(list && replies);
+    for (unsigned i = 0; i < y->count; i++) {
+        if (y->claim_state == CLAIM_DONE && y->claim.refs[i].refused) continue;
+        fill(y, &y->list[i], &list[n], &replies[n], &last);
+        tell(y, &y->list[i], &list[n]);
+        n++;
+    }
+    if (n == 0) return;
+    commit_outcome(y->d->commit, y->shard, list, n);
+    y->d->has_proposed = true;
+    y->is_told = true;
+}

@@ -1,0 +1,57 @@
+/* verb_ehlo - EHLO, and HELO for a server that does not know it (RFC 5321 4.1.1.1, 3.2). After
+ * STARTTLS once more: what was offered in clear counts no longer (RFC 3207 4.2).
+ */
+#include "node/deliver/inside.h"
+
+#include <stdio.h>
+
+static void say(struct conn *c, enum step step)
+{
+    char line[600];
+    int n = snprintf(line, sizeof line, "%s %s\r\n", step_name(step), c->d->hostname);
+
+    conn_say(c, step, span_of(line, (size_t)n), 1);
+}
+
+static void refused(struct conn *c, const struct smtp_reply *r)
+{
+    struct router_meaning meaning;
+    struct verdict v;
+
+    verdict_reply(&v, ROUTER_AT_HELO, r, &meaning);
+    find_failed(c, &v);
+}
+
+void say_ehlo(struct conn *c)
+{
+    say(c, STEP_EHLO);
+}
+
+void hear_ehlo(struct conn *c, const struct smtp_reply *r)
+{
+    bool wants_tls = c->plan->p.tls == ROUTER_TLS_MAY && c->d->tls && !c->clear_only;
+
+    if (reply_is(r, 2)) {
+        smtp_offer_parse(span_cstr(r->text), &c->offer);
+        if (c->offer.starttls && wants_tls && !stream_has_tls(c->stream))
+            say_starttls(c);
+        else
+            conn_ready(c);
+    } else if (reply_is(r, 5)) {
+        say(c, STEP_HELO);
+    } else if (reply_refuses(r)) {
+        refused(c, r);
+    } else {
+        conn_nonsense(c, STEP_EHLO, r);
+    }
+}
+
+void hear_helo(struct conn *c, const struct smtp_reply *r)
+{
+    if (reply_is(r, 2))
+        conn_ready(c);
+    else if (reply_refuses(r))
+        refused(c, r);
+    else
+        conn_nonsense(c, STEP_HELO, r);
+}

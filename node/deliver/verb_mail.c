@@ -1,0 +1,55 @@
+/* verb_mail - MAIL, with SIZE (RFC 1870) and BODY=8BITMIME (RFC 6152) where they are offered; with
+ * PIPELINING (RFC 2920) RCPT and DATA go out in the same write. A transaction that the last
+ * delivery left open is reset first.
+ */
+#include "node/deliver/inside.h"
+
+#include <inttypes.h>
+
+static bool wants_8bit(const struct conn *c)
+{
+    const Angarium__BodyFacts *body = c->y->message->body;
+
+    return body && (body->eight_bit || body->eight_bit_header) && c->offer.eight_bit_mime;
+}
+
+static void say(struct conn *c)
+{
+    const struct delivery *y = c->y;
+    struct buf *line = &c->d->scratch;
+    uint64_t size = (y->message->body ? y->message->body->size : 0) + y->trace.n;
+
+    buf_reset(line);
+    buf_add_cstr(line, "MAIL FROM:<");
+    buf_add_span(line, proto_span(y->message->mail_from));
+    buf_add_cstr(line, ">");
+    if (c->offer.size) buf_addf(line, " SIZE=%" PRIu64, size);
+    if (wants_8bit(c)) buf_add_cstr(line, " BODY=8BITMIME");
+    buf_add_cstr(line, "\r\n");
+    conn_say(c, STEP_MAIL, buf_span(line), 1);
+    buf_reset(line);
+    if (!c->offer.pipelining) return;
+    say_rcpt(c);
+    say_data(c);
+}
+
+void say_mail(struct conn *c)
+{
+    if (c->must_reset) {
+        say_rset(c);
+        if (!c->offer.pipelining) return; /* hear_rset() comes back here */
+    }
+    say(c);
+}
+
+void hear_mail(struct conn *c, const struct smtp_reply *r)
+{
+    if (reply_is(r, 2)) {
+        c->must_reset = true;
+        if (!c->offer.pipelining) say_rcpt(c);
+    } else if (!reply_refuses(r)) {
+        conn_nonsense(c, STEP_MAIL, r);
+    } else if (!conn_refused(c, STEP_MAIL, r) && c->expected_count == 0) {
+        conn_delivery_over(c);
+    }
+}

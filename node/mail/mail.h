@@ -1,0 +1,91 @@
+/* mail - the format of a message: what is learned of it while its bytes pass, and what is written for it
+ * (trace headers, delivery status notifications). Pure; hashes by OpenSSL's EVP.
+ */
+#ifndef MAIL_MAIL_H
+#define MAIL_MAIL_H
+
+#include "proto/ground/buf.h"
+#include "proto/ground/span.h"
+
+/* ---- facts: header positions, sizes, 8-bit, both DKIM body hashes; bytes in any pieces, once each. */
+
+#define MAIL_FIELDS_MAX      256          /* positions kept; more fields are counted only */
+#define MAIL_HEADER_SIZE_MAX (256u << 10) /* a larger header: facts.header_too_large */
+
+struct mail_field {
+    uint32_t offset, length, name_length;
+};
+struct mail_facts {
+    uint64_t size;
+    uint32_t header_size;     /* with the empty line; the whole mail when there is none */
+    bool header_too_large;
+    bool eight_bit, eight_bit_header;
+    bool has_bare_cr, has_bare_lf, has_nul;
+    uint32_t line_length_max; /* without CR LF */
+    uint32_t field_count;     /* all of them */
+    struct mail_field fields[MAIL_FIELDS_MAX]; /* the first MAIL_FIELDS_MAX */
+    bool has_date, has_message_id, has_from;
+    uint32_t from_count, received_count;
+    uint8_t hash_simple[32], hash_relaxed[32]; /* RFC 6376 3.4.3, 3.4.4; set by mail_reader_finish */
+};
+struct mail_reader; /* about 8 KiB; reused between mails */
+struct mail_reader *mail_reader_new(void);
+void mail_reader_free(struct mail_reader **r);
+void mail_reader_start(struct mail_reader *r);
+void mail_reader_feed(struct mail_reader *r, struct span run);
+const struct mail_facts *mail_reader_facts(const struct mail_reader *r); /* so far */
+const struct mail_facts *mail_reader_finish(struct mail_reader *r);
+
+/* The value of the first field called `name` (no colon), unfolded and trimmed, cut at out_size - 1; false if
+ * there is none. `header` is the raw header. */
+bool mail_header_value(struct span header, struct span name, char *out, size_t out_size);
+
+/* ---- written by us */
+
+struct mail_trace {
+    struct span helo, client_address, hostname, protocol, tls, for_address; /* empty: left out */
+    const char *id; /* 13 characters */
+    uint64_t time_ms;
+};
+/* "Received: from helo ([addr]) by host with ESMTPSA (TLS...) id ID for <x>; date CRLF", folded (RFC 5321 4.4). */
+void mail_received_print(struct buf *out, const struct mail_trace *t);
+
+/* A delivery status notification (RFC 3464, RFC 3462), failure, complete with header. */
+enum mail_dsn_action { MAIL_DSN_FAILED, MAIL_DSN_DELAYED, MAIL_DSN_RELAYED };
+struct mail_dsn_recipient {
+    struct span address;
+    enum mail_dsn_action action;
+    struct span status;      /* "5.1.1"; made from the code when empty */
+    struct span remote_host; /* empty: left out */
+    unsigned code;           /* 0: there was no reply */
+    struct span reply_text;
+    struct span reason;      /* in words, when there was no reply */
+    uint64_t last_attempt_ms;
+};
+struct mail_dsn {
+    struct span hostname;    /* reporting MTA */
+    struct span to;          /* the return path of the original */
+    const char *boundary;    /* unique, made by the caller */
+    const char *message_id;  /* "<...>" made by the caller */
+    uint64_t time_ms, arrival_ms;
+    const char *original_id;
+    const struct mail_dsn_recipient *recipients;
+    size_t recipient_count;
+    struct span original_header; /* returned as text/rfc822-headers, cut at MAIL_DSN_HEADER_SIZE_MAX */
+    bool eight_bit_header;
+};
+#define MAIL_DSN_HEADER_SIZE_MAX (32u << 10)
+void mail_dsn_print(struct buf *out, const struct mail_dsn *d);
+
+/* A simple message out of fields, for the HTTP API and `send`: RFC 5322 header and a text part, UTF-8,
+ * quoted-printable when needed; header values with controls are refused (ERR_SYNTAX). */
+struct mail_draft {
+    struct span from, subject, text, html, message_id;
+    const struct span *to;
+    size_t to_count;
+    uint64_t time_ms;
+    const char *boundary;
+};
+int mail_draft_print(struct buf *out, const struct mail_draft *d);
+
+#endif

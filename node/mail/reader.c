@@ -1,0 +1,335 @@
+/* reader - learns the facts of a mail while its bytes pass (RFC 5322 2.1-2.2, RFC 5321 4.5.3.1.6).
+ *
+ * Invariants:
+ * - The facts do not depend on how the mail is cut in pieces.
+ * - Only CR LF ends a line. The header ends behind the first empty line; a mail without one is all
+ *   header and has an empty body.
+ * - A line of the header that begins no field by the grammar (no colon, bytes that no name may
+ * have, white space in the very first line) counts as a field with name_length 0.
+ *
+ * Each piece is walked a few times by loops that do one thing each: the compiler makes wide
+ * instructions of the byte counts, memchr finds the lines, and the hash reads the bytes in place.
+ */
+#include "node/mail/mail.h"
+
+#include <stdlib.h>
+
+#include "node/mail/bodyhash.h"
+#include "proto/ground/check.h"
+
+#define NAME_SIZE_MAX 16 /* the names that are counted are shorter */
+#define BLOCK_SIZE    64
+
+enum header_state {
+    HEADER_LINE,    /* at the start of a line */
+    HEADER_LINE_CR, /* behind a CR at the start of a line */
+    HEADER_NAME,
+    HEADER_VALUE,
+    HEADER_DONE,
+};
+
+/* Counts of bytes, in the header and in the body. */
+struct counts {
+    uint64_t cr, lf, crlf;
+    uint8_t high; /* all bytes or'ed */
+};
+
+struct mail_reader {
+    struct mail_facts facts;
+    enum header_state state;
+    uint8_t last; /* byte of the piece before */
+    bool field_open;
+    struct mail_field field; /* the open one */
+    char name[NAME_SIZE_MAX];
+    bool name_ok, name_over; /* over: white space follows the name */
+    uint64_t line_size;      /* of the open line so far */
+    struct counts counts;
+    struct bodyhash hash;
+};
+
+struct mail_reader *mail_reader_new(void)
+{
+    struct mail_reader *r = check_calloc(1, sizeof *r);
+
+    bodyhash_init(&r->hash);
+    mail_reader_start(r);
+    return r;
+}
+
+void mail_reader_free(struct mail_reader **r)
+{
+    if (!*r) return;
+    bodyhash_deinit(&(*r)->hash);
+    free(*r);
+    *r = NULL;
+}
+
+void mail_reader_start(struct mail_reader *r)
+{
+    memset(r, 0, offsetof(struct mail_reader, hash));
+    bodyhash_start(&r->hash);
+}
+
+/* ---- the header */
+
+static uint32_t clamp(uint64_t v)
+{
+    return v < UINT32_MAX ? (uint32_t)v : UINT32_MAX;
+}
+
+/* Offset in the mail of p, which stands in the piece. */
+static uint64_t offset_of(const struct mail_reader *r, struct span piece, const uint8_t *p)
+{
+    return r->facts.size + (uint64_t)(p - piece.p);
+}
+
+static void close_field(struct mail_reader *r, uint64_t end)
+{
+    struct mail_facts *f = &r->facts;
+
+    if (!r->field_open) return;
+    r->field_open = false;
+    r->field.length = clamp(end) - r->field.offset;
+    if (f->field_count < MAIL_FIELDS_MAX) f->fields[f->field_count] = r->field;
+    f->field_count++;
+}
+
+static void open_field(struct mail_reader *r, uint64_t offset)
+{
+    close_field(r, offset);
+    r->field_open = true;
+    r->field = (struct mail_field){ .offset = clamp(offset) };
+    r->name_ok = true;
+    r->name_over = false;
+}
+
+static void end_header(struct mail_reader *r, uint64_t fields_end, uint64_t end)
+{
+    close_field(r, fields_end);
+    r->state = HEADER_DONE;
+    r->facts.header_size = clamp(end);
+}
+
+/* The colon was reached: which name is it? */
+static void end_name(struct mail_reader *r)
+{
+    struct mail_facts *f = &r->facts;
+    struct span name = span_of(r->name, r->field.name_length);
+
+    if (!r->name_ok) r->field.name_length = 0;
+    if (!r->name_ok || name.n > NAME_SIZE_MAX) return;
+    if (span_eq_nocase(name, SPAN_LIT("Date"))) f->has_date = true;
+    if (span_eq_nocase(name, SPAN_LIT("Message-ID"))) f->has_message_id = true;
+    if (span_eq_nocase(name, SPAN_LIT("Received"))) f->received_count++;
+    if (span_eq_nocase(name, SPAN_LIT("From"))) {
+        f->has_from = true;
+        f->from_count++;
+    }
+}
+
+/* White space between name and colon is obsolete and legal (RFC 5322 4.5). */
+static void name_byte(struct mail_reader *r, uint8_t c)
+{
+    bool blank = c == ' ' || c == '\t';
+
+    if (blank && r->field.name_length > 0) {
+        r->name_over = true;
+        return;
+    }
+    if (c < 33 || c > 126 || r->name_over) r->name_ok = false;
+    if (r->field.name_length < NAME_SIZE_MAX) r->name[r->field.name_length] = (char)c;
+    r->field.name_length++;
+}
+
+static const uint8_t *pass_line_start(struct mail_reader *r, struct span piece, const uint8_t *p)
+{
+    if (*p == '\r') {
+        r->state = HEADER_LINE_CR;
+        return p + 1;
+    }
+    r->state = HEADER_VALUE;
+    if ((*p == ' ' || *p == '\t') && r->field_open) return p;
+    open_field(r, offset_of(r, piece, p));
+    if (*p != ' ' && *p != '\t') r->state = HEADER_NAME;
+    return p;
+}
+
+static const uint8_t *pass_line_cr(struct mail_reader *r, struct span piece, const uint8_t *p)
+{
+    uint64_t at = offset_of(r, piece, p);
+
+    if (*p == '\n') {
+        end_header(r, at - 1, at + 1);
+        return p + 1;
+    }
+    open_field(r, at - 1); /* a line that begins with a bare CR */
+    r->state = HEADER_VALUE;
+    return p;
+}
+
+static const uint8_t *pass_name(struct mail_reader *r, const uint8_t *p, uint8_t before)
+{
+    if (*p == ':') {
+        if (r->field.name_length == 0) r->name_ok = false;
+        end_name(r);
+        r->state = HEADER_VALUE;
+    } else if (*p == '\n' && before == '\r') {
+        r->field.name_length = 0; /* a line without a colon */
+        r->state = HEADER_LINE;
+    } else {
+        name_byte(r, *p);
+    }
+    return p + 1;
+}
+
+static const uint8_t *pass_value(struct mail_reader *r, struct span piece, const uint8_t *p)
+{
+    const uint8_t *end = piece.p + piece.n;
+    const uint8_t *lf = memchr(p, '\n', (size_t)(end - p));
+
+    if (!lf) return end;
+    if ((lf > piece.p ? lf[-1] : r->last) == '\r') r->state = HEADER_LINE;
+    return lf + 1;
+}
+
+/* Returns how many bytes of the piece belong to the header. */
+static size_t read_header(struct mail_reader *r, struct span piece)
+{
+    const uint8_t *p = piece.p, *end = piece.p + piece.n;
+
+    while (p < end && r->state != HEADER_DONE) {
+        switch (r->state) {
+        case HEADER_LINE:
+            p = pass_line_start(r, piece, p);
+            break;
+        case HEADER_LINE_CR:
+            p = pass_line_cr(r, piece, p);
+            break;
+        case HEADER_NAME:
+            p = pass_name(r, p, p > piece.p ? p[-1] : r->last);
+            break;
+        case HEADER_VALUE:
+            p = pass_value(r, piece, p);
+            break;
+        case HEADER_DONE:
+            break;
+        }
+    }
+    return (size_t)(p - piece.p);
+}
+
+/* ---- all bytes */
+
+/* One block whose byte before is p[-1]. NUL is found by the caller. */
+static void count_block(struct counts *c, const uint8_t *p)
+{
+    uint8_t cr = 0, lf = 0, crlf = 0, high = 0;
+
+    for (int i = 0; i < BLOCK_SIZE; i++) {
+        uint8_t is_lf = p[i] == '\n', is_cr = p[i] == '\r', behind_cr = p[i - 1] == '\r';
+        lf = (uint8_t)(lf + is_lf);
+        cr = (uint8_t)(cr + is_cr);
+        crlf = (uint8_t)(crlf + (is_lf & behind_cr));
+        high |= p[i];
+    }
+    c->cr += cr;
+    c->lf += lf;
+    c->crlf += crlf;
+    c->high |= high;
+}
+
+static void count_byte(struct counts *c, uint8_t before, uint8_t byte)
+{
+    c->cr += byte == '\r';
+    c->lf += byte == '\n';
+    c->crlf += byte == '\n' && before == '\r';
+    c->high |= byte;
+}
+
+/* Counts s; returns the or of its bytes. `before` is the byte before s. */
+static uint8_t count(struct counts *c, uint8_t before, struct span s)
+{
+    size_t i = 1;
+
+    c->high = 0;
+    if (s.n == 0) return 0;
+    count_byte(c, before, s.p[0]);
+    for (; s.n - i >= BLOCK_SIZE; i += BLOCK_SIZE)
+        count_block(c, s.p + i);
+    for (; i < s.n; i++)
+        count_byte(c, s.p[i - 1], s.p[i]);
+    return c->high;
+}
+
+static void note_line(struct mail_reader *r, uint64_t size)
+{
+    if (size > r->facts.line_length_max) r->facts.line_length_max = clamp(size);
+}
+
+static void measure_lines(struct mail_reader *r, struct span piece)
+{
+    const uint8_t *p = piece.p, *end = piece.p + piece.n;
+
+    while (p < end) {
+        const uint8_t *lf = memchr(p, '\n', (size_t)(end - p));
+        const uint8_t *next = lf ? lf + 1 : end;
+        r->line_size += (uint64_t)(next - p);
+        p = next;
+        if (!lf || (lf > piece.p ? lf[-1] : r->last) != '\r') continue;
+        note_line(r, r->line_size - 2);
+        r->line_size = 0;
+    }
+}
+
+static void learn(struct mail_reader *r, struct span header, struct span body, uint8_t last)
+{
+    struct mail_facts *f = &r->facts;
+    struct counts *c = &r->counts;
+    uint8_t high_header = count(c, r->last, header);
+    uint8_t before = header.n > 0 ? header.p[header.n - 1] : r->last;
+    uint8_t high = high_header | count(c, before, body);
+
+    if (high_header & 0x80) f->eight_bit_header = true;
+    if (high & 0x80) f->eight_bit = true;
+    f->has_bare_cr = c->cr - (last == '\r') > c->crlf; /* a CR at the end may be half of CR LF */
+    f->has_bare_lf = c->lf > c->crlf;
+}
+
+void mail_reader_feed(struct mail_reader *r, struct span run)
+{
+    struct mail_facts *f = &r->facts;
+    size_t header_size = 0;
+    uint8_t last;
+
+    if (run.n == 0) return;
+    last = run.p[run.n - 1];
+    if (r->state != HEADER_DONE) header_size = read_header(r, run);
+    measure_lines(r, run);
+    learn(r, span_sub(run, 0, header_size), span_from(run, header_size), last);
+    if (!f->has_nul && memchr(run.p, 0, run.n)) f->has_nul = true;
+    bodyhash_feed(&r->hash, span_from(run, header_size));
+
+    f->size += run.n;
+    r->last = last;
+    if (r->state != HEADER_DONE) f->header_size = clamp(f->size);
+    f->header_too_large = f->header_size > MAIL_HEADER_SIZE_MAX;
+}
+
+const struct mail_facts *mail_reader_facts(const struct mail_reader *r)
+{
+    return &r->facts;
+}
+
+const struct mail_facts *mail_reader_finish(struct mail_reader *r)
+{
+    struct mail_facts *f = &r->facts;
+
+    if (r->state != HEADER_DONE) {
+        if (r->state == HEADER_NAME) r->field.name_length = 0;
+        end_header(r, f->size, f->size);
+    }
+    note_line(r, r->line_size);
+    f->has_bare_cr = r->counts.cr > r->counts.crlf;
+    bodyhash_finish(&r->hash, f->hash_simple, f->hash_relaxed);
+    return f;
+}

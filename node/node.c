@@ -1,0 +1,638 @@
+/* node - builds and connects everything, in the order of a mail's way, and takes it down again.
+ *
+ * Threads: the main thread runs loop 0 (signals, HTTP, and its share of everything), others run loops 1..n-1.
+ *   Every loop has its own accept, deliver, emit and dns, and the shards (number - 1) % loops.
+ * Start:   settings -> identity -> log and state stores -> loops -> commit (replay) -> emit, deliver, accept
+ *          -> ops -> loops run. A failure before the loops run is told on stderr and ends the process.
+ * Stop:    SIGTERM -> unready, accept and deliver drain -> all idle, or NODE_DRAIN_MS is over -> loops stop ->
+ *          state is flushed, stores are closed. What was not done is in the queue; what was in the air is in
+ *          doubt and said so at the next start.
+ */
+#include "node/node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "node/accept/accept.h"
+#include "node/commit/commit.h"
+#include "node/deliver/deliver.h"
+#include "node/emit/emit.h"
+#include "node/net/dns.h"
+#include "node/ops/ops.h"
+#include "node/settings/settings.h"
+#include "proto/ground/check.h"
+#include "proto/ground/log.h"
+#include "proto/ground/metric.h"
+
+#define NODE_DRAIN_MS       10000
+#define NODE_DRAIN_CHECK_MS 25
+#define NODE_LOOPS_MAX      64
+
+struct node;
+struct node_loop {
+    struct node *node;
+    unsigned number;
+    struct loop *loop;
+    pthread_t thread;
+    struct dns *dns;
+    struct accept *accept;
+    struct deliver *deliver;
+    struct emit *emit;
+    struct loop_letter drain_letter, idle_letter;
+    struct loop_timer drain_timer;
+};
+
+struct node {
+    struct settings *settings;
+    struct ops_identity identity;
+    struct raft *raft;
+    struct queue_store *store;
+    struct commit *commit;
+    struct tls *tls, *http_tls, *client_tls;
+    struct accept_auth *auth;
+    struct ops *ops;
+    struct node_loop loops[NODE_LOOPS_MAX];
+    struct raft_loop_port ports[NODE_LOOPS_MAX];
+    struct loop *loop_list[NODE_LOOPS_MAX];
+    unsigned loop_count;
+    unsigned idle_count; /* loops that are drained; loop 0 only */
+    bool stopping;
+    struct loop_timer drain_deadline;
+    char inbox_dir[4096];
+};
+
+/* ---- what is shared by the loops */
+
+static int make_dir(const char *dir, struct errmsg *why)
+{
+    if (mkdir(dir, 0700) == 0 || errno == EEXIST) return 0;
+    return errmsg_set(why, ERR_IO, "%s: cannot make the directory: %s", dir, strerror(errno));
+}
+
+static int path_in(char *out, size_t size, const char *dir, const char *name, struct errmsg *why)
+{
+    int n = snprintf(out, size, "%s/%s", dir, name);
+
+    if (n > 0 && (size_t)n < size) return 0;
+    return errmsg_set(why, ERR_TOO_LONG, "%s: the path is too long", dir);
+}
+
+static int open_stores(struct node *n, struct errmsg *why)
+{
+    const struct settings *s = n->settings;
+    char log_dir[4096], state_dir[4096];
+    bool tainted = false;
+    int rv = make_dir(s->node.data_dir, why);
+
+    if (rv == 0) rv = path_in(log_dir, sizeof log_dir, s->node.data_dir, "log", why);
+    if (rv == 0) rv = path_in(state_dir, sizeof state_dir, s->node.data_dir, "state", why);
+    if (rv == 0) rv = path_in(n->inbox_dir, sizeof n->inbox_dir, s->node.data_dir, "inbox", why);
+    if (rv == 0) rv = make_dir(n->inbox_dir, why);
+    if (rv == 0)
+        rv = ops_identity_open(s->node.data_dir, s->node.id, (uint32_t)s->node.shards, &n->identity, why);
+    if (rv == 0)
+        rv = raft_open(&n->raft,
+                       &(struct raft_options){ .dir = log_dir,
+                                               .node_id = s->node.id,
+                                               .loops = n->ports,
+                                               .loop_count = n->loop_count,
+                                               .seed = clock_wall_ms(&clock_real) ^ s->node.id },
+                       &tainted, why);
+    if (rv != 0) return rv;
+    if (tainted)
+        log_event(LOG_ERROR, "log.tainted", LOG_TEXT("dir", log_dir),
+                  LOG_TEXT("help", "the disk lost writes that it had confirmed: this node will not lead; replace the "
+                                   "disk, restore from a replica or a backup"));
+    return queue_store_open(&n->store, state_dir, why);
+}
+
+static int make_auth(const struct settings *s, struct accept_auth **out, struct errmsg *why)
+{
+    struct accept_credential *credentials = check_calloc(s->credential_count + 1, sizeof *credentials);
+    struct accept_tenant *tenants = check_calloc(s->tenant_count + 1, sizeof *tenants);
+    int rv;
+
+    for (unsigned i = 0; i < s->credential_count; i++)
+        credentials[i] = (struct accept_credential){ .username = s->credentials[i].username,
+                                                     .tenant = s->credentials[i].tenant,
+                                                     .password_hash = s->credentials[i].password_hash };
+    for (unsigned i = 0; i < s->tenant_count; i++)
+        tenants[i] = (struct accept_tenant){ .name = s->tenants[i].name,
+                                             .domains = (const char *const *)s->tenants[i].domains,
+                                             .domain_count = s->tenants[i].domain_count };
+    rv = accept_auth_new(out, credentials, s->credential_count, tenants, s->tenant_count,
+                         s->limits.auth_cache_ms, (unsigned)s->limits.auth_inflight_max, why);
+    free(credentials);
+    free(tenants);
+    return rv;
+}
+
+static bool is_set(const char *text)
+{
+    return text && *text;
+}
+
+static int open_security(struct node *n, struct errmsg *why)
+{
+    const struct settings *s = n->settings;
+    int rv = make_auth(s, &n->auth, why);
+
+    if (rv == 0 && is_set(s->tls.certificate))
+        rv = tls_server_new(&n->tls, s->tls.certificate, s->tls.key, why);
+    if (rv == 0 && is_set(s->http.certificate))
+        rv = tls_server_new(&n->http_tls, s->http.certificate, s->http.key, why);
+    if (rv == 0) rv = tls_client_new(&n->client_tls, TLS_VERIFY_NONE, NULL, why);
+    return rv;
+}
+
+static int open_commit(struct node *n, struct errmsg *why)
+{
+    const struct settings *s = n->settings;
+    uint64_t began = clock_mono_ms(&clock_real);
+    int rv = commit_open(&n->commit,
+                         &(struct commit_options){ .loops = n->loop_list,
+                                                   .loop_count = n->loop_count,
+                                                   .raft = n->raft,
+                                                   .store = n->store,
+                                                   .data_dir = s->node.data_dir,
+                                                   .node = s->node.id,
+                                                   .shard_count = n->identity.shards,
+                                                   .body_cache_bytes = s->limits.body_cache_bytes,
+                                                   .queue_messages_max = s->limits.queue_messages_max,
+                                                   .queue_bytes_max = s->limits.queue_bytes_max,
+                                                   .disk_reserve_bytes = s->limits.disk_reserve_bytes,
+                                                   .retention_ms = s->delivery.retention_ms },
+                         why);
+
+    if (rv == 0)
+        log_event(LOG_INFO, "shards.open", LOG_NUM("shards", n->identity.shards),
+                  LOG_NUM("took_ms", clock_mono_ms(&clock_real) - began));
+    return rv;
+}
+
+/* ---- what each loop has */
+
+static void split_host_port(const char *text, char *host, size_t host_size, uint16_t *port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t n = colon ? (size_t)(colon - text) : strlen(text);
+    uint64_t v = 25;
+
+    if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
+        text++;
+        n -= 2;
+    }
+    if (colon && span_u64(span_cstr(colon + 1), 65535, &v) != 0) v = 25;
+    snprintf(host, host_size, "%.*s", (int)n, text);
+    *port = (uint16_t)v;
+}
+
+static void fill_rules(const struct settings *s, struct router_rule *rules)
+{
+    for (unsigned i = 0; i < s->route_count; i++) {
+        const struct settings_route *from = &s->routes[i];
+        struct router_rule *to = &rules[i];
+
+        *to = (struct router_rule){ .tls = is_set(from->tls) && strcmp(from->tls, "none") == 0
+                                               ? ROUTER_TLS_NONE
+                                               : ROUTER_TLS_MAY };
+        snprintf(to->match, sizeof to->match, "%s", from->match);
+        to->via = from->via == SETTINGS_VIA_HOST    ? ROUTER_VIA_HOST
+                  : from->via == SETTINGS_VIA_INBOX ? ROUTER_VIA_INBOX
+                                                    : ROUTER_VIA_MX;
+        if (from->via == SETTINGS_VIA_HOST) split_host_port(from->host, to->host, sizeof to->host, &to->port);
+    }
+}
+
+/* A limit of the node, divided among its loops. */
+static unsigned share(uint64_t limit, unsigned loops)
+{
+    uint64_t n = (limit + loops - 1) / loops;
+
+    return n > 0 ? (unsigned)n : 1;
+}
+
+static int open_deliver(struct node *n, struct node_loop *l, struct errmsg *why)
+{
+    const struct settings *s = n->settings;
+    struct router_rule *rules = check_calloc(s->route_count + 1, sizeof *rules);
+    struct deliver_options o;
+    int rv;
+
+    fill_rules(s, rules);
+    deliver_options_default(&o);
+    o.loop = l->loop;
+    o.commit = n->commit;
+    o.dns = l->dns;
+    o.tls = n->client_tls;
+    o.hostname = s->node.hostname;
+    o.node = s->node.id;
+    router_options_default(&o.router);
+    o.router.rules = rules;
+    o.router.rule_count = s->route_count;
+    o.router.mx_port = (uint16_t)s->resolver.mx_port;
+    o.router.site_connections_max = share(s->delivery.site_connections_max, n->loop_count);
+    o.router.retry_base_ms = s->delivery.retry_base_ms;
+    o.router.retry_cap_ms = s->delivery.retry_cap_ms;
+    o.router.retry_jitter_permille = (unsigned)s->delivery.retry_jitter_permille;
+    o.router.seed = clock_wall_ms(&clock_real) + l->number;
+    o.inbox_dir = n->inbox_dir;
+    o.connections_max = share(s->delivery.connections_max, n->loop_count);
+    o.idle_ms = s->delivery.idle_ms;
+    o.connect_timeout_ms = s->delivery.connect_timeout_ms;
+    o.greeting_timeout_ms = s->delivery.greeting_timeout_ms;
+    o.command_timeout_ms = s->delivery.command_timeout_ms;
+    o.data_timeout_ms = s->delivery.data_timeout_ms;
+    o.dot_timeout_ms = s->delivery.dot_timeout_ms;
+    rv = deliver_new(&l->deliver, &o, why);
+    free(rules);
+    return rv;
+}
+
+static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
+{
+    const struct settings *s = n->settings;
+    struct accept_options o = { .loop = l->loop,
+                                .commit = n->commit,
+                                .auth = n->auth,
+                                .tls = n->tls,
+                                .hostname = s->node.hostname,
+                                .node = s->node.id,
+                                .start = clock_wall_ms(&clock_real),
+                                .expire_ms = s->delivery.expire_ms };
+    int rv;
+
+    accept_limits_default(&o.limits);
+    o.limits.message_size_max = s->limits.message_size_max;
+    o.limits.recipients_max = (unsigned)s->limits.recipients_max;
+    o.limits.line_size_max = s->limits.line_size_max;
+    o.limits.header_size_max = s->limits.header_size_max;
+    o.limits.hops_max = (unsigned)s->limits.hops_max;
+    o.limits.sessions_max = share(s->limits.sessions_max, n->loop_count);
+    o.limits.transactions_max = (unsigned)s->limits.session_transactions_max;
+    o.limits.errors_max = (unsigned)s->limits.session_errors_max;
+    o.limits.idle_ms = s->limits.session_idle_ms;
+    o.limits.data_idle_ms = s->limits.data_idle_ms;
+    o.limits.life_ms = s->limits.session_life_ms;
+    rv = accept_new(&l->accept, &o, why);
+    for (unsigned i = 0; rv == 0 && i < s->listener_count; i++) {
+        struct stream_address at;
+        enum accept_kind kind = s->listeners[i].kind == SETTINGS_SUBMISSION    ? ACCEPT_SUBMISSION
+                                : s->listeners[i].kind == SETTINGS_SUBMISSIONS ? ACCEPT_SUBMISSIONS
+                                                                               : ACCEPT_MX;
+
+        rv = stream_address_parse(span_cstr(s->listeners[i].address), &at);
+        if (rv != 0) return errmsg_set(why, rv, "listener address %s is wrong", s->listeners[i].address);
+        rv = accept_listen(l->accept, kind, &at, why);
+    }
+    return rv;
+}
+
+static int open_loop_rooms(struct node *n, struct node_loop *l, struct errmsg *why)
+{
+    const struct settings *s = n->settings;
+    int rv = dns_open(&l->dns, l->loop, is_set(s->resolver.address) ? s->resolver.address : NULL, why);
+
+    if (rv == 0)
+        rv = emit_new(&l->emit, &(struct emit_options){ .loop = l->loop,
+                                                        .commit = n->commit,
+                                                        .hostname = s->node.hostname,
+                                                        .node = s->node.id,
+                                                        .expire_ms = s->delivery.expire_ms });
+    if (rv == 0) rv = open_deliver(n, l, why);
+    if (rv == 0) rv = open_accept(n, l, why);
+    return rv;
+}
+
+static int read_token(const char *file, char *out, size_t size, struct errmsg *why)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0) return errmsg_set(why, ERR_IO, "%s: cannot read the API token: %s", file, strerror(errno));
+    n = read(fd, out, size - 1);
+    close(fd);
+    while (n > 0 && (out[n - 1] == '\n' || out[n - 1] == '\r' || out[n - 1] == ' '))
+        n--;
+    if (n < 16) return errmsg_set(why, ERR_CONFIG, "%s: an API token has at least 16 characters", file);
+    out[n] = '\0';
+    return 0;
+}
+
+static int open_ops(struct node *n, struct errmsg *why)
+{
+    char token[256];
+    int rv;
+
+    if (!is_set(n->settings->http.address)) return 0;
+    rv = read_token(n->settings->http.token_file, token, sizeof token, why);
+    if (rv != 0) return rv;
+    return ops_open(&n->ops,
+                    &(struct ops_options){ .loop = n->loops[0].loop,
+                                           .commit = n->commit,
+                                           .auth = n->auth,
+                                           .settings = n->settings,
+                                           .tls = n->http_tls,
+                                           .token = token,
+                                           .inbox_dir = n->inbox_dir,
+                                           .node = n->settings->node.id },
+                    why);
+}
+
+/* ---- start */
+
+static int open_loops(struct node *n, struct errmsg *why)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    uint64_t wanted = n->settings->node.loops ? n->settings->node.loops : (uint64_t)(cores > 0 ? cores : 1);
+
+    n->loop_count = wanted < NODE_LOOPS_MAX ? (unsigned)wanted : NODE_LOOPS_MAX;
+    for (unsigned i = 0; i < n->loop_count; i++) {
+        int rv = loop_new(&n->loops[i].loop, i, why);
+
+        if (rv != 0) return rv;
+        n->loops[i].node = n;
+        n->loops[i].number = i;
+        n->loop_list[i] = n->loops[i].loop;
+        n->ports[i] = (struct raft_loop_port){ .arg = n->loops[i].loop, .wake = loop_wake_arg };
+    }
+    return 0;
+}
+
+static void raise_file_limit(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == r.rlim_max) return;
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+}
+
+static enum log_level least_level(const struct settings *s)
+{
+    static const char *const levels[] = { "debug", "info", "warn", "error" };
+
+    for (unsigned i = 0; i < sizeof levels / sizeof levels[0]; i++)
+        if (strcmp(s->log.level, levels[i]) == 0) return (enum log_level)i;
+    return LOG_INFO;
+}
+
+static void open_log(const struct settings *s)
+{
+    char node[24];
+
+    snprintf(node, sizeof node, "%llu", (unsigned long long)s->node.id);
+    log_open(2, least_level(s), strcmp(s->log.format, "json") == 0 ? LOG_JSON : LOG_LOGFMT, node);
+}
+
+static int start(struct node *n, struct errmsg *why)
+{
+    int rv = open_loops(n, why);
+
+    if (rv == 0) rv = open_stores(n, why);
+    if (rv == 0) rv = open_security(n, why);
+    if (rv == 0) rv = open_commit(n, why);
+    for (unsigned i = 0; rv == 0 && i < n->loop_count; i++)
+        rv = open_loop_rooms(n, &n->loops[i], why);
+    if (rv == 0) rv = open_ops(n, why);
+    return rv;
+}
+
+/* ---- stop: drain every loop, then stop them all */
+
+static void stop_loops(struct node *n)
+{
+    commit_drain(n->commit);
+    for (unsigned i = 0; i < n->loop_count; i++)
+        loop_stop(n->loops[i].loop);
+}
+
+static void on_loop_idle(struct loop_letter *letter)
+{
+    struct node *n = CONTAINER_OF(letter, struct node_loop, idle_letter)->node;
+
+    n->idle_count++;
+    if (n->idle_count == n->loop_count) stop_loops(n);
+}
+
+static void tell_idle(struct node_loop *l)
+{
+    l->idle_letter.on_arrive = on_loop_idle;
+    loop_post(l->node->loops[0].loop, &l->idle_letter);
+}
+
+static void on_drain_check(struct loop_timer *t)
+{
+    struct node_loop *l = CONTAINER_OF(t, struct node_loop, drain_timer);
+
+    if (accept_is_idle(l->accept) && deliver_is_idle(l->deliver) && emit_is_idle(l->emit))
+        tell_idle(l);
+    else
+        loop_timer_start(t, NODE_DRAIN_CHECK_MS);
+}
+
+static void on_drain(struct loop_letter *letter)
+{
+    struct node_loop *l = CONTAINER_OF(letter, struct node_loop, drain_letter);
+
+    accept_drain(l->accept);
+    deliver_drain(l->deliver);
+    loop_timer_init(&l->drain_timer, l->loop, on_drain_check);
+    loop_timer_start(&l->drain_timer, 0);
+}
+
+static void on_drain_deadline(struct loop_timer *t)
+{
+    log_event(LOG_WARN, "node.drain_cut", LOG_NUM("after_ms", NODE_DRAIN_MS),
+              LOG_TEXT("help", "what was in the air is in doubt and is tried again at the next start"));
+    stop_loops(CONTAINER_OF(t, struct node, drain_deadline));
+}
+
+static void begin_stop(struct node *n, int signum)
+{
+    if (n->stopping) return;
+    n->stopping = true;
+    log_event(LOG_INFO, "node.stopping", LOG_NUM("signal", signum));
+    if (n->ops) ops_set_draining(n->ops);
+    for (unsigned i = 0; i < n->loop_count; i++) {
+        n->loops[i].drain_letter.on_arrive = on_drain;
+        loop_post(n->loops[i].loop, &n->loops[i].drain_letter);
+    }
+    loop_timer_init(&n->drain_deadline, n->loops[0].loop, on_drain_deadline);
+    loop_timer_start(&n->drain_deadline, NODE_DRAIN_MS);
+}
+
+/* ---- reload: what may change while the node runs; a file that is wrong changes nothing */
+
+struct reload {
+    struct loop_letter letter;
+    struct node_loop *to;
+    struct accept_auth *auth;
+    struct tls *tls;
+};
+
+static void on_reload(struct loop_letter *letter)
+{
+    struct reload *r = CONTAINER_OF(letter, struct reload, letter);
+
+    accept_set_auth(r->to->accept, r->auth);
+    if (r->tls) accept_set_tls(r->to->accept, r->tls);
+    accept_auth_unref(&r->auth);
+    tls_unref(&r->tls);
+    free(r);
+}
+
+static int make_security(const struct settings *s, struct accept_auth **auth, struct tls **tls,
+                         struct errmsg *why)
+{
+    int rv = make_auth(s, auth, why);
+
+    if (rv == 0 && is_set(s->tls.certificate))
+        rv = tls_server_new(tls, s->tls.certificate, s->tls.key, why);
+    return rv;
+}
+
+static void reload(struct node *n)
+{
+    struct settings *s = NULL;
+    struct accept_auth *auth = NULL;
+    struct tls *tls = NULL;
+    struct errmsg why = { "" };
+    struct buf errors;
+    int rv;
+
+    buf_init(&errors, 64u << 10);
+    rv = settings_read(&s, n->settings->file, &errors);
+    if (rv != 0)
+        errmsg_set(&why, rv, "%s", buf_cstr(&errors));
+    else
+        rv = make_security(s, &auth, &tls, &why);
+    if (rv != 0) {
+        log_event(LOG_ERROR, "node.reload_refused", LOG_TEXT("error", why.text),
+                  LOG_TEXT("help", "the settings in force are kept"));
+    } else {
+        for (unsigned i = 0; i < n->loop_count; i++) {
+            struct reload *r = check_calloc(1, sizeof *r);
+
+            r->to = &n->loops[i];
+            r->auth = accept_auth_ref(auth);
+            r->tls = tls ? tls_ref(tls) : NULL;
+            r->letter.on_arrive = on_reload;
+            loop_post(r->to->loop, &r->letter);
+        }
+        log_set_level(least_level(s));
+        log_event(LOG_INFO, "node.reloaded", LOG_TEXT("file", n->settings->file),
+                  LOG_TEXT("took", "credentials, tenants, certificates, log level"));
+    }
+    accept_auth_unref(&auth);
+    tls_unref(&tls);
+    settings_free(&s);
+    buf_deinit(&errors);
+}
+
+static void on_signal(void *arg, int signum)
+{
+    if (signum == SIGHUP)
+        reload(arg);
+    else
+        begin_stop(arg, signum);
+}
+
+/* ---- run */
+
+static void *run_loop(void *arg)
+{
+    struct node_loop *l = arg;
+
+    loop_run(l->loop);
+    return NULL;
+}
+
+static int run_loops(struct node *n, struct errmsg *why)
+{
+    static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+
+    for (unsigned i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        int rv = loop_on_signal(n->loops[0].loop, signals[i], on_signal, n);
+
+        if (rv != 0) return errmsg_set(why, rv, "cannot watch signal %d", signals[i]);
+    }
+    for (unsigned i = 1; i < n->loop_count; i++)
+        if (pthread_create(&n->loops[i].thread, NULL, run_loop, &n->loops[i]) != 0)
+            return errmsg_set(why, ERR_IO, "cannot start the thread of loop %u", i);
+    loop_run(n->loops[0].loop);
+    for (unsigned i = 1; i < n->loop_count; i++)
+        pthread_join(n->loops[i].thread, NULL);
+    return 0;
+}
+
+/* The loops have stopped. Upper rooms go first; each loop is given turns to run its closings out. */
+static void take_down(struct node *n)
+{
+    ops_close(&n->ops);
+    for (unsigned i = 0; i < n->loop_count; i++) {
+        struct node_loop *l = &n->loops[i];
+
+        accept_free(&l->accept);
+        deliver_free(&l->deliver);
+        emit_free(&l->emit);
+        dns_close(&l->dns);
+    }
+    commit_close(&n->commit);
+    raft_close(&n->raft);
+    queue_store_close(&n->store);
+    for (unsigned i = 0; i < n->loop_count; i++)
+        loop_free(&n->loops[i].loop);
+    tls_unref(&n->tls);
+    tls_unref(&n->http_tls);
+    tls_unref(&n->client_tls);
+    accept_auth_unref(&n->auth);
+}
+
+int node_run(const char *settings_file)
+{
+    struct node *n = check_calloc(1, sizeof *n);
+    struct errmsg why = { "" };
+    struct buf errors;
+    int rv;
+
+    buf_init(&errors, 64u << 10);
+    rv = settings_read(&n->settings, settings_file, &errors);
+    if (rv != 0) {
+        fprintf(stderr, "%s", buf_cstr(&errors));
+        buf_deinit(&errors);
+        free(n);
+        return CLI_FAILED;
+    }
+    buf_deinit(&errors);
+    raise_file_limit();
+    open_log(n->settings);
+    log_event(LOG_INFO, "node.starting", LOG_TEXT("version", ANGARIUM_VERSION),
+              LOG_TEXT("hostname", n->settings->node.hostname),
+              LOG_TEXT("data_dir", n->settings->node.data_dir));
+    rv = start(n, &why);
+    if (rv == 0) {
+        log_event(LOG_INFO, "node.started", LOG_NUM("loops", n->loop_count),
+                  LOG_NUM("shards", n->identity.shards));
+        rv = run_loops(n, &why);
+    }
+    if (rv != 0) {
+        log_event(LOG_ERROR, "node.failed", LOG_TEXT("error", why.text));
+        log_close();
+        fprintf(stderr, "angarium node: %s\n", why.text);
+        _exit(CLI_FAILED); /* half-built rooms and running threads: the kernel takes them down best */
+    }
+    take_down(n);
+    log_event(LOG_INFO, "node.stopped", LOG_SKIP);
+    log_close();
+    settings_free(&n->settings);
+    free(n);
+    return CLI_DONE;
+}

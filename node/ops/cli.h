@@ -1,0 +1,157 @@
+/* cli - what the verbs of the command line share: options, the cluster they talk to, tables. Not
+ * used outside of cli*.c and their tests.
+ */
+#ifndef OPS_CLI_H
+#define OPS_CLI_H
+
+#include <jansson.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "node/ops/ops.h"
+#include "proto/ground/buf.h"
+
+/* ---- options and words */
+
+struct cli_option {
+    const char *name;  /* without the hyphens */
+    char letter;       /* 0: none */
+    const char **text; /* takes a value; NULL: a flag */
+    bool *flag;
+    const char **list; /* takes a value, several times: up to list_max of them */
+    unsigned *list_count, list_max;
+};
+#define CLI_LIST_MAX 32
+
+/* Reads argv[1..]: options into their places, the rest into words. 0, or CLI_USAGE and why on
+ * stderr. */
+int cli_read(int argc, char **argv, const struct cli_option *options, unsigned option_count,
+             const char **words, unsigned words_max, unsigned *word_count);
+/* A number in its range: 0, or CLI_USAGE and why on stderr. */
+int cli_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+/* Says what is wrong on stderr; returns CLI_USAGE. */
+int cli_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same, for any exit. */
+int cli_fail(int exit, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- the cluster that is talked to */
+
+struct cli_target {
+    const char *endpoint, *token_file, *ca_file, *dir, *format; /* as given */
+    bool json;
+    char url[256], token[256], ca_path[4096];
+};
+#define CLI_TARGET_OPTIONS(t)                                                                      \
+    { .name = "endpoint", .text = &(t).endpoint },                                                 \
+        { .name = "token-file", .text = &(t).token_file },                                         \
+        { .name = "ca-file", .text = &(t).ca_file }, { .name = "dir", .text = &(t).dir },          \
+    {                                                                                              \
+        .name = "output", .letter = 'o', .text = &(t).format                                       \
+    }
+/* Fills url, token and json from options, the environment, or the dev cluster's file. An enum
+ * cli_exit. */
+int cli_target_find(struct cli_target *t);
+/* The text of a small file (a token), without white space at its end. 0, or an error and why. */
+int cli_read_secret(const char *file, char *out, size_t out_size, struct errmsg *why);
+json_t *cli_read_json(const char *file, struct errmsg *why);
+
+struct cli_answer {
+    long status;
+    struct buf body;
+    json_t *json; /* NULL: not JSON */
+};
+/* One request; tells what went wrong on stderr. An enum cli_exit; `out` is to be freed in any case.
+ */
+int cli_call(const struct cli_target *t, const char *method, const char *path,
+             const char *content_type, struct span body, struct cli_answer *out);
+void cli_answer_free(struct cli_answer *a);
+/* GET of a stream: each line without its end, until it ends or the call-back returns false. */
+int cli_follow(const struct cli_target *t, const char *path,
+               bool (*on_line)(void *arg, struct span line), void *arg);
+/* A status alone, without a token or a word on stderr: 0 when nobody answers. */
+long cli_probe(const char *url, unsigned timeout_ms);
+/* Appends ?key=value or &key=value, the value percent-encoded; nothing for a NULL value. */
+void cli_add_query(struct buf *path, const char *key, const char *value);
+/* What exit a refusal of the API means. */
+int cli_exit_of(long status, const char *type);
+
+/* ---- what is shown */
+
+#define CLI_COLUMNS_MAX 16
+struct cli_table {
+    const char *heads[CLI_COLUMNS_MAX]; /* ">head": numbers, to the right */
+    unsigned columns;
+    char **cells;
+    size_t cell_count, cell_cap;
+};
+void cli_table_start(struct cli_table *t, const char *const *heads, unsigned columns);
+void cli_table_add(struct cli_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void cli_table_print(struct cli_table *t, FILE *to); /* and frees */
+void cli_print_json(const json_t *j);
+/* Texts out of an answer; "" when they are not there. */
+const char *cli_text(const json_t *object, const char *key);
+json_int_t cli_int(const json_t *object, const char *key);
+/* "2026-11-24T01:48:09.123Z" -> "2026-11-24 01:48:09"; out holds 20. */
+void cli_short_time(const char *rfc3339, char out[20]);
+/* Bytes as "12.3 MiB". */
+void cli_short_size(uint64_t bytes, char out[16]);
+/* Controls of foreign text made visible, so that it cannot play with the terminal. */
+void cli_plain(const char *text, struct buf *out);
+bool cli_is_terminal(FILE *f);
+
+/* ---- verbs */
+
+#define CLI_VERBS(X)                                                                               \
+    X(check_config)                                                                                \
+    X(dev)                                                                                         \
+    X(status)                                                                                      \
+    X(nodes)                                                                                       \
+    X(shards) X(queue) X(message) X(events) X(send) X(audit) X(version) X(help) X(completion)
+#define CLI_DECLARE_(name) extern const struct cli_verb cli_verb_##name;
+CLI_VERBS(CLI_DECLARE_)
+#undef CLI_DECLARE_
+
+/* All verbs, ours and the root's; NULL: no such verb. */
+const struct cli_verb *cli_find_verb(const char *name);
+const struct cli_verb *cli_verb_at(unsigned i); /* NULL: no more */
+
+/* ---- the dev cluster (cli_dev*.c) */
+
+#define CLI_DEV_PORTS 6
+struct cli_dev_node {
+    unsigned id;
+    pid_t pid;
+    char ports[CLI_DEV_PORTS][32]; /* submission, submissions, http, mx, peer, sandbox */
+    char store_dir[4096], log_file[4096], settings_file[4096];
+};
+struct cli_dev {
+    char dir[4000]; /* absolute */
+    char username[64], password[64], token[128], ca_file[4096];
+    uint64_t base_port, nodes, mx_port;
+    char next_hop[300], resolver[80];
+    char sets[CLI_LIST_MAX][160]; /* "delivery.retry_base_ms=1s" */
+    unsigned set_count;
+    struct cli_dev_node node;
+};
+void cli_dev_place(struct cli_dev *d); /* ports and paths from dir and base_port */
+json_t *cli_dev_cluster_json(const struct cli_dev *d);
+void cli_dev_settings(const struct cli_dev *d, const char *password_hash, struct buf *out);
+int cli_dev_read_cluster(struct cli_dev *d, const char *dir, struct errmsg *why);
+int cli_dev_write_cluster(const struct cli_dev *d, struct errmsg *why);
+/* Makes the directory and all that is missing in it, writes the settings. */
+int cli_dev_prepare(struct cli_dev *d, struct errmsg *why);
+/* What was chosen when the directory was made; ERR_NOT_FOUND: it is new. */
+int cli_dev_recall(struct cli_dev *d, struct errmsg *why);
+int cli_dev_write_file(const char *path, struct span bytes, mode_t mode, struct errmsg *why);
+
+/* Processes of a dev cluster. */
+bool cli_dev_is_running(const struct cli_dev *d);
+int cli_dev_spawn(struct cli_dev *d, bool detached, struct errmsg *why);
+int cli_dev_wait_ready(struct cli_dev *d);   /* an enum cli_exit; tells on stderr */
+int cli_dev_stop(struct cli_dev *d);         /* an enum cli_exit; tells on stderr */
+int cli_dev_signal_number(const char *name); /* -1: no such signal */
+void cli_dev_block_signals(void);
+/* Waits for SIGINT, SIGTERM or SIGCHLD: the signal, 0 when the time is over. */
+int cli_dev_wait_signal(unsigned timeout_ms);
+
+#endif

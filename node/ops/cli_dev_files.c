@@ -1,0 +1,340 @@
+/* cli_dev_files - the directory of a dev cluster:
+ *
+ *   cluster.json   what runs where, for programs; written whole when the cluster can commit
+ *   dev.json       what was chosen when it was made, so that it can be started again
+ *   ca.pem ca.key node.pem node.key   password   api.token   node-1.yaml   node-1.log   node-1/
+ *
+ * Files that hold a secret are readable by their owner only. What exists is kept.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "node/net/tls.h"
+#include "node/ops/cli.h"
+#include "proto/ground/check.h"
+
+#define SECRET_BYTES  24
+#define HASH_PASSES   2
+#define HASH_MEMORY   (19u << 20)
+#define SETTINGS_SIZE (256u << 10)
+
+static const char *const port_names[CLI_DEV_PORTS] = { "submission", "submissions", "http",
+                                                       "mx",         "peer",        "sandbox" };
+
+void cli_dev_place(struct cli_dev *d)
+{
+    struct cli_dev_node *n = &d->node;
+
+    n->id = 1;
+    for (unsigned k = 0; k < CLI_DEV_PORTS; k++)
+        snprintf(n->ports[k], sizeof n->ports[k], "127.0.0.1:%" PRIu64, d->base_port + k);
+    snprintf(n->store_dir, sizeof n->store_dir, "%s/node-1", d->dir);
+    snprintf(n->log_file, sizeof n->log_file, "%s/node-1.log", d->dir);
+    snprintf(n->settings_file, sizeof n->settings_file, "%s/node-1.yaml", d->dir);
+    snprintf(d->ca_file, sizeof d->ca_file, "%s/ca.pem", d->dir);
+}
+
+/* ---- files */
+
+int cli_dev_write_file(const char *path, struct span bytes, mode_t mode, struct errmsg *why)
+{
+    char beside[4300];
+    int fd;
+    bool ok;
+
+    snprintf(beside, sizeof beside, "%s.new", path);
+    unlink(beside);
+    fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    ok = fd >= 0 && write(fd, bytes.p, bytes.n) == (ssize_t)bytes.n && fsync(fd) == 0;
+    if (fd >= 0) ok = close(fd) == 0 && ok;
+    if (ok && rename(beside, path) == 0) return 0;
+    return errmsg_set(why, ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+}
+
+static int write_json(const char *path, json_t *j, struct errmsg *why)
+{
+    char *text = json_dumps(j, JSON_INDENT(2));
+    struct buf line;
+    int rv;
+
+    buf_init(&line, SETTINGS_SIZE);
+    buf_addf(&line, "%s\n", text);
+    rv = cli_dev_write_file(path, buf_span(&line), 0600, why);
+    buf_deinit(&line);
+    free(text);
+    return rv;
+}
+
+static void path_in(char out[4200], const struct cli_dev *d, const char *name)
+{
+    snprintf(out, 4200, "%s/%s", d->dir, name);
+}
+
+/* The secret in DIR/name, made when it is not there. */
+static int keep_secret(const struct cli_dev *d, const char *name, char *out, size_t out_size,
+                       struct errmsg *why)
+{
+    uint8_t bytes[SECRET_BYTES];
+    char path[4200], text[2 * SECRET_BYTES];
+    struct buf line;
+    int rv;
+
+    path_in(path, d, name);
+    if (access(path, F_OK) == 0) return cli_read_secret(path, out, out_size, why);
+    CHECK(sodium_init() >= 0);
+    randombytes_buf(bytes, sizeof bytes);
+    sodium_bin2base64(text, sizeof text, bytes, sizeof bytes,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    snprintf(out, out_size, "%s", text);
+    buf_init(&line, 256);
+    buf_addf(&line, "%s\n", text);
+    rv = cli_dev_write_file(path, buf_span(&line), 0600, why);
+    buf_deinit(&line);
+    return rv;
+}
+
+/* ---- cluster.json */
+
+json_t *cli_dev_cluster_json(const struct cli_dev *d)
+{
+    const struct cli_dev_node *n = &d->node;
+    json_t *node = json_pack("{s:i, s:i}", "id", (int)n->id, "pid", (int)n->pid);
+
+    for (unsigned k = 0; k < CLI_DEV_PORTS; k++)
+        json_object_set_new(node, port_names[k], json_string(n->ports[k]));
+    json_object_set_new(node, "data_dir", json_string(n->store_dir));
+    json_object_set_new(node, "log_file", json_string(n->log_file));
+    return json_pack("{s:s, s:s, s:s, s:s, s:[o]}", "username", d->username, "password",
+                     d->password, "api_token", d->token, "ca_file", d->ca_file, "nodes", node);
+}
+
+int cli_dev_write_cluster(const struct cli_dev *d, struct errmsg *why)
+{
+    char path[4200];
+    json_t *j = cli_dev_cluster_json(d);
+    int rv;
+
+    path_in(path, d, "cluster.json");
+    rv =
+        j ? write_json(path, j, why) : errmsg_set(why, ERR_SYNTAX, "%s: a path is not UTF-8", path);
+    json_decref(j);
+    return rv;
+}
+
+static int make_absolute(struct cli_dev *d, const char *dir, struct errmsg *why)
+{
+    char *whole = realpath(dir, NULL);
+    int rv = 0;
+
+    if (!whole) return errmsg_set(why, ERR_NOT_FOUND, "%s: %s", dir, strerror(errno));
+    if (strlen(whole) >= sizeof d->dir)
+        rv = errmsg_set(why, ERR_TOO_LONG, "%s: the path is too long", whole);
+    else
+        snprintf(d->dir, sizeof d->dir, "%s", whole);
+    free(whole);
+    return rv;
+}
+
+int cli_dev_read_cluster(struct cli_dev *d, const char *dir, struct errmsg *why)
+{
+    char path[4200];
+    json_t *j;
+    const json_t *node;
+    int rv = make_absolute(d, dir, why);
+
+    if (rv == 0) rv = cli_dev_recall(d, why);
+    if (rv != 0) return rv;
+    path_in(path, d, "cluster.json");
+    j = cli_read_json(path, why);
+    if (!j) return ERR_NOT_FOUND;
+    node = json_array_get(json_object_get(j, "nodes"), 0);
+    d->node.pid = (pid_t)cli_int(node, "pid");
+    snprintf(d->username, sizeof d->username, "%s", cli_text(j, "username"));
+    snprintf(d->password, sizeof d->password, "%s", cli_text(j, "password"));
+    snprintf(d->token, sizeof d->token, "%s", cli_text(j, "api_token"));
+    json_decref(j);
+    return 0;
+}
+
+/* ---- dev.json: what was chosen */
+
+static int remember(const struct cli_dev *d, struct errmsg *why)
+{
+    char path[4200];
+    json_t *sets = json_array(), *j;
+    int rv;
+
+    for (unsigned i = 0; i < d->set_count; i++)
+        json_array_append_new(sets, json_string(d->sets[i]));
+    j = json_pack("{s:I, s:s, s:s, s:I, s:o}", "base_port", (json_int_t)d->base_port, "next_hop",
+                  d->next_hop, "resolver", d->resolver, "mx_port", (json_int_t)d->mx_port, "set",
+                  sets);
+    if (!j) return errmsg_set(why, ERR_SYNTAX, "an option is not UTF-8");
+    path_in(path, d, "dev.json");
+    rv = write_json(path, j, why);
+    json_decref(j);
+    return rv;
+}
+
+static void take_recalled(struct cli_dev *d, const json_t *j)
+{
+    const json_t *sets = json_object_get(j, "set"), *one;
+    size_t i;
+
+    if (cli_int(j, "base_port") > 0) d->base_port = (uint64_t)cli_int(j, "base_port");
+    if (cli_int(j, "mx_port") > 0) d->mx_port = (uint64_t)cli_int(j, "mx_port");
+    snprintf(d->next_hop, sizeof d->next_hop, "%s", cli_text(j, "next_hop"));
+    snprintf(d->resolver, sizeof d->resolver, "%s", cli_text(j, "resolver"));
+    json_array_foreach(sets, i, one) if (d->set_count < CLI_LIST_MAX)
+        snprintf(d->sets[d->set_count++], sizeof d->sets[0], "%s", json_string_value(one));
+}
+
+int cli_dev_recall(struct cli_dev *d, struct errmsg *why)
+{
+    char path[4200];
+    struct errmsg ignored;
+    json_t *j;
+
+    make_absolute(d, d->dir,
+                  &ignored); /* a directory that is not there yet has nothing to recall */
+    path_in(path, d, "dev.json");
+    if (access(path, F_OK) != 0) return errmsg_set(why, ERR_NOT_FOUND, "%s: is not there", path);
+    j = cli_read_json(path, why);
+    if (!j) return ERR_CORRUPT;
+    d->set_count = 0;
+    take_recalled(d, j);
+    json_decref(j);
+    cli_dev_place(d);
+    path_in(path, d, "cluster.json");
+    j = access(path, F_OK) == 0 ? cli_read_json(path, why) : NULL;
+    if (j) d->node.pid = (pid_t)cli_int(json_array_get(json_object_get(j, "nodes"), 0), "pid");
+    json_decref(j);
+    return 0;
+}
+
+/* ---- settings of the node */
+
+static void print_set_section(const struct cli_dev *d, const char *section, struct buf *out)
+{
+    size_t n = strlen(section);
+    bool is_open = false;
+
+    for (unsigned i = 0; i < d->set_count; i++) {
+        const char *set = d->sets[i], *equals = strchr(set, '=');
+
+        if (strncmp(set, section, n) != 0 || set[n] != '.') continue;
+        if (!is_open) buf_addf(out, "%s:\n", section);
+        is_open = true;
+        buf_addf(out, "  %.*s: %s\n", (int)(equals - set - (long)n - 1), set + n + 1, equals + 1);
+    }
+}
+
+static void print_route(const struct cli_dev *d, struct buf *out)
+{
+    if (d->next_hop[0])
+        buf_addf(out, "routes: [ { match: \"*\", via: host, host: \"%s\", tls: none } ]\n",
+                 d->next_hop);
+    else if (d->resolver[0])
+        buf_addf(out,
+                 "routes: [ { match: \"*\", via: mx } ]\n"
+                 "resolver: { address: \"%s\", mx_port: %" PRIu64 " }\n",
+                 d->resolver, d->mx_port);
+    else
+        buf_add_cstr(out, "routes: [ { match: \"*\", via: inbox } ]\n");
+}
+
+void cli_dev_settings(const struct cli_dev *d, const char *password_hash, struct buf *out)
+{
+    static const char *const open_sections[] = { "limits", "delivery", "log" };
+    const struct cli_dev_node *n = &d->node;
+
+    buf_addf(out,
+             "# Made by `angarium dev`, which writes it anew at each start; not for production.\n"
+             "dev: true\n"
+             "node: { id: %u, hostname: node-%u.example.test, data_dir: node-%u }\n"
+             "listeners:\n"
+             "  - { kind: submission, address: \"%s\" }\n"
+             "  - { kind: submissions, address: \"%s\" }\n"
+             "  - { kind: mx, address: \"%s\" }\n"
+             "http: { address: \"%s\", token_file: api.token }\n"
+             "tls: { certificate: node.pem, key: node.key }\n"
+             "tenants: [ { name: demo, domains: [ example.test ] } ]\n"
+             "credentials: [ { username: \"%s\", tenant: demo, password_hash: \"%s\" } ]\n",
+             n->id, n->id, n->id, n->ports[0], n->ports[1], n->ports[3], n->ports[2], d->username,
+             password_hash);
+    print_route(d, out);
+    for (unsigned i = 0; i < sizeof open_sections / sizeof open_sections[0]; i++)
+        print_set_section(d, open_sections[i], out);
+}
+
+/* A --set for a section that cannot be set would silently do nothing. */
+static int check_sets(const struct cli_dev *d, struct errmsg *why)
+{
+    for (unsigned i = 0; i < d->set_count; i++)
+        if (strncmp(d->sets[i], "limits.", 7) != 0 && strncmp(d->sets[i], "delivery.", 9) != 0 &&
+            strncmp(d->sets[i], "log.", 4) != 0)
+            return errmsg_set(why, ERR_CONFIG, "--set %s: only limits, delivery and log can be set",
+                              d->sets[i]);
+    return 0;
+}
+
+static int check_settings(const struct cli_dev *d, struct errmsg *why)
+{
+    struct settings *s = NULL;
+    struct buf errors;
+    int rv;
+
+    buf_init(&errors, SETTINGS_SIZE);
+    rv = settings_read(&s, d->node.settings_file, &errors);
+    if (rv != 0) {
+        while (errors.n > 0 && errors.p[errors.n - 1] == '\n')
+            errors.n--;
+        errmsg_set(why, rv, "%s", buf_cstr(&errors));
+    }
+    settings_free(&s);
+    buf_deinit(&errors);
+    return rv;
+}
+
+static int write_settings(struct cli_dev *d, struct errmsg *why)
+{
+    char hash[crypto_pwhash_STRBYTES];
+    struct buf text;
+    int rv = check_sets(d, why);
+
+    if (rv != 0) return rv;
+    CHECK(sodium_init() >= 0);
+    if (crypto_pwhash_str(hash, d->password, strlen(d->password), HASH_PASSES, HASH_MEMORY) != 0)
+        return errmsg_set(why, ERR_FULL, "out of memory for the password's hash");
+    buf_init(&text, SETTINGS_SIZE);
+    cli_dev_settings(d, hash, &text);
+    rv = cli_dev_write_file(d->node.settings_file, buf_span(&text), 0600, why);
+    buf_deinit(&text);
+    return rv == 0 ? check_settings(d, why) : rv;
+}
+
+int cli_dev_prepare(struct cli_dev *d, struct errmsg *why)
+{
+    static const char *const hosts[] = { "localhost", "127.0.0.1", "::1", "node-1.example.test" };
+    int rv;
+
+    if (mkdir(d->dir, 0700) != 0 && errno != EEXIST)
+        return errmsg_set(why, ERR_IO, "%s: cannot make the directory: %s", d->dir,
+                          strerror(errno));
+    rv = make_absolute(d, d->dir, why);
+    if (rv != 0) return rv;
+    cli_dev_place(d);
+    snprintf(d->username, sizeof d->username, "demo");
+    rv = tls_make_dev_files(d->dir, hosts, sizeof hosts / sizeof hosts[0], why);
+    if (rv == 0) rv = keep_secret(d, "password", d->password, sizeof d->password, why);
+    if (rv == 0) rv = keep_secret(d, "api.token", d->token, sizeof d->token, why);
+    if (rv == 0) rv = write_settings(d, why);
+    if (rv == 0) rv = remember(d, why);
+    return rv;
+}

@@ -1,0 +1,180 @@
+/* json - records of the queue as the API shows them. Foreign bytes are made valid UTF-8 here, once.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "node/emit/emit.h"
+#include "node/ops/inside.h"
+#include "proto/ground/check.h"
+#include "proto/ground/clock.h"
+
+/* Length of the well-formed UTF-8 character at s (RFC 3629 4), 0: it is none. */
+static size_t char_length(struct span s)
+{
+    uint8_t c = s.p[0], low = 0x80, high = 0xbf;
+    size_t n = c < 0x80                 ? 1
+               : c >= 0xc2 && c <= 0xdf ? 2
+               : (c & 0xf0) == 0xe0     ? 3
+               : c >= 0xf0 && c <= 0xf4 ? 4
+                                        : 0;
+
+    if (n == 0 || n > s.n) return 0;
+    if (c == 0xe0) low = 0xa0;
+    if (c == 0xed) high = 0x9f; /* surrogates */
+    if (c == 0xf0) low = 0x90;
+    if (c == 0xf4) high = 0x8f;
+    if (n > 1 && (s.p[1] < low || s.p[1] > high)) return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((s.p[i] & 0xc0) != 0x80) return 0;
+    return n;
+}
+
+json_t *json_of_bytes(struct span bytes)
+{
+    struct buf text;
+    json_t *j;
+
+    buf_init(&text, 3 * bytes.n + 1);
+    for (size_t i = 0; i < bytes.n;) {
+        size_t n = char_length(span_from(bytes, i));
+
+        if (n > 0)
+            buf_add(&text, bytes.p + i, n);
+        else
+            buf_add_cstr(&text, "\xef\xbf\xbd");
+        i += n > 0 ? n : 1;
+    }
+    j = json_stringn(text.n > 0 ? (const char *)text.p : "", text.n);
+    CHECK(j);
+    buf_deinit(&text);
+    return j;
+}
+
+void json_put_bytes(json_t *object, const char *key, struct span bytes)
+{
+    if (bytes.n > 0) json_object_set_new(object, key, json_of_bytes(bytes));
+}
+
+void json_put_time(json_t *object, const char *key, uint64_t wall_ms)
+{
+    char text[CLOCK_RFC3339_SIZE];
+
+    if (wall_ms == 0) {
+        json_object_set_new(object, key, json_null());
+        return;
+    }
+    clock_rfc3339(wall_ms, text);
+    json_object_set_new(object, key, json_string(text));
+}
+
+void json_put_id(json_t *object, const char *key, uint64_t id)
+{
+    char text[BASE32_SIZE];
+
+    base32_print(id, text);
+    json_object_set_new(object, key, json_string(text));
+}
+
+json_t *json_page(json_t *items, json_t *next_cursor)
+{
+    json_t *page = json_object();
+
+    json_object_set_new(page, "items", items);
+    json_object_set_new(page, "next_cursor", next_cursor ? next_cursor : json_null());
+    return page;
+}
+
+json_t *json_of_reply(const Angarium__Reply *r)
+{
+    json_t *j;
+
+    if (!r || (r->code == 0 && r->text.len == 0)) return NULL;
+    j = json_object();
+    json_object_set_new(j, "code", json_integer(r->code));
+    json_object_set_new(j, "enhanced", json_of_bytes(proto_span(r->enhanced)));
+    json_object_set_new(j, "text", json_of_bytes(proto_span(r->text)));
+    return j;
+}
+
+static void put_reply(json_t *object, const char *key, const Angarium__Reply *r)
+{
+    json_t *j = json_of_reply(r);
+
+    if (j) json_object_set_new(object, key, j);
+}
+
+static void put_host(json_t *j, const Angarium__Event *e)
+{
+    if (e->attempt > 0) json_object_set_new(j, "attempt", json_integer(e->attempt));
+    json_put_bytes(j, "remote_host", proto_span(e->remote_host));
+    json_put_bytes(j, "remote_address", proto_span(e->remote_address));
+    json_put_bytes(j, "source_address", proto_span(e->source_address));
+    json_put_bytes(j, "tls", proto_span(e->tls));
+    put_reply(j, "reply", e->reply);
+    json_put_bytes(j, "class", proto_span(e->class_));
+    if (e->next_attempt_at_ms > 0) json_put_time(j, "next_attempt_at", e->next_attempt_at_ms);
+}
+
+json_t *json_of_event(uint32_t shard, uint64_t entry, uint32_t number, const Angarium__Event *e)
+{
+    char id[EMIT_EVENT_ID_SIZE];
+    json_t *j = json_object();
+
+    emit_event_id(shard, entry, number, id);
+    json_object_set_new(j, "id", json_string(id));
+    json_object_set_new(j, "type", json_string(proto_event_name(e->type)));
+    json_put_time(j, "time", e->time_ms);
+    json_put_id(j, "message_id", proto_id(shard, e->index));
+    json_object_set_new(j, "recipient", json_of_bytes(proto_span(e->recipient)));
+    json_object_set_new(j, "tenant", json_of_bytes(proto_span(e->tenant)));
+    json_object_set_new(j, "node", json_integer((json_int_t)e->node));
+    if (e->type == ANGARIUM__EVENT_TYPE__EVENT_ACCEPTED) {
+        json_object_set_new(j, "mail_from", json_of_bytes(proto_span(e->mail_from)));
+        json_object_set_new(j, "size", json_integer((json_int_t)e->size));
+    }
+    put_host(j, e);
+    json_put_bytes(j, "by", proto_span(e->by));
+    return j;
+}
+
+json_t *json_of_counts(const struct queue_counts *c)
+{
+    json_t *j = json_object();
+#define PUT(name) json_object_set_new(j, #name, json_integer((json_int_t)c->name))
+    PUT(messages);
+    PUT(bytes);
+    PUT(waiting);
+    PUT(claimed);
+    PUT(held);
+    PUT(accepted);
+    PUT(delivered);
+    PUT(bounced);
+    PUT(expired);
+    PUT(suppressed);
+    PUT(cancelled);
+    PUT(in_doubt);
+    PUT(uploads);
+    PUT(kept_messages);
+    PUT(kept_events);
+#undef PUT
+    return j;
+}
+
+json_t *json_of_recipient(uint32_t number, const Angarium__RecipientRecord *r)
+{
+    bool waits = r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING;
+    json_t *j = json_object();
+
+    json_object_set_new(j, "number", json_integer(number));
+    json_object_set_new(j, "address", json_of_bytes(proto_span(r->address)));
+    json_object_set_new(j, "domain", json_of_bytes(proto_span(r->domain)));
+    json_object_set_new(j, "state", json_string(proto_state_name(r->state)));
+    json_object_set_new(j, "attempts", json_integer(r->attempts));
+    json_object_set_new(j, "doubts", json_integer(r->doubts));
+    json_put_time(j, "next_attempt_at", waits ? r->due_at_ms : 0);
+    put_reply(j, "last_reply", r->last_reply);
+    json_put_bytes(j, "last_host", proto_span(r->last_host));
+    json_put_bytes(j, "class", proto_span(r->class_));
+    json_put_time(j, "finished_at", r->finished_at_ms);
+    return j;
+}

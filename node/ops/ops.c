@@ -1,0 +1,146 @@
+/* ops - the HTTP server: who may, which route, and the way down.
+ *
+ * Life: opened before the loops run, closed after they stopped. At the end nothing may be left on
+ * the disk pool that reads the stores: ops_close gives its loop turns until every call is answered.
+ */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "node/ops/inside.h"
+#include "proto/ground/check.h"
+#include "proto/ground/log.h"
+#include "proto/ground/metric.h"
+
+#define BODY_SLACK    (64u << 10) /* over the largest mail: JSON around it */
+#define CLOSE_TURN_MS 10
+#define CLOSE_TURNS   2000
+
+/* ---- the token */
+
+static void hash_token(struct span token, uint8_t out[32])
+{
+    crypto_generichash(out, 32, token.p, token.n, NULL, 0);
+}
+
+/* Hashes are compared, so that time tells neither the token's length nor its beginning. */
+bool ops_token_ok(const struct ops *ops, struct span authorization)
+{
+    static const struct span scheme = { (const uint8_t *)"Bearer ", 7 };
+    uint8_t hash[32];
+
+    if (!span_starts_nocase(authorization, scheme)) return false;
+    hash_token(span_trim(span_from(authorization, scheme.n)), hash);
+    return sodium_memcmp(hash, ops->token_hash, sizeof hash) == 0;
+}
+
+/* ---- requests */
+
+static void dispatch(struct call *c)
+{
+    char allow[64];
+    struct span path = http_path(c->request);
+    enum routing r = route_find(http_method(c->request), path, &c->route, c->param, sizeof c->param,
+                                allow, sizeof allow);
+    bool guarded =
+        r == ROUTING_FOUND ? c->route->needs_token : span_starts_nocase(path, SPAN_LIT("/api/"));
+
+    if (guarded && !ops_token_ok(c->ops, http_header(c->request, "Authorization"))) {
+        metric_add(M_HTTP_REFUSED, 1);
+        call_answer_problem(c, PROBLEM_NO_TOKEN,
+                            "send the API token as: Authorization: Bearer TOKEN");
+    } else if (r == ROUTING_NO_PATH) {
+        call_answer_problem(c, PROBLEM_NOT_FOUND,
+                            "there is no such path; /api/v1/openapi.json lists them");
+    } else if (r == ROUTING_NO_METHOD) {
+        http_add_header(c->request, "Allow", allow);
+        call_answer_problem(c, PROBLEM_WRONG_METHOD, "possible here: %s", allow);
+    } else {
+        c->route->run(c);
+    }
+}
+
+static void on_request(void *arg, struct http_request *r)
+{
+    struct call *c = check_calloc(1, sizeof *c);
+
+    c->ops = arg;
+    c->request = r;
+    list_add(&c->ops->calls, &c->link);
+    dispatch(c);
+}
+
+/* ---- life */
+
+static int open_server(struct ops *ops, struct errmsg *why)
+{
+    const struct settings *s = ops->o.settings;
+    struct http_server_options o = {
+        .tls = ops->o.tls,
+        .body_size_max = s->limits.message_size_max + BODY_SLACK,
+        .on_request = on_request,
+        .arg = ops,
+    };
+
+    if (stream_address_parse(span_cstr(s->http.address), &o.at) != 0)
+        return errmsg_set(why, ERR_CONFIG, "http.address: %s is no address", s->http.address);
+    return http_server_open(&ops->server, ops->o.loop, &o, why);
+}
+
+int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
+{
+    struct ops *ops = check_calloc(1, sizeof *ops);
+    int rv;
+
+    CHECK(sodium_init() >= 0);
+    list_init(&ops->calls);
+    ops->o = *o;
+    ops->o.token = NULL;
+    ops->inbox_dir = o->inbox_dir ? check_strdup(o->inbox_dir) : NULL;
+    ops->o.inbox_dir = ops->inbox_dir;
+    ops->o.auth = o->auth ? accept_auth_ref(o->auth) : NULL;
+    hash_token(span_cstr(o->token), ops->token_hash);
+    ops->started_ms = loop_wall_ms(o->loop);
+    rv = feed_open(ops);
+    if (rv == 0) rv = open_server(ops, why);
+    if (rv != 0) {
+        ops_close(&ops);
+        return rv;
+    }
+    *out = ops;
+    return 0;
+}
+
+uint16_t ops_port(const struct ops *ops)
+{
+    return http_server_port(ops->server);
+}
+
+void ops_set_draining(struct ops *ops)
+{
+    ops->draining = true;
+}
+
+void ops_close(struct ops **po)
+{
+    struct ops *ops = *po;
+
+    if (!ops) return;
+    *po = NULL;
+    atomic_store(&ops->closing, true);
+    http_server_close(&ops->server);
+    feed_close(ops);
+    LIST_FOR_SAFE(it, &ops->calls)
+    {
+        struct call *c = CONTAINER_OF(it, struct call, link);
+
+        if (c->abandon) c->abandon(c);
+    }
+    for (unsigned i = 0; (!list_empty(&ops->calls) || !feed_is_idle(ops)) && i < CLOSE_TURNS; i++)
+        loop_turn(ops->o.loop, CLOSE_TURN_MS);
+    CHECK(list_empty(&ops->calls) && feed_is_idle(ops));
+    free(ops->feed);
+    accept_auth_unref(&ops->o.auth);
+    free(ops->inbox_dir);
+    free(ops);
+}

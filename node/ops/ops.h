@@ -1,0 +1,64 @@
+/* ops - to see and to steer: the HTTP API, health and metrics; the command line.
+ *
+ * One file per thing that arrives: route_*.c (HTTP), cli_*.c (verbs). The API and the command line
+ * show the same words. Errors of the API are problem+json (RFC 9457) with type, title, status,
+ * detail. Threads: the HTTP server runs on one loop; it reads queues through their stores (any
+ * thread) and sends orders through commit.
+ */
+#ifndef OPS_OPS_H
+#define OPS_OPS_H
+
+#include "node/accept/accept.h"
+#include "node/commit/commit.h"
+#include "node/net/http.h"
+#include "node/settings/settings.h"
+
+struct ops;
+struct ops_options {
+    struct loop *loop;
+    struct commit *commit;
+    struct accept_auth *auth;        /* referenced: which tenant owns which domain */
+    const struct settings *settings; /* borrowed, outlives ops */
+    struct tls *tls;                 /* of the HTTP listener; NULL: in clear */
+    const char *token;               /* copied; bearer token of /api/v1 */
+    const char *inbox_dir;           /* copied; NULL: none */
+    uint64_t node;
+};
+int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why);
+uint16_t ops_port(const struct ops *o);
+void ops_set_draining(struct ops *o); /* readyz turns red */
+void ops_close(struct ops **o);
+
+/* What identifies a data directory: DIR/identity.json, made at first start, never changed
+ * afterwards but for shards, which may grow. ERR_VERSION: written by a newer format. ERR_CONFIG:
+ * another node's directory. */
+struct ops_identity {
+    uint64_t node;
+    uint32_t shards;
+    char uuid[37];
+};
+int ops_identity_open(const char *data_dir, uint64_t node, uint32_t shards,
+                      struct ops_identity *out, struct errmsg *why);
+int ops_identity_read(const char *data_dir, struct ops_identity *out, struct errmsg *why);
+
+/* ---- the command line */
+
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_NOT_FOUND = 3,
+    CLI_NOT_ALLOWED = 4,
+    CLI_REFUSED = 5,
+    CLI_UNKNOWN = 6,
+    CLI_NO_QUORUM = 7,
+};
+struct cli_verb {
+    const char *name, *usage, *line,
+        *help;                         /* "queue", "[options]", one line, paragraph and examples */
+    int (*run)(int argc, char **argv); /* argv[0] is the verb; returns enum cli_exit */
+};
+/* Runs argv[1] out of ops's own verbs and `more` (the root's: node), or shows help. */
+int cli_main(int argc, char **argv, const struct cli_verb *more, unsigned more_count);
+
+#endif

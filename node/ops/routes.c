@@ -1,0 +1,84 @@
+/* routes - which there are, and which one a request is for. OpenAPI is made from the same table. */
+#include <stdio.h>
+
+#include "node/ops/inside.h"
+
+#define API "/api/v1"
+
+/* clang-format off */
+const struct route routes[] = {
+    { "POST", API "/messages", route_post_message, true, "from to", "Take a mail in", "Taken" },
+    { "GET", API "/messages/{id}", route_message, true, "", "A message and its recipients", "Message" },
+    { "GET", API "/messages/{id}/events", route_message_events, true, "", "The whole story of a message", "EventPage" },
+    { "GET", API "/messages/{id}/body", route_message_body, true, "recipient", "The message as it is or was sent", NULL },
+    { "POST", API "/messages/{id}/hold", route_hold, true, "recipient", "Keep it back from delivery", "Ordered" },
+    { "POST", API "/messages/{id}/release", route_release, true, "recipient", "Deliver what was held", "Ordered" },
+    { "POST", API "/messages/{id}/cancel", route_cancel, true, "recipient", "End it without delivery", "Ordered" },
+    { "GET", API "/queue", route_queue, true, "limit cursor state domain", "Counts and pending messages", "QueuePage" },
+    { "GET", API "/events", route_events, true, "type message recipient since limit cursor",
+      "Events, shard by shard in the order of the log", "EventPage" },
+    { "GET", API "/events/stream", route_event_stream, true, "type message recipient cursor",
+      "Events as they happen (server-sent events)", NULL },
+    { "GET", API "/nodes", route_nodes, true, "", "The nodes", "NodePage" },
+    { "GET", API "/shards", route_shards, true, "", "The shards", "ShardPage" },
+    { "GET", API "/openapi.json", route_openapi, false, "", "This description", "Object" },
+    { "GET", "/livez", route_livez, false, "verbose", "Is the process alive?", NULL },
+    { "GET", "/readyz", route_readyz, false, "verbose", "Can it take mail?", NULL },
+    { "GET", "/startupz", route_startupz, false, "verbose", "Has it started?", NULL },
+    { "GET", "/metrics", route_metrics, false, "", "Metrics for Prometheus", NULL },
+};
+/* clang-format on */
+const unsigned route_count = sizeof routes / sizeof routes[0];
+
+/* The next piece of a path behind its slash; false at the end. */
+static bool next_piece(struct span *rest, struct span *piece)
+{
+    size_t end;
+
+    if (rest->n == 0 || rest->p[0] != '/') return false;
+    end = span_find(*rest, 1, '/');
+    *piece = span_sub(*rest, 1, end - 1);
+    *rest = span_from(*rest, end);
+    return true;
+}
+
+static bool path_fits(const char *pattern, struct span path, struct span *param)
+{
+    struct span want = span_cstr(pattern), have = path, w, h;
+
+    *param = span_of("", 0);
+    while (want.n > 0 && have.n > 0) {
+        if (!next_piece(&want, &w) || !next_piece(&have, &h)) return false;
+        if (w.n > 0 && w.p[0] == '{' && h.n > 0)
+            *param = h;
+        else if (!span_eq(w, h))
+            return false;
+    }
+    return want.n == 0 && have.n == 0;
+}
+
+static void add_allowed(char *allow, size_t size, const char *method)
+{
+    size_t n = strlen(allow);
+
+    snprintf(allow + n, size - n, "%s%s", n > 0 ? ", " : "", method);
+}
+
+enum routing route_find(struct span method, struct span path, const struct route **out, char *param,
+                        size_t param_size, char *allow, size_t allow_size)
+{
+    struct span wanted = span_eq(method, SPAN_LIT("HEAD")) ? SPAN_LIT("GET") : method, piece;
+    bool path_known = false;
+
+    allow[0] = '\0';
+    for (unsigned i = 0; i < route_count; i++) {
+        if (!path_fits(routes[i].path, path, &piece)) continue;
+        path_known = true;
+        add_allowed(allow, allow_size, routes[i].method);
+        if (!span_eq(wanted, span_cstr(routes[i].method))) continue;
+        if (!http_decode(piece, param, param_size)) return ROUTING_NO_PATH;
+        *out = &routes[i];
+        return ROUTING_FOUND;
+    }
+    return path_known ? ROUTING_NO_METHOD : ROUTING_NO_PATH;
+}

@@ -1,0 +1,70 @@
+/* fields - the tables of settings_table.h as arrays. */
+#include "node/settings/inside.h"
+
+#include "node/settings/settings_table.h"
+
+#define ROW_(struct_type, member, section, key, type, fallback, min, max, help)                    \
+    { #section, #key, fallback, help, FIELD_##type, offsetof(struct_type, member), min, max },
+#define ROW(section, key, type, fallback, min, max, help)                                          \
+    ROW_(struct settings, section.key, section, key, type, fallback, min, max, help)
+#define LISTENER_ROW(section, key, type, fallback, min, max, help)                                 \
+    ROW_(struct settings_listener, key, section, key, type, fallback, min, max, help)
+#define TENANT_ROW(section, key, type, fallback, min, max, help)                                   \
+    ROW_(struct settings_tenant, key, section, key, type, fallback, min, max, help)
+#define CREDENTIAL_ROW(section, key, type, fallback, min, max, help)                               \
+    ROW_(struct settings_credential, key, section, key, type, fallback, min, max, help)
+#define ROUTE_ROW(section, key, type, fallback, min, max, help)                                    \
+    ROW_(struct settings_route, key, section, key, type, fallback, min, max, help)
+
+static const struct field single_fields[] = { SETTINGS_TABLE(ROW) };
+static const struct field listener_fields[] = { SETTINGS_LISTENER(LISTENER_ROW) };
+static const struct field tenant_fields[] = { SETTINGS_TENANT(TENANT_ROW) };
+static const struct field credential_fields[] = { SETTINGS_CREDENTIAL(CREDENTIAL_ROW) };
+static const struct field route_fields[] = { SETTINGS_ROUTE(ROUTE_ROW) };
+
+const struct field field_dev = {
+    .section = "",
+    .key = "dev",
+    .fallback = "false",
+    .help = "made by `angarium dev`; not for production",
+    .type = FIELD_BOOL,
+    .offset = offsetof(struct settings, dev.enabled),
+};
+
+/* Where each section begins in single_fields, and how many rows it has. */
+#define COUNT_ROW(section, key, type, fallback, min, max, help) ROWS_##section##_##key,
+enum row { SETTINGS_TABLE(COUNT_ROW) ROWS_ALL };
+
+#define FIRST_node     ROWS_node_id
+#define FIRST_http     ROWS_http_address
+#define FIRST_tls      ROWS_tls_certificate
+#define FIRST_resolver ROWS_resolver_address
+#define FIRST_log      ROWS_log_level
+#define FIRST_limits   ROWS_limits_message_size_max
+#define FIRST_delivery ROWS_delivery_retry_base_ms
+/* clang-format off */
+#define SECTION(name, next) \
+    { #name, single_fields + FIRST_##name, (size_t)(next) - (size_t)(FIRST_##name) }
+/* clang-format on */
+
+const struct field_set field_sections[] = {
+    SECTION(node, FIRST_http),    SECTION(http, FIRST_tls),   SECTION(tls, FIRST_resolver),
+    SECTION(resolver, FIRST_log), SECTION(log, FIRST_limits), SECTION(limits, FIRST_delivery),
+    SECTION(delivery, ROWS_ALL),
+};
+const size_t field_section_count = sizeof field_sections / sizeof field_sections[0];
+
+#define LIST(name, member, type, list_max)                                                         \
+    {                                                                                              \
+        .set = { #name, member##_fields, sizeof member##_fields / sizeof member##_fields[0] },     \
+        .element_size = sizeof(struct type), .list_offset = offsetof(struct settings, name),       \
+        .count_offset = offsetof(struct settings, member##_count), .max = (list_max),              \
+    }
+
+const struct list_kind field_lists[] = {
+    LIST(listeners, listener, settings_listener, SETTINGS_LISTENERS_MAX),
+    LIST(tenants, tenant, settings_tenant, SETTINGS_LIST_MAX),
+    LIST(credentials, credential, settings_credential, SETTINGS_LIST_MAX),
+    LIST(routes, route, settings_route, SETTINGS_LIST_MAX),
+};
+const size_t field_list_count = sizeof field_lists / sizeof field_lists[0];

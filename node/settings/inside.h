@@ -1,0 +1,98 @@
+/* inside - what the files of node/settings share. Nobody else includes this. */
+#ifndef SETTINGS_INSIDE_H
+#define SETTINGS_INSIDE_H
+
+#include <yaml.h>
+
+#include "node/settings/settings.h"
+
+#define SETTINGS_ERRORS_MAX    20
+#define SETTINGS_LISTENERS_MAX 16
+
+enum field_type {
+    FIELD_NUMBER,
+    FIELD_BYTES, /* "50MiB", "1000" */
+    FIELD_SPAN,  /* of time: "5d", "250ms" */
+    FIELD_BOOL,
+    FIELD_KIND, /* enum settings_listener_kind */
+    FIELD_VIA,  /* enum settings_via */
+    FIELD_TEXT, /* from here on: char * */
+    FIELD_NAME,
+    FIELD_DOMAIN,
+    FIELD_PATH,
+    FIELD_ADDRESS,
+    FIELD_HOST_PORT,
+    FIELD_MATCH,
+    FIELD_HASH,
+    FIELD_LEVEL,
+    FIELD_FORMAT,
+    FIELD_TLS,
+    FIELD_DOMAINS, /* char ** and its count, of a tenant */
+};
+
+struct field {
+    const char *section, *key, *fallback, *help;
+    enum field_type type;
+    size_t offset; /* in struct settings, or in the element */
+    uint64_t min, max;
+};
+struct field_set {
+    const char *name; /* of the section or list */
+    const struct field *fields;
+    size_t count;
+};
+#define FIELD_SET_MAX 64 /* fields of one set */
+
+/* A list of the file: where its elements stand. */
+struct list_kind {
+    struct field_set set;
+    size_t element_size, list_offset, count_offset;
+    unsigned max;
+};
+
+extern const struct field_set field_sections[];
+extern const size_t field_section_count;
+extern const struct list_kind field_lists[];
+extern const size_t field_list_count;
+extern const struct field field_dev; /* the one value without a section */
+
+static inline bool field_is_text(enum field_type t)
+{
+    return t >= FIELD_TEXT && t <= FIELD_TLS;
+}
+static inline void *field_slot(const struct field *f, void *object)
+{
+    return (char *)object + f->offset;
+}
+
+/* One value out of its text. `base`: the directory that relative paths are taken from, "" or ending
+ * in a slash. Texts are new (check_malloc). 0, or ERR_CONFIG and what is wrong. */
+int value_read(const struct field *f, struct span text, const char *base, void *slot,
+               struct errmsg *why);
+void value_print(const struct field *f, const void *slot, bool with_secrets, struct buf *out);
+/* A text in double quotes, as YAML. */
+void value_print_text(const char *text, struct buf *out);
+void value_free(const struct field *f, void *slot);
+
+bool value_domain_ok(struct span text);
+/* "127.0.0.1:25", "[::1]:25" */
+bool value_address_ok(struct span text, bool *is_loopback, bool *is_any_port);
+
+/* A reading of one file. */
+struct parse {
+    const char *file, *base;
+    bool with_files; /* also look whether the files that are named can be read */
+    struct settings *s;
+    yaml_document_t doc;
+    struct buf *errors;
+    unsigned error_count;
+};
+void parse_error(struct parse *p, yaml_mark_t at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Where a value stands: "http", "address"; or that of the nearest thing around it that is there. */
+yaml_mark_t parse_mark(struct parse *p, const char *section, const char *key);
+yaml_mark_t parse_mark_of(struct parse *p, const char *list, unsigned number, const char *key);
+/* What one value alone cannot tell. */
+void check_all(struct parse *p);
+
+#endif

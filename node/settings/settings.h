@@ -1,0 +1,108 @@
+/* settings - the one table of settings of a node: read from YAML, checked, shown. Errors are
+ * `file:line:col: what is wrong`; unknown keys are errors; every value has its range in the table
+ * (settings_table.h). Rooms get their own option structs from node.c; only node.c and ops see this
+ * one.
+ *
+ * Example (every key: angarium check-config --print-effective FILE):
+ *
+ *   node: { id: 1, hostname: relay1.example.test, data_dir: /var/lib/angarium, shards: 4 }
+ *   listeners:
+ *     - { kind: submission,  address: "127.0.0.1:12500" }
+ *     - { kind: submissions, address: "127.0.0.1:12501" }
+ *     - { kind: mx,          address: "127.0.0.1:12503" }
+ *   http: { address: "127.0.0.1:12502", token_file: api.token }
+ *   tls: { certificate: node.pem, key: node.key }
+ *   tenants: [ { name: demo, domains: [ example.test ] } ]
+ *   credentials: [ { username: demo, tenant: demo, password_hash: "$argon2id$..." } ]
+ *   routes: [ { match: "*", via: mx } ]
+ */
+#ifndef SETTINGS_SETTINGS_H
+#define SETTINGS_SETTINGS_H
+
+#include "proto/ground/buf.h"
+#include "proto/ground/err.h"
+
+#define SETTINGS_LIST_MAX 256 /* listeners 16, others this */
+
+enum settings_listener_kind { SETTINGS_SUBMISSION, SETTINGS_SUBMISSIONS, SETTINGS_MX };
+struct settings_listener {
+    enum settings_listener_kind kind;
+    char *address; /* "127.0.0.1:587", "[::]:25" */
+};
+struct settings_tenant {
+    char *name;
+    char **domains; /* verified: may be used as senders; MX service takes mail for them */
+    unsigned domain_count;
+};
+struct settings_credential {
+    char *username, *tenant, *password_hash; /* argon2id, "$argon2id$v=19$..." */
+};
+enum settings_via { SETTINGS_VIA_MX, SETTINGS_VIA_HOST, SETTINGS_VIA_INBOX };
+struct settings_route {
+    char *match; /* "*", "example.test", ".example.test" */
+    enum settings_via via;
+    char *host; /* via host: "name:port" or "address:port" */
+    char *tls;  /* "none" or "may" */
+};
+
+struct settings {
+    char *file; /* for messages */
+    struct {
+        uint64_t id;
+        char *hostname, *data_dir;
+        uint64_t shards, loops; /* loops 0: one per core */
+    } node;
+    struct settings_listener *listeners;
+    unsigned listener_count;
+    struct {
+        char *address, *token_file, *certificate,
+            *key; /* certificate and key empty: in clear, loopback only */
+    } http;
+    struct {
+        char *certificate, *key;
+    } tls;
+    struct settings_tenant *tenants;
+    unsigned tenant_count;
+    struct settings_credential *credentials;
+    unsigned credential_count;
+    struct settings_route *routes;
+    unsigned route_count;
+    struct {
+        char *address; /* "127.0.0.1:53"; empty: the system's */
+        uint64_t mx_port;
+    } resolver;
+    struct {
+        char *level, *format; /* debug info warn error; logfmt json */
+    } log;
+    struct { /* all with defaults; sizes in bytes, times in ms (written "5d", "30s", "250ms",
+                "50MiB") */
+        uint64_t message_size_max, recipients_max, line_size_max, header_size_max, hops_max;
+        uint64_t sessions_max, session_transactions_max, session_errors_max;
+        uint64_t session_idle_ms, session_life_ms, data_idle_ms;
+        uint64_t auth_cache_ms, auth_inflight_max;
+        uint64_t queue_messages_max, queue_bytes_max, disk_reserve_bytes;
+        uint64_t body_cache_bytes;
+    } limits;
+    struct {
+        uint64_t retry_base_ms, retry_cap_ms, retry_jitter_permille, expire_ms;
+        uint64_t site_connections_max, connections_max, idle_ms;
+        uint64_t connect_timeout_ms, greeting_timeout_ms, command_timeout_ms, data_timeout_ms,
+            dot_timeout_ms;
+        uint64_t retention_ms;
+    } delivery;
+    struct { /* set by `angarium dev` only; refused in a file unless dev: true stands in it */
+        bool enabled;
+    } dev;
+};
+
+/* Relative paths in the file are taken from the file's directory. Several errors are all told (one
+ * a line, at most 20). */
+int settings_read(struct settings **out, const char *file, struct buf *errors);
+/* The same from text; `file` is the name in messages and the base of relative paths. */
+int settings_parse(struct settings **out, const char *file, struct span text, struct buf *errors);
+void settings_free(struct settings **s);
+/* All keys with the values in force, as YAML that settings_parse takes. Hashes are shown as
+ * "(hidden)" unless with_secrets. */
+void settings_print(const struct settings *s, bool with_secrets, struct buf *out);
+
+#endif

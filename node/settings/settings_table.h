@@ -1,0 +1,87 @@
+/* settings_table - every key of a settings file, once: type, default, range, meaning. Parsing,
+ * checking, printing and freeing all read these tables; a new setting is a new row and a member of
+ * struct settings.
+ *
+ * X(section, key, type, default, min, max, help)
+ *   default: as it would stand in the file; NULL: the key is needed; "": not set
+ *   min, max: of NUMBER in itself, of BYTES in bytes, of SPAN in ms; of texts the length
+ */
+#ifndef SETTINGS_SETTINGS_TABLE_H
+#define SETTINGS_SETTINGS_TABLE_H
+
+#define KIB (1024ull)
+#define MIB (1024ull * KIB)
+#define GIB (1024ull * MIB)
+#define TIB (1024ull * GIB)
+#define SEC (1000ull)
+#define MIN (60ull * SEC)
+#define HRS (60ull * MIN)
+#define DAY (24ull * HRS)
+
+/* clang-format off */
+#define SETTINGS_TABLE(X)                                                                                              \
+    X(node, id, NUMBER, NULL, 1, UINT32_MAX, "number of this node, never used twice")                                  \
+    X(node, hostname, DOMAIN, NULL, 1, 253, "name in greetings, trace headers and bounces")                            \
+    X(node, data_dir, PATH, NULL, 1, 3000, "where log, state and inbox are")                                           \
+    X(node, shards, NUMBER, "4", 1, 1024, "queues side by side; may grow, never shrink")                               \
+    X(node, loops, NUMBER, "0", 0, 64, "event loops; 0: one per core")                                                 \
+    X(http, address, ADDRESS, "", 0, 64, "API, health and metrics; not set: none")                                     \
+    X(http, token_file, PATH, "", 0, 3000, "holds the bearer token of the API, at least 16 characters")                \
+    X(http, certificate, PATH, "", 0, 3000, "PEM chain; not set: in clear, on a loopback address only")                \
+    X(http, key, PATH, "", 0, 3000, "PEM key of the certificate")                                                      \
+    X(tls, certificate, PATH, "", 0, 3000, "PEM chain for the SMTP listeners")                                         \
+    X(tls, key, PATH, "", 0, 3000, "PEM key of the certificate")                                                       \
+    X(resolver, address, ADDRESS, "", 0, 64, "DNS server; not set: the system's")                                      \
+    X(resolver, mx_port, NUMBER, "25", 1, 65535, "port of mail exchangers; another one is for tests")                  \
+    X(log, level, LEVEL, "info", 0, 8, "debug, info, warn or error")                                                   \
+    X(log, format, FORMAT, "logfmt", 0, 8, "logfmt or json")                                                           \
+    X(limits, message_size_max, BYTES, "50MiB", 1 * KIB, 1 * GIB, "largest mail, told by SIZE")                        \
+    X(limits, recipients_max, NUMBER, "1000", 100, 1000, "recipients of one mail (RFC 5321 4.5.3.1.8: at least 100)")  \
+    X(limits, line_size_max, BYTES, "2048", 512, 64 * KIB, "one SMTP command line")                                    \
+    X(limits, header_size_max, BYTES, "256KiB", 4 * KIB, 256 * KIB, "header of a mail")                                \
+    X(limits, hops_max, NUMBER, "50", 10, 200, "Received fields; more is a loop")                                      \
+    X(limits, sessions_max, NUMBER, "10000", 1, 1000000, "SMTP sessions at once")                                      \
+    X(limits, session_transactions_max, NUMBER, "1000", 1, 1000000, "mails of one session")                            \
+    X(limits, session_errors_max, NUMBER, "20", 1, 1000, "refused commands of one session")                            \
+    X(limits, session_idle_ms, SPAN, "5m", 1 * SEC, 1 * HRS, "silence between commands")                               \
+    X(limits, session_life_ms, SPAN, "1h", 1 * SEC, 1 * DAY, "life of a session")                                      \
+    X(limits, data_idle_ms, SPAN, "3m", 1 * SEC, 1 * HRS, "silence while a mail arrives")                              \
+    X(limits, auth_cache_ms, SPAN, "5m", 0, 1 * DAY, "a verified password is remembered so long")                      \
+    X(limits, auth_inflight_max, NUMBER, "64", 1, 10000, "passwords verified at once; more: 454")                      \
+    X(limits, queue_messages_max, NUMBER, "10000000", 1, 1000000000, "messages in the queue; more: 452")               \
+    X(limits, queue_bytes_max, BYTES, "100GiB", 1 * MIB, 1024 * TIB, "bytes in the queue; more: 452")                  \
+    X(limits, disk_reserve_bytes, BYTES, "1GiB", 0, 1024 * TIB, "disk space that mail never takes")                    \
+    X(limits, body_cache_bytes, BYTES, "64MiB", 0, 1 * TIB, "memory for bodies of fresh mail")                         \
+    X(delivery, retry_base_ms, SPAN, "1m", 100, 1 * DAY, "pause after the first failed attempt; doubles")              \
+    X(delivery, retry_cap_ms, SPAN, "4h", 100, 7 * DAY, "longest pause between attempts")                              \
+    X(delivery, retry_jitter_permille, NUMBER, "200", 0, 900, "pauses vary by so much")                                \
+    X(delivery, expire_ms, SPAN, "5d", 1 * SEC, 30 * DAY, "a recipient is given up after so long")                     \
+    X(delivery, site_connections_max, NUMBER, "20", 1, 10000, "connections to one destination")                        \
+    X(delivery, connections_max, NUMBER, "400", 1, 100000, "connections to all destinations")                          \
+    X(delivery, idle_ms, SPAN, "3s", 0, 5 * MIN, "a connection without work is kept so long")                          \
+    X(delivery, connect_timeout_ms, SPAN, "30s", 100, 10 * MIN, "to connect")                                          \
+    X(delivery, greeting_timeout_ms, SPAN, "60s", 100, 10 * MIN, "for the greeting")                                   \
+    X(delivery, command_timeout_ms, SPAN, "5m", 100, 10 * MIN, "for the reply to a command (RFC 5321 4.5.3.2)")        \
+    X(delivery, data_timeout_ms, SPAN, "3m", 100, 10 * MIN, "for a piece of the mail to leave")                        \
+    X(delivery, dot_timeout_ms, SPAN, "10m", 100, 30 * MIN, "for the reply to the final dot")                          \
+    X(delivery, retention_ms, SPAN, "7d", 1 * SEC, 365 * DAY, "what is over stays visible so long")
+
+/* Members of the lists' elements: X(list, key, type, default, min, max, help) */
+#define SETTINGS_LISTENER(X)                                                                                           \
+    X(listener, kind, KIND, NULL, 0, 0, "submission, submissions or mx")                                               \
+    X(listener, address, ADDRESS, NULL, 1, 64, "\"127.0.0.1:587\", \"[::]:25\"")
+#define SETTINGS_TENANT(X)                                                                                             \
+    X(tenant, name, NAME, NULL, 1, 64, "letters, digits, dot, hyphen, underscore")                                     \
+    X(tenant, domains, DOMAINS, "", 0, 0, "verified: senders use them, the MX service takes mail for them")
+#define SETTINGS_CREDENTIAL(X)                                                                                         \
+    X(credential, username, TEXT, NULL, 1, 255, "as given to AUTH")                                                    \
+    X(credential, tenant, NAME, NULL, 1, 64, "whose mail it is")                                                       \
+    X(credential, password_hash, HASH, NULL, 1, 512, "argon2id")
+#define SETTINGS_ROUTE(X)                                                                                              \
+    X(route, match, MATCH, NULL, 1, 254, "\"*\", \"example.test\" or \".example.test\" (its subdomains)")              \
+    X(route, via, VIA, NULL, 0, 0, "mx, host or inbox")                                                                \
+    X(route, host, HOST_PORT, "", 0, 262, "next hop of via: host, \"name:port\" or \"address:port\"")                  \
+    X(route, tls, TLS, "may", 0, 8, "none or may")
+/* clang-format on */
+
+#endif

@@ -1,0 +1,170 @@
+/* address - paths, mailboxes, domains and address literals (RFC 5321 4.1.2, 4.1.3).
+ *
+ * Strict where two readers could disagree (quotes, controls, a second '@'), lenient where the field
+ * is harmless: underscores in domains and one trailing dot pass. Bytes over 0x7e never do: SMTPUTF8
+ * is not offered. Source routes are checked and dropped (RFC 5321 4.1.1.3, F.2). IPv4 and IPv6
+ * texts are read by inet_pton, which touches no network.
+ */
+#include "node/smtp/address.h"
+
+#include <arpa/inet.h>
+
+#include "proto/ground/err.h"
+
+#define LABEL_SIZE_MAX 63 /* RFC 1035 2.3.4 */
+
+static bool is_alnum(uint8_t c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* RFC 5322 3.2.3 */
+static bool is_atext(uint8_t c)
+{
+    return is_alnum(c) || (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+}
+
+static bool label_ok(struct span label)
+{
+    if (label.n == 0 || label.n > LABEL_SIZE_MAX) return false;
+    if (label.p[0] == '-' || label.p[label.n - 1] == '-') return false;
+    for (size_t i = 0; i < label.n; i++)
+        if (!is_alnum(label.p[i]) && label.p[i] != '-' && label.p[i] != '_') return false;
+    return true;
+}
+
+bool smtp_domain_ok(struct span domain)
+{
+    size_t from = 0;
+
+    if (domain.n == 0 || domain.n > SMTP_DOMAIN_SIZE_MAX) return false;
+    if (domain.p[domain.n - 1] == '.') domain.n--;
+    for (;;) {
+        size_t dot = span_find(domain, from, '.');
+        if (!label_ok(span_sub(domain, from, dot - from))) return false;
+        if (dot == domain.n) return true;
+        from = dot + 1;
+    }
+}
+
+int smtp_literal_parse(struct span domain, char out[46], bool *is_ipv6_out)
+{
+    static const struct span tag = { (const uint8_t *)"IPv6:", 5 };
+    struct span inside;
+    uint8_t bytes[16];
+    char text[INET6_ADDRSTRLEN];
+    int family = AF_INET;
+
+    if (domain.n < 2 || domain.p[0] != '[' || domain.p[domain.n - 1] != ']') return ERR_SYNTAX;
+    inside = span_sub(domain, 1, domain.n - 2);
+    if (span_starts_nocase(inside, tag)) {
+        inside = span_from(inside, tag.n);
+        family = AF_INET6;
+    }
+    if (inside.n == 0 || inside.n >= sizeof text || memchr(inside.p, 0, inside.n))
+        return ERR_SYNTAX;
+    memcpy(text, inside.p, inside.n);
+    text[inside.n] = '\0';
+    if (inet_pton(family, text, bytes) != 1) return ERR_SYNTAX;
+    if (!inet_ntop(family, bytes, out, 46)) return ERR_SYNTAX;
+    *is_ipv6_out = family == AF_INET6;
+    return 0;
+}
+
+void smtp_domain_key(struct span domain, struct buf *out)
+{
+    char address[46];
+    bool is_ipv6;
+
+    if (domain.n > 0 && domain.p[0] == '[' && smtp_literal_parse(domain, address, &is_ipv6) == 0) {
+        buf_addf(out, "[%s%s]", is_ipv6 ? "ipv6:" : "", address);
+        return;
+    }
+    if (domain.n > 0 && domain.p[domain.n - 1] == '.') domain.n--;
+    for (size_t i = 0; i < domain.n; i++) {
+        uint8_t c = domain.p[i];
+        buf_add_u8(out, c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c);
+    }
+}
+
+/* "@a,@b:" in front is taken away. */
+static int drop_route(struct span *s)
+{
+    struct span domain, rest = *s;
+
+    if (rest.n == 0 || rest.p[0] != '@') return 0;
+    for (;;) {
+        size_t end = 1;
+        if (rest.n == 0 || rest.p[0] != '@') return ERR_SYNTAX;
+        while (end < rest.n && rest.p[end] != ',' && rest.p[end] != ':')
+            end++;
+        if (end == rest.n) return ERR_SYNTAX;
+        domain = span_sub(rest, 1, end - 1);
+        if (!smtp_domain_ok(domain)) return ERR_SYNTAX;
+        rest = span_from(rest, end + 1);
+        if (rest.p[-1] == ':') break;
+    }
+    *s = rest;
+    return 0;
+}
+
+/* Quoted-string of RFC 5321 4.1.2 at the front: its size with the quotes, 0 when it is none. */
+static size_t quoted_size(struct span s)
+{
+    for (size_t i = 1; i < s.n; i++) {
+        if (s.p[i] == '"') return i + 1;
+        if (s.p[i] == '\\') i++;
+        if (i == s.n || s.p[i] < 0x20 || s.p[i] > 0x7e) return 0;
+    }
+    return 0;
+}
+
+/* Dot-string at the front: its size, 0 when it is none. */
+static size_t dotted_size(struct span s)
+{
+    size_t i = 0;
+    bool dot = true; /* an atom must follow */
+
+    while (i < s.n && (is_atext(s.p[i]) || s.p[i] == '.')) {
+        if (s.p[i] == '.' && dot) return 0;
+        dot = s.p[i++] == '.';
+    }
+    return dot ? 0 : i;
+}
+
+static int check_domain(struct smtp_address *a)
+{
+    char text[46];
+    bool is_ipv6;
+
+    if (a->domain.n > SMTP_DOMAIN_SIZE_MAX) return ERR_TOO_LONG;
+    a->is_literal = a->domain.n > 0 && a->domain.p[0] == '[';
+    if (a->is_literal) return smtp_literal_parse(a->domain, text, &is_ipv6);
+    return smtp_domain_ok(a->domain) ? 0 : ERR_SYNTAX;
+}
+
+int smtp_address_parse(struct span inside, bool allow_empty, bool allow_postmaster,
+                       struct smtp_address *out)
+{
+    size_t local_size;
+    int err;
+
+    *out = (struct smtp_address){ .text = span_of(NULL, 0) };
+    if (inside.n == 0) return allow_empty ? 0 : ERR_SYNTAX;
+    err = drop_route(&inside);
+    if (err) return err;
+    if (inside.n == 0) return ERR_SYNTAX;
+
+    local_size = inside.p[0] == '"' ? quoted_size(inside) : dotted_size(inside);
+    if (local_size == 0) return ERR_SYNTAX;
+    if (local_size > SMTP_LOCAL_SIZE_MAX) return ERR_TOO_LONG;
+    out->text = inside;
+    out->local = span_sub(inside, 0, local_size);
+    if (local_size == inside.n) {
+        bool ok = allow_postmaster && span_eq_nocase(out->local, SPAN_LIT("postmaster"));
+        return ok ? 0 : ERR_SYNTAX;
+    }
+    if (inside.p[local_size] != '@') return ERR_SYNTAX;
+    out->domain = span_from(inside, local_size + 1);
+    return check_domain(out);
+}

@@ -1,0 +1,159 @@
+/* check - every command is checked here before anybody acts on it: what must be there, counts, sizes, ranges.
+ *
+ * Text that we send or write into headers (addresses, trace facts) has no control bytes: one in them could
+ * begin a line of its own. A remote's words are bounded only; who shows them escapes them.
+ */
+#include "proto/proto.h"
+
+#define TEXT_SIZE_MAX   1024u /* a remote's reply */
+#define UPLOAD_SIZE_MAX 64u   /* the name of an upload */
+#define HASH_SIZE       32u
+#define DOMAIN_SIZE_MAX 255u
+#define REPLY_CODE_MAX  999u
+
+static bool text_ok(ProtobufCBinaryData d, size_t size_max)
+{
+    return d.len <= size_max;
+}
+
+/* Addresses go into SMTP commands: a control byte in one would be a command of its own. */
+static bool address_ok(ProtobufCBinaryData d, size_t size_max)
+{
+    if (d.len > size_max) return false;
+    for (size_t i = 0; i < d.len; i++)
+        if (d.data[i] < 0x20 || d.data[i] == 0x7f) return false;
+    return true;
+}
+
+/* Lower case, ASCII; or an address literal, "[192.0.2.1]". */
+static bool domain_ok(ProtobufCBinaryData d)
+{
+    bool is_literal = d.len > 2 && d.data[0] == '[' && d.data[d.len - 1] == ']';
+
+    if (d.len == 0 || !address_ok(d, DOMAIN_SIZE_MAX)) return false;
+    for (size_t i = 0; i < d.len; i++) {
+        uint8_t c = d.data[i];
+
+        if (c == ' ' || c >= 0x80) return false;
+        if (!is_literal && ((c >= 'A' && c <= 'Z') || c == '[' || c == ']')) return false;
+    }
+    return true;
+}
+
+static bool field_ok(const Angarium__HeaderField *f, uint32_t header_size)
+{
+    return f->offset <= header_size && f->length <= header_size - f->offset && f->name_length <= f->length;
+}
+
+static bool body_ok(const Angarium__BodyFacts *b)
+{
+    if (!b || b->n_fields > PROTO_FIELDS_MAX || b->header_size > b->size) return false;
+    if (b->hash_simple.len != 0 && b->hash_simple.len != HASH_SIZE) return false;
+    if (b->hash_relaxed.len != 0 && b->hash_relaxed.len != HASH_SIZE) return false;
+    for (size_t i = 0; i < b->n_fields; i++)
+        if (!field_ok(b->fields[i], b->header_size)) return false;
+    return true;
+}
+
+static bool origin_ok(const Angarium__Origin *o)
+{
+    return o && address_ok(o->session, 128) && address_ok(o->client_address, 64) &&
+           o->client_port <= UINT16_MAX && address_ok(o->helo, 512) && address_ok(o->protocol, 32) &&
+           address_ok(o->tls, 128) && text_ok(o->tenant, 256) && text_ok(o->credential, 512) &&
+           text_ok(o->listener, 64) && address_ok(o->hostname, 256);
+}
+
+static bool recipient_ok(const Angarium__Recipient *r)
+{
+    return r->address.len > 0 && address_ok(r->address, PROTO_ADDRESS_SIZE_MAX) && domain_ok(r->domain);
+}
+
+static bool index_ok(uint64_t index)
+{
+    return index > 0 && index <= PROTO_INDEX_MAX;
+}
+
+static bool accept_ok(const Angarium__Accept *a)
+{
+    if (a->n_recipients == 0 || a->n_recipients > PROTO_RECIPIENTS_MAX) return false;
+    if (a->n_chunks > PROTO_CHUNKS_MAX || a->upload.len > UPLOAD_SIZE_MAX) return false;
+    if ((a->n_chunks > 0) != (a->upload.len > 0)) return false;
+    if (!address_ok(a->mail_from, PROTO_ADDRESS_SIZE_MAX) || !body_ok(a->body) || !origin_ok(a->origin))
+        return false;
+    if (a->bounce_of != 0 && a->mail_from.len > 0) return false;
+    if (a->bounce_of > PROTO_INDEX_MAX) return false;
+    for (size_t i = 0; i < a->n_chunks; i++)
+        if (!index_ok(a->chunks[i])) return false;
+    for (size_t i = 0; i < a->n_recipients; i++)
+        if (!recipient_ok(a->recipients[i])) return false;
+    return true;
+}
+
+static bool refs_ok(Angarium__RecipientRef **refs, size_t n)
+{
+    if (n == 0 || n > PROTO_REFS_MAX) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!index_ok(refs[i]->index) || refs[i]->recipient >= PROTO_RECIPIENTS_MAX) return false;
+    return true;
+}
+
+static bool outcome_ok(const Angarium__RecipientOutcome *o)
+{
+    if (!index_ok(o->index) || o->recipient >= PROTO_RECIPIENTS_MAX) return false;
+    if (o->result <= ANGARIUM__RESULT__RESULT_NONE || o->result > ANGARIUM__RESULT__RESULT_IN_DOUBT) return false;
+    if (o->reply && (o->reply->code > REPLY_CODE_MAX || !text_ok(o->reply->enhanced, 32) ||
+                     !text_ok(o->reply->text, TEXT_SIZE_MAX)))
+        return false;
+    return text_ok(o->remote_host, 300) && text_ok(o->remote_address, 64) && text_ok(o->source_address, 64) &&
+           text_ok(o->tls, 128) && text_ok(o->class_, 64);
+}
+
+static bool outcomes_ok(const Angarium__Outcome *o)
+{
+    if (o->n_recipients == 0 || o->n_recipients > PROTO_REFS_MAX) return false;
+    for (size_t i = 0; i < o->n_recipients; i++)
+        if (!outcome_ok(o->recipients[i])) return false;
+    return true;
+}
+
+static bool order_ok(uint64_t index, const uint32_t *recipients, size_t n, ProtobufCBinaryData by)
+{
+    if (!index_ok(index) || n > PROTO_RECIPIENTS_MAX || !text_ok(by, 256)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (recipients[i] >= PROTO_RECIPIENTS_MAX) return false;
+    return true;
+}
+
+static bool command_ok(const Angarium__Command *c)
+{
+    switch (c->kind_case) {
+    case ANGARIUM__COMMAND__KIND_ACCEPT:
+        return accept_ok(c->accept);
+    case ANGARIUM__COMMAND__KIND_CHUNK:
+        return c->chunk->upload.len > 0 && c->chunk->upload.len <= UPLOAD_SIZE_MAX &&
+               c->chunk->number < PROTO_CHUNKS_MAX;
+    case ANGARIUM__COMMAND__KIND_CLAIM:
+        return refs_ok(c->claim->recipients, c->claim->n_recipients);
+    case ANGARIUM__COMMAND__KIND_OUTCOME:
+        return outcomes_ok(c->outcome);
+    case ANGARIUM__COMMAND__KIND_EXPIRE:
+        return refs_ok(c->expire->recipients, c->expire->n_recipients);
+    case ANGARIUM__COMMAND__KIND_HOLD:
+        return order_ok(c->hold->index, c->hold->recipients, c->hold->n_recipients, c->hold->by);
+    case ANGARIUM__COMMAND__KIND_RELEASE:
+        return order_ok(c->release->index, c->release->recipients, c->release->n_recipients, c->release->by);
+    case ANGARIUM__COMMAND__KIND_CANCEL:
+        return order_ok(c->cancel->index, c->cancel->recipients, c->cancel->n_recipients, c->cancel->by);
+    case ANGARIUM__COMMAND__KIND_PURGE:
+        return c->purge->upload.len <= UPLOAD_SIZE_MAX;
+    case ANGARIUM__COMMAND__KIND__NOT_SET:
+    case _ANGARIUM__COMMAND__KIND__CASE_IS_INT_SIZE:
+        return false;
+    }
+    return false;
+}
+
+int proto_command_check(const Angarium__Command *c)
+{
+    return command_ok(c) ? 0 : ERR_CORRUPT;
+}

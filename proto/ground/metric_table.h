@@ -1,0 +1,53 @@
+/* metric_table - every metric of the node: X(id, type, name, labels, help). Rows of one name stand
+ * together. Add rows freely; never change a name without a changelog entry. */
+#ifndef GROUND_METRIC_TABLE_H
+#define GROUND_METRIC_TABLE_H
+
+#define METRIC_TABLE(X)                                                                            \
+    X(LOG_LINES_DROPPED, COUNTER, "log_lines_dropped_total", "", "Log lines lost to a full ring")  \
+    X(SESSIONS_OPEN, GAUGE, "smtp_sessions", "", "SMTP sessions open now")                         \
+    X(SESSIONS, COUNTER, "smtp_sessions_total", "", "SMTP sessions accepted")                      \
+    X(SESSIONS_REFUSED, COUNTER, "smtp_sessions_refused_total", "", "Sessions refused at a limit") \
+    X(SESSION_LIMIT_IDLE, COUNTER, "smtp_session_limits_total", "limit=\"idle\"", "Sessions ended at a limit")         \
+    X(SESSION_LIMIT_LIFE, COUNTER, "smtp_session_limits_total", "limit=\"life\"", "Sessions ended at a limit")         \
+    X(SESSION_LIMIT_ERRORS, COUNTER, "smtp_session_limits_total", "limit=\"errors\"", "Sessions ended at a limit")     \
+    X(SESSION_LIMIT_MAILS, COUNTER, "smtp_session_limits_total", "limit=\"transactions\"", "Sessions ended at a limit") \
+    X(AUTH_OK, COUNTER, "smtp_auth_total", "result=\"ok\"", "AUTH by result")                      \
+    X(AUTH_CACHED, COUNTER, "smtp_auth_total", "result=\"ok_cached\"", "AUTH by result")           \
+    X(AUTH_FAILED, COUNTER, "smtp_auth_total", "result=\"failed\"", "AUTH by result")              \
+    X(AUTH_BUSY, COUNTER, "smtp_auth_total", "result=\"busy\"", "AUTH by result")                  \
+    X(MAILS_ACCEPTED, COUNTER, "mails_accepted_total", "", "Mails answered 250")                   \
+    X(MAILS_ACCEPTED_BYTES, COUNTER, "mails_accepted_bytes_total", "", "Bytes of accepted mails")  \
+    X(MAILS_REFUSED_LATER, COUNTER, "mails_refused_total", "class=\"4yz\"", "Mails refused at end of data") \
+    X(MAILS_REFUSED_NEVER, COUNTER, "mails_refused_total", "class=\"5yz\"", "Mails refused at end of data") \
+    X(ACCEPT_TIME, HISTOGRAM, "accept_commit_seconds", "", "End of data to commit")                \
+    X(LOG_SYNCS, COUNTER, "log_syncs_total", "", "Synced batches of the log thread")               \
+    X(LOG_ENTRIES, COUNTER, "log_entries_total", "", "Entries written to the log")                 \
+    X(LOG_BYTES, COUNTER, "log_bytes_total", "", "Payload bytes written to the log")               \
+    X(LOG_SYNC_TIME, HISTOGRAM, "log_sync_seconds", "", "Duration of one synced batch")            \
+    X(LOG_CUTS, COUNTER, "log_cuts_total", "", "Times the log was cut")                            \
+    X(BODIES_MOVED, COUNTER, "bodies_moved_total", "", "Bodies that outlived the log")             \
+    X(BODIES_MOVED_BYTES, COUNTER, "bodies_moved_bytes_total", "", "Bytes of bodies that outlived the log") \
+    X(BODY_CACHE_BYTES, GAUGE, "body_cache_bytes", "", "Bytes of bodies kept in memory")           \
+    X(BODY_CACHE_HITS, COUNTER, "body_reads_total", "from=\"memory\"", "Body reads by place")      \
+    X(BODY_LOG_READS, COUNTER, "body_reads_total", "from=\"disk\"", "Body reads by place")         \
+    X(QUEUE_MESSAGES, GAUGE, "queue_messages", "", "Messages with recipients pending")             \
+    X(QUEUE_WAITING, GAUGE, "queue_recipients", "state=\"waiting\"", "Recipients by state")        \
+    X(QUEUE_CLAIMED, GAUGE, "queue_recipients", "state=\"claimed\"", "Recipients by state")        \
+    X(QUEUE_HELD, GAUGE, "queue_recipients", "state=\"held\"", "Recipients by state")              \
+    X(QUEUE_BYTES, GAUGE, "queue_bytes", "", "Bytes of messages with recipients pending")          \
+    X(ATTEMPTS_DELIVERED, COUNTER, "attempts_total", "result=\"delivered\"", "Recipient attempts by result") \
+    X(ATTEMPTS_DEFERRED, COUNTER, "attempts_total", "result=\"deferred\"", "Recipient attempts by result")   \
+    X(ATTEMPTS_BOUNCED, COUNTER, "attempts_total", "result=\"bounced\"", "Recipient attempts by result")     \
+    X(ATTEMPTS_IN_DOUBT, COUNTER, "attempts_total", "result=\"in_doubt\"", "Recipient attempts by result")   \
+    X(EXPIRED, COUNTER, "recipients_expired_total", "", "Recipients that expired")                 \
+    X(BOUNCES, COUNTER, "bounces_total", "", "Delivery status notifications made")                 \
+    X(CONNS_OUT_OPEN, GAUGE, "deliver_connections", "", "Connections to next hops open now")       \
+    X(CONNS_OUT, COUNTER, "deliver_connections_total", "result=\"ok\"", "Connections to next hops by result") \
+    X(CONNS_OUT_FAILED, COUNTER, "deliver_connections_total", "result=\"failed\"", "Connections to next hops by result") \
+    X(LANES, GAUGE, "deliver_lanes", "", "Destinations with work in memory")                       \
+    X(LANES_FULL, COUNTER, "deliver_lanes_full_total", "", "Times no lane was free")               \
+    X(HTTP_REQUESTS, COUNTER, "http_requests_total", "", "HTTP requests answered")                 \
+    X(HTTP_REFUSED, COUNTER, "http_requests_refused_total", "", "HTTP requests refused (token, limits)")
+
+#endif

@@ -1,0 +1,76 @@
+/* proto - the words: what goes into the log and over wires, packed and unpacked with limits, and the
+ * address of a mail.
+ *
+ * A mail's id is its address in the log: shard (20 bits) and index of its entry (44 bits), printed as 13
+ * characters of base32; every node finds a mail from its id alone. Shard numbers start at 1 and are never
+ * used twice.
+ *
+ * Everything that is decoded is checked here before anybody sees it: size first, then the message, then
+ * its fields (proto_command_check). A command that fails is ERR_CORRUPT; nothing is half taken.
+ */
+#ifndef PROTO_PROTO_H
+#define PROTO_PROTO_H
+
+#include "proto/ground/arena.h"
+#include "proto/ground/base32.h"
+#include "proto/ground/buf.h"
+#include "proto/ground/err.h"
+#include "proto/queue.pb-c.h"
+
+#define PROTO_FORMAT_VERSION   1u /* of commands and records; announced, checked in every store */
+#define PROTO_SHARD_MAX        ((1u << 20) - 1)
+#define PROTO_INDEX_MAX        ((1ull << 44) - 1)
+#define PROTO_COMMAND_SIZE_MAX (768u << 10) /* a packed head */
+#define PROTO_RECIPIENTS_MAX   1000u        /* of one message */
+#define PROTO_REFS_MAX         4096u        /* recipients in one claim, outcome, expire */
+#define PROTO_CHUNKS_MAX       4096u        /* of one body */
+#define PROTO_CHUNK_SIZE_MAX   (256u << 10)
+#define PROTO_ADDRESS_SIZE_MAX 320u
+#define PROTO_FIELDS_MAX       256u
+
+static inline uint64_t proto_id(uint32_t shard, uint64_t index)
+{
+    return ((uint64_t)shard << 44) | index;
+}
+static inline uint32_t proto_id_shard(uint64_t id)
+{
+    return (uint32_t)(id >> 44);
+}
+static inline uint64_t proto_id_index(uint64_t id)
+{
+    return id & PROTO_INDEX_MAX;
+}
+
+static inline struct span proto_span(ProtobufCBinaryData d)
+{
+    return span_of(d.data, d.len);
+}
+/* Borrows: valid as long as s. */
+static inline ProtobufCBinaryData proto_bytes(struct span s)
+{
+    return (ProtobufCBinaryData){ .len = s.n, .data = (uint8_t *)(uintptr_t)s.p };
+}
+
+/* Appends the packed command to out. ERR_CORRUPT when it does not pass the checks, ERR_FULL
+ * when it is over PROTO_COMMAND_SIZE_MAX or out is full. */
+int proto_command_pack(const Angarium__Command *c, struct buf *out);
+/* Unpacks and checks; *out is freed with proto_command_free. ERR_CORRUPT, ERR_TOO_LONG. */
+int proto_command_unpack(struct span head, Angarium__Command **out);
+/* The same in an arena, which owns it; nothing to free. */
+int proto_command_unpack_in(struct span head, struct arena *a, Angarium__Command **out);
+/* For the generated unpack functions: memory of the arena. */
+ProtobufCAllocator proto_allocator(struct arena *a);
+void proto_command_free(Angarium__Command **c);
+/* The checks alone: counts, sizes, ranges, enums, needed fields. 0 or ERR_CORRUPT. */
+int proto_command_check(const Angarium__Command *c);
+
+/* Any generated message: packed size known first, one copy. */
+void proto_pack(const ProtobufCMessage *m, struct buf *out);
+
+const char *proto_event_name(Angarium__EventType t);          /* "delivered"; "?" for none */
+int proto_event_parse(struct span name, Angarium__EventType *out);
+const char *proto_state_name(Angarium__RecipientState s);     /* "waiting" ... */
+bool proto_state_is_terminal(Angarium__RecipientState s);
+const char *proto_result_name(Angarium__Result r);
+
+#endif

@@ -1,0 +1,44 @@
+/* store - private to the queue: ordered records of all shards of a node, one contract, two implementations
+ * (store_rocks.c, and store_mem.c for tests).
+ *
+ * Two sets of records: the state, and the bodies that outlived the log. A batch is applied as one, over both.
+ * Reads see applied batches. flush makes everything before it durable: the state as of one batch, the bodies as
+ * of the same or a later one (a body may be put, or forgotten, ahead of the state: replay comes to the same).
+ * An implementation that cannot read or write ends the process with a last word (P7).
+ */
+#ifndef QUEUE_STORE_H
+#define QUEUE_STORE_H
+
+#include "proto/ground/buf.h"
+#include "queue/queue.h"
+
+struct queue_change {
+    struct span key, value;
+    bool is_delete;
+    bool is_body; /* among the bodies, not in the state */
+};
+
+struct queue_store_calls {
+    void (*write)(void *self, const struct queue_change *list, size_t n);
+    /* Appends the value; ERR_NOT_FOUND. */
+    int (*get)(void *self, struct span key, struct buf *value);
+    /* Keys from `from` on (backwards: from `from` down), while they begin with prefix. */
+    void (*each)(void *self, struct span prefix, struct span from, bool backwards, void *arg,
+                 bool (*each)(void *arg, struct span key, struct span value));
+    int (*body_get)(void *self, struct span key, struct blob **out);
+    int (*flush)(void *self, struct errmsg *why);
+    uint64_t (*bytes)(void *self);
+    void (*close)(void *self);
+};
+
+struct queue_store {
+    const struct queue_store_calls *calls;
+    void *self;
+};
+
+int queue_store_open_rocks(struct queue_store *s, const char *dir, struct errmsg *why);
+int queue_store_open_mem(struct queue_store *s);
+/* Memory store, tests: back to what was last flushed, as a crash would leave it. */
+void queue_store_mem_crash(struct queue_store *s);
+
+#endif

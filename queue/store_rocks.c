@@ -1,0 +1,259 @@
+/* store_rocks - the queue's store on RocksDB, without WAL.
+ *
+ * Two column families: the state, and the bodies that outlived the log (as blob files). A memtable that is full
+ * takes the other along (atomic_flush), so what is on disk is always the state as of one write; what was not
+ * flushed is rebuilt by replaying the log. Closing does not flush: it leaves the disk as a crash would.
+ * A flush that is asked for covers one family only, also with atomic_flush: so it is asked for each, the bodies
+ * first. A crash between the two leaves bodies put or forgotten that the state does not know of yet: replay comes
+ * to the same, since what the state had applied is in the log.
+ * Rule: P7 a failed read or write ends the process with a last word.
+ */
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/ground/check.h"
+#include "queue/store.h"
+
+#define STATE_MEMTABLE_BYTES  (32u << 20)
+#define BODIES_MEMTABLE_BYTES (16u << 20)
+#define ALL_MEMTABLES_BYTES   (64u << 20)
+#define FORMAT_KEY            "\xff\xff\xff\xff" /* behind every shard */
+
+enum { STATE, BODIES, FAMILIES };
+
+struct rocks {
+    rocksdb_t *db;
+    rocksdb_options_t *db_options, *state_options, *body_options;
+    rocksdb_column_family_handle_t *families[FAMILIES];
+    rocksdb_writeoptions_t *writing;
+    rocksdb_readoptions_t *reading;
+    rocksdb_flushoptions_t *flushing;
+};
+
+static _Noreturn void last_word(const char *what, char *error)
+{
+    check_last_word("the queue's store failed", what, error);
+}
+
+static void rocks_write(void *self, const struct queue_change *list, size_t n)
+{
+    struct rocks *r = self;
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    char *error = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct queue_change *c = &list[i];
+
+        rocksdb_column_family_handle_t *family = r->families[c->is_body ? BODIES : STATE];
+
+        if (c->is_delete)
+            rocksdb_writebatch_delete_cf(batch, family, (const char *)c->key.p, c->key.n);
+        else
+            rocksdb_writebatch_put_cf(batch, family, (const char *)c->key.p, c->key.n,
+                                      (const char *)c->value.p, c->value.n);
+    }
+    rocksdb_write(r->db, r->writing, batch, &error);
+    if (error) last_word("write", error);
+    rocksdb_writebatch_destroy(batch);
+}
+
+static int rocks_get(void *self, struct span key, struct buf *value)
+{
+    struct rocks *r = self;
+    char *error = NULL;
+    const char *p;
+    size_t n;
+    rocksdb_pinnableslice_t *slice =
+        rocksdb_get_pinned_cf(r->db, r->reading, r->families[STATE], (const char *)key.p, key.n, &error);
+
+    if (error) last_word("read", error);
+    if (!slice) return ERR_NOT_FOUND;
+    p = rocksdb_pinnableslice_value(slice, &n);
+    buf_add(value, p, n);
+    rocksdb_pinnableslice_destroy(slice);
+    return 0;
+}
+
+static void rocks_each(void *self, struct span prefix, struct span from, bool backwards, void *arg,
+                       bool (*each)(void *arg, struct span key, struct span value))
+{
+    struct rocks *r = self;
+    rocksdb_iterator_t *it = rocksdb_create_iterator_cf(r->db, r->reading, r->families[STATE]);
+    char *error = NULL;
+
+    if (backwards)
+        rocksdb_iter_seek_for_prev(it, (const char *)from.p, from.n);
+    else
+        rocksdb_iter_seek(it, (const char *)from.p, from.n);
+    while (rocksdb_iter_valid(it)) {
+        size_t kn, vn;
+        const char *k = rocksdb_iter_key(it, &kn), *v = rocksdb_iter_value(it, &vn);
+
+        if (kn < prefix.n || memcmp(k, prefix.p, prefix.n) != 0) break;
+        if (!each(arg, span_of(k, kn), span_of(v, vn))) break;
+        if (backwards)
+            rocksdb_iter_prev(it);
+        else
+            rocksdb_iter_next(it);
+    }
+    rocksdb_iter_get_error(it, &error);
+    if (error) last_word("scan", error);
+    rocksdb_iter_destroy(it);
+}
+
+static int rocks_flush(void *self, struct errmsg *why)
+{
+    struct rocks *r = self;
+    char *error = NULL;
+
+    (void)why;
+    rocksdb_flush_cf(r->db, r->flushing, r->families[BODIES], &error);
+    if (error) last_word("flush of the bodies", error);
+    rocksdb_flush_cf(r->db, r->flushing, r->families[STATE], &error);
+    if (error) last_word("flush of the state", error);
+    return 0;
+}
+
+static int rocks_body_get(void *self, struct span key, struct blob **out)
+{
+    struct rocks *r = self;
+    char *error = NULL;
+    const char *p;
+    size_t n;
+    rocksdb_pinnableslice_t *slice =
+        rocksdb_get_pinned_cf(r->db, r->reading, r->families[BODIES], (const char *)key.p, key.n, &error);
+
+    if (error) last_word("read of a body", error);
+    if (!slice) return ERR_NOT_FOUND;
+    p = rocksdb_pinnableslice_value(slice, &n);
+    *out = blob_new(n);
+    CHECK(blob_add(*out, p, n, n) == 0);
+    rocksdb_pinnableslice_destroy(slice);
+    return 0;
+}
+
+static uint64_t rocks_bytes(void *self)
+{
+    static const char *const properties[] = { "rocksdb.total-sst-files-size", "rocksdb.total-blob-file-size",
+                                              "rocksdb.cur-size-all-mem-tables" };
+    struct rocks *r = self;
+    uint64_t total = 0, n;
+
+    for (unsigned f = 0; f < FAMILIES; f++)
+        for (unsigned i = 0; i < 3; i++)
+            if (rocksdb_property_int_cf(r->db, r->families[f], properties[i], &n) == 0) total += n;
+    return total;
+}
+
+static void rocks_close(void *self)
+{
+    struct rocks *r = self;
+
+    for (unsigned i = 0; i < FAMILIES; i++)
+        if (r->families[i]) rocksdb_column_family_handle_destroy(r->families[i]);
+    if (r->db) rocksdb_close(r->db);
+    rocksdb_options_destroy(r->db_options);
+    rocksdb_options_destroy(r->state_options);
+    rocksdb_options_destroy(r->body_options);
+    rocksdb_writeoptions_destroy(r->writing);
+    rocksdb_readoptions_destroy(r->reading);
+    rocksdb_flushoptions_destroy(r->flushing);
+    free(r);
+}
+
+static void set_options(struct rocks *r)
+{
+    rocksdb_options_t *base = rocksdb_options_create();
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    char *error = NULL;
+
+    r->db_options = rocksdb_options_create();
+    rocksdb_get_options_from_string(base, "avoid_flush_during_shutdown=true", r->db_options, &error);
+    CHECK(error == NULL);
+    rocksdb_options_destroy(base);
+    rocksdb_options_set_create_if_missing(r->db_options, 1);
+    rocksdb_options_set_create_missing_column_families(r->db_options, 1);
+    rocksdb_options_set_atomic_flush(r->db_options, 1);
+    rocksdb_options_set_max_background_jobs(r->db_options, 2);
+    rocksdb_options_set_db_write_buffer_size(r->db_options, ALL_MEMTABLES_BYTES);
+    rocksdb_options_set_keep_log_file_num(r->db_options, 4);
+    rocksdb_options_set_info_log_level(r->db_options, 2);
+    r->state_options = rocksdb_options_create();
+    rocksdb_options_set_write_buffer_size(r->state_options, STATE_MEMTABLE_BYTES);
+    rocksdb_options_set_max_write_buffer_number(r->state_options, 3);
+    rocksdb_options_set_compression(r->state_options, rocksdb_lz4_compression);
+    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_options_set_block_based_table_factory(r->state_options, table);
+    rocksdb_block_based_options_destroy(table);
+    r->body_options = rocksdb_options_create();
+    rocksdb_options_set_write_buffer_size(r->body_options, BODIES_MEMTABLE_BYTES);
+    rocksdb_options_set_max_write_buffer_number(r->body_options, 3);
+    rocksdb_options_set_enable_blob_files(r->body_options, 1);
+    rocksdb_options_set_min_blob_size(r->body_options, 512);
+    rocksdb_options_set_blob_compression_type(r->body_options, rocksdb_lz4_compression);
+    rocksdb_options_set_enable_blob_gc(r->body_options, 1);
+    rocksdb_options_set_blob_gc_age_cutoff(r->body_options, 0.5);
+    r->writing = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(r->writing, 1);
+    r->reading = rocksdb_readoptions_create();
+    r->flushing = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(r->flushing, 1);
+}
+
+static int check_format(struct rocks *r, const char *dir, struct errmsg *why)
+{
+    struct span key = SPAN_LIT(FORMAT_KEY);
+    struct buf value;
+    struct cursor c;
+    uint32_t format;
+    int rv;
+
+    buf_init(&value, 64);
+    rv = rocks_get(r, key, &value);
+    if (rv == ERR_NOT_FOUND) {
+        buf_add_u32be(&value, PROTO_FORMAT_VERSION);
+        rocks_write(r, &(struct queue_change){ .key = key, .value = buf_span(&value) }, 1);
+        rv = 0;
+    }
+    cursor_init(&c, buf_span(&value));
+    format = cursor_u32be(&c);
+    if (!cursor_done(&c))
+        rv = errmsg_set(why, ERR_CORRUPT, "%s: the format record is damaged", dir);
+    else if (format > PROTO_FORMAT_VERSION)
+        rv = errmsg_set(why, ERR_VERSION, "%s: written by a newer version (format %u, this one reads up to %u)", dir,
+                        format, PROTO_FORMAT_VERSION);
+    buf_deinit(&value);
+    return rv;
+}
+
+int queue_store_open_rocks(struct queue_store *s, const char *dir, struct errmsg *why)
+{
+    static const struct queue_store_calls calls = { rocks_write, rocks_get,   rocks_each, rocks_body_get,
+                                                    rocks_flush, rocks_bytes, rocks_close };
+    static const char *const names[FAMILIES] = { "default", "bodies" };
+    struct rocks *r = check_calloc(1, sizeof *r);
+    const rocksdb_options_t *options[FAMILIES];
+    char *error = NULL;
+    int rv = 0;
+
+    set_options(r);
+    options[STATE] = r->state_options;
+    options[BODIES] = r->body_options;
+    r->db = rocksdb_open_column_families(r->db_options, dir, FAMILIES, names, options, r->families, &error);
+    if (error) {
+        bool busy = strstr(error, "While lock file") || strstr(error, "lock hold by current process");
+
+        rv = busy ? errmsg_set(why, ERR_BUSY, "%s: in use by another process", dir)
+                  : errmsg_set(why, strstr(error, "Corruption") ? ERR_CORRUPT : ERR_IO, "%s: %s", dir, error);
+        rocksdb_free(error);
+    }
+    if (rv == 0) rv = check_format(r, dir, why);
+    if (rv != 0) {
+        rocks_close(r);
+        return rv;
+    }
+    s->calls = &calls;
+    s->self = r;
+    return 0;
+}

@@ -1,0 +1,82 @@
+/* store - the logs of all groups of a node: entries and hard state, one synced batch at a time.
+ *
+ * One contract, two implementations: RocksDB (store_rocks.c) and memory (store_mem.c, which can lose
+ * unsynced writes on command). The log thread (log_thread.c) collects what all loops submit and writes it
+ * as one batch with one sync; completions come in submission order for each group.
+ *
+ * Keys: group (u64 BE) | kind (u8: 'c' cut, 'e' entry, 'h' hard state) | index (u64 BE). An entry's value:
+ * format u8 | kind u8 | term u64 BE | head length u32 BE | head | body. The format version of the store
+ * stands under its own key; a newer one is refused.
+ *
+ * Watermark: the file `watermark` beside the database holds two checksummed slots, written in turn after
+ * every synced batch (it may be behind the synced log, never ahead of it): the number
+ * of the last synced batch, which every batch also stores in the database. At open, a database whose
+ * batch number is lower than the watermark's has lost synced data: tainted.
+ */
+#ifndef RAFT_STORE_STORE_H
+#define RAFT_STORE_STORE_H
+
+#include "proto/ground/blob.h"
+#include "proto/ground/err.h"
+#include "proto/ground/mpsc.h"
+#include "proto/ground/span.h"
+#include "raft/core/core.h"
+
+struct store;
+
+struct store_options {
+    const char *dir; /* NULL: memory */
+    size_t memtable_bytes;
+};
+
+int store_open(struct store **out, const struct store_options *o, bool *tainted_out,
+               struct errmsg *why);
+void store_close(struct store **s);
+
+/* What a group's log holds, read at boot. */
+struct store_group {
+    bool known; /* false: the group was never written */
+    struct core_hard hard;
+    uint64_t first, last;     /* last = first - 1 when empty; first = 1 for a new group */
+    uint64_t last_term;       /* of `last`, or of the cut when empty */
+    uint64_t bytes;           /* payload bytes first..last */
+};
+int store_group_read(struct store *s, uint64_t group, struct store_group *out, struct errmsg *why);
+
+/* Part of a batch: written in the order added. Spans are borrowed until the batch is done. */
+struct store_entry {
+    uint64_t group, index, term;
+    enum core_entry_kind kind;
+    struct span head, body;
+};
+enum store_op_kind { STORE_HARD, STORE_APPEND, STORE_CUT };
+struct store_op {
+    enum store_op_kind kind;
+    struct store_entry entry; /* APPEND; for HARD and CUT only .group */
+    struct core_hard hard;    /* HARD */
+    uint64_t cut_from, cut_to, cut_term; /* CUT: forget entries cut_from..cut_to (disjoint from all before) */
+};
+
+/* A submission of one loop: ops of many groups, answered together. Embedded in the caller's object. */
+struct store_write {
+    struct mpsc_node node;
+    struct store_op *ops; /* borrowed until on_done */
+    size_t op_count;
+    void (*on_done)(struct store_write *w); /* on the log thread: hand it to the loop, do nothing else */
+};
+/* Any thread. In the memory store without a thread (dir NULL) the write happens at store_mem_sync(). */
+void store_submit(struct store *s, struct store_write *w);
+
+/* Any thread. ERR_NOT_FOUND when it was cut or never there; ERR_CORRUPT. */
+int store_entry_read(struct store *s, uint64_t group, uint64_t index, enum core_entry_kind *kind_out,
+                     uint64_t *term_out, struct blob **head_out, struct blob **body_out);
+/* Entries first..last in order; the call-back gets borrowed spans and returns false to stop. */
+int store_entries_each(struct store *s, uint64_t group, uint64_t first, uint64_t last, void *arg,
+                       bool (*each)(void *arg, const struct store_entry *entry));
+
+/* The memory store, for tests: completes submitted writes (up to n; SIZE_MAX: all) as one synced batch;
+ * drops what was submitted and not synced, as a power cut would; forgets synced entries of the tail. */
+size_t store_mem_sync(struct store *s, size_t n);
+void store_mem_power_cut(struct store *s);
+
+#endif

@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Packages, build, every test that needs no special rights; ends with a count line "N passed, N failed".
+#   ./tests/run.sh              all
+#   ./tests/run.sh unit/queue   those whose name begins so
+#   ./tests/run.sh --list       names only
+# Names: house, unit/…, asan/…, tsan/…, fuzz/…, sim/…, conformance/…, clients/…, crash/…
+set -u
+cd "$(dirname "$0")/.."
+# shellcheck source=deploy/packages.sh
+. deploy/packages.sh
+
+want="${1:-}"
+list_only=no
+[ "$want" = --list ] && { list_only=yes; want=""; }
+jobs="$(nproc)"
+logs=build/test-logs
+fuzz_runs="${FUZZ_RUNS:-20000}"
+kill_rounds="${KILL_ROUNDS:-200}"
+powercut_rounds="${POWERCUT_ROUNDS:-30}"
+mkdir -p "$logs"
+passed=0
+failed=0
+failures=""
+
+wanted() { case "$1" in "$want"*) return 0 ;; *) return 1 ;; esac; }
+# Would any name that begins with $1 be run?
+wanted_any() { case "$1" in "$want"*) return 0 ;; esac; case "$want" in "$1"*) return 0 ;; esac; return 1; }
+
+# check NAME SECONDS COMMAND...: one test, its output in a file, shown when it fails.
+check() {
+    local name="$1" limit="$2" log start took
+    shift 2
+    wanted "$name" || return 0
+    [ "$list_only" = yes ] && { echo "$name"; return 0; }
+    log="$logs/${name//\//_}.log"
+    start=$SECONDS
+    if timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null; then
+        passed=$((passed + 1))
+        took=$((SECONDS - start))
+        printf 'ok    %-52s %3ds  %s\n' "$name" "$took" "$(tail -n 1 "$log" | cut -c1-70 | tr -d '\r')"
+    else
+        failed=$((failed + 1))
+        failures="$failures $name"
+        printf 'FAIL  %s (exit %d); the end of %s:\n' "$name" "$?" "$log"
+        tail -n 40 "$log" | sed 's/^/      | /'
+    fi
+}
+
+build() {
+    local preset="$1"
+    shift
+    [ "$list_only" = yes ] && [ -d "build/$preset" ] && return 0
+    echo "== build $preset"
+    cmake --preset "$preset" >"$logs/configure-$preset.log" 2>&1 &&
+        cmake --build --preset "$preset" -j "$jobs" --target "$@" >"$logs/build-$preset.log" 2>&1 && return 0
+    tail -n 40 "$logs/configure-$preset.log" "$logs/build-$preset.log"
+    echo "FAIL  build/$preset"
+    failed=$((failed + 1))
+    failures="$failures build/$preset"
+    return 1
+}
+
+# The executables of one kind in one build, named as their paths: unit/node/smtp/reply.
+each_of() {
+    (cd tests/"$1" && find . -name '*.c' | sed 's|^\./||; s|\.c$||' | sort)
+}
+
+run_house() {
+    check house/rules 60 python3 tests/house/house.py
+    check house/rules-fail-when-broken 60 python3 tests/house/house_test.py
+    check house/documents 60 python3 tests/house/docs_test.py
+}
+
+run_unit() {
+    local preset="$1" prefix="$2" name
+    wanted_any "$prefix/" || return 0
+    build "$preset" tests_unit || return 0
+    for name in $(each_of unit); do
+        check "$prefix/$name" 300 "build/$preset/tests/unit_${name//\//_}"
+    done
+}
+
+run_fuzz() {
+    local name corpus
+    wanted_any fuzz/ || return 0
+    build fuzz tests_fuzz || return 0
+    for name in $(each_of fuzz); do
+        corpus="${name#node/}"
+        corpus="tests/fuzz/corpus/${corpus//\//_}"
+        mkdir -p "build/fuzz/found/${name//\//_}"
+        check "fuzz/$name" 300 "build/fuzz/tests/fuzz_${name//\//_}" -runs="$fuzz_runs" -seed=1 -max_len=65536 \
+            -timeout=20 -rss_limit_mb=4096 -artifact_prefix=build/fuzz/found/ "build/fuzz/found/${name//\//_}" "$corpus"
+    done
+}
+
+run_conformance() {
+    local file
+    wanted_any conformance/ || return 0
+    build asan conformance conformance_deliver || return 0
+    for file in tests/conformance/accept/*.smtp; do
+        check "conformance/accept/$(basename "$file" .smtp)" 60 build/asan/tests/conformance/conformance "$file"
+    done
+    for file in tests/conformance/deliver/*.smtp; do
+        check "conformance/deliver/$(basename "$file" .smtp)" 60 build/asan/tests/conformance/deliver/conformance_deliver "$file"
+    done
+}
+
+run_whole() {
+    wanted_any sim/ || wanted_any clients/ || wanted_any crash/ || return 0
+    build release all || return 0
+    check sim/outage 120 build/release/tests/sim/sim_outage
+    for file in tests/clients/*_test.py; do
+        check "clients/$(basename "$file" _test.py)" 180 /usr/bin/python3 "$file" build/release
+    done
+    check crash/powercut-layer 60 /usr/bin/python3 cluster-test/lib/powercut_test.py build/release
+    check crash/kill9 600 /usr/bin/python3 cluster-test/scenarios/kill9.py --build build/release --rounds "$kill_rounds"
+    check crash/powercut 600 /usr/bin/python3 cluster-test/scenarios/powercut.py --build build/release --rounds "$powercut_rounds"
+}
+
+packages_need test || exit 1
+run_house
+run_unit asan asan
+run_unit tsan tsan
+run_fuzz
+run_conformance
+run_whole
+
+[ "$list_only" = yes ] && exit 0
+if [ $((passed + failed)) = 0 ]; then
+    echo "no test has a name that begins with '$want'; see ./tests/run.sh --list" >&2
+    exit 2
+fi
+[ "$failed" = 0 ] || echo "failed:$failures"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
