@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "proto/ground/check.h"
+#include "queue/keys.h"
 #include "queue/store.h"
 
 #define STATE_MEMTABLE_BYTES  (32u << 20)
@@ -75,13 +76,35 @@ static int rocks_get(void *self, struct span key, struct buf *value)
     return 0;
 }
 
+/* The key behind all that begin with prefix; empty when there is none. */
+static struct span behind(struct span prefix, uint8_t out[QUEUE_KEY_SIZE_MAX])
+{
+    size_t n = prefix.n;
+
+    CHECK(n <= QUEUE_KEY_SIZE_MAX);
+    while (n > 0 && prefix.p[n - 1] == 0xff)
+        n--;
+    if (n == 0) return span_of(NULL, 0);
+    memcpy(out, prefix.p, n);
+    out[n - 1]++;
+    return span_of(out, n);
+}
+
+/* Without bounds an iterator that has passed the prefix' last record would walk over all the deleted records
+ * behind it before it could tell. */
 static void rocks_each(void *self, struct span prefix, struct span from, bool backwards, void *arg,
                        bool (*each)(void *arg, struct span key, struct span value))
 {
     struct rocks *r = self;
-    rocksdb_iterator_t *it = rocksdb_create_iterator_cf(r->db, r->reading, r->families[STATE]);
+    rocksdb_readoptions_t *reading = rocksdb_readoptions_create();
+    uint8_t upper[QUEUE_KEY_SIZE_MAX];
+    struct span end = behind(prefix, upper);
+    rocksdb_iterator_t *it;
     char *error = NULL;
 
+    rocksdb_readoptions_set_iterate_lower_bound(reading, (const char *)prefix.p, prefix.n);
+    if (end.n > 0) rocksdb_readoptions_set_iterate_upper_bound(reading, (const char *)end.p, end.n);
+    it = rocksdb_create_iterator_cf(r->db, reading, r->families[STATE]);
     if (backwards)
         rocksdb_iter_seek_for_prev(it, (const char *)from.p, from.n);
     else
@@ -90,7 +113,6 @@ static void rocks_each(void *self, struct span prefix, struct span from, bool ba
         size_t kn, vn;
         const char *k = rocksdb_iter_key(it, &kn), *v = rocksdb_iter_value(it, &vn);
 
-        if (kn < prefix.n || memcmp(k, prefix.p, prefix.n) != 0) break;
         if (!each(arg, span_of(k, kn), span_of(v, vn))) break;
         if (backwards)
             rocksdb_iter_prev(it);
@@ -100,6 +122,7 @@ static void rocks_each(void *self, struct span prefix, struct span from, bool ba
     rocksdb_iter_get_error(it, &error);
     if (error) last_word("scan", error);
     rocksdb_iter_destroy(it);
+    rocksdb_readoptions_destroy(reading);
 }
 
 static int rocks_flush(void *self, struct errmsg *why)

@@ -3,7 +3,7 @@
 #   ./tests/run.sh              all
 #   ./tests/run.sh unit/queue   those whose name begins so
 #   ./tests/run.sh --list       names only
-# Names: house, unit/…, asan/…, tsan/…, fuzz/…, sim/…, conformance/…, clients/…, crash/…
+# Names: house/… unit/… (with ASan and UBSan) tsan/… fuzz/… conformance/… sim/… clients/… crash/…
 set -u
 cd "$(dirname "$0")/.."
 # shellcheck source=deploy/packages.sh
@@ -28,20 +28,21 @@ wanted_any() { case "$1" in "$want"*) return 0 ;; esac; case "$want" in "$1"*) r
 
 # check NAME SECONDS COMMAND...: one test, its output in a file, shown when it fails.
 check() {
-    local name="$1" limit="$2" log start took
+    local name="$1" limit="$2" log start took status=0
     shift 2
     wanted "$name" || return 0
     [ "$list_only" = yes ] && { echo "$name"; return 0; }
     log="$logs/${name//\//_}.log"
     start=$SECONDS
-    if timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null; then
+    timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null || status=$?
+    if [ "$status" = 0 ]; then
         passed=$((passed + 1))
         took=$((SECONDS - start))
         printf 'ok    %-52s %3ds  %s\n' "$name" "$took" "$(tail -n 1 "$log" | cut -c1-70 | tr -d '\r')"
     else
         failed=$((failed + 1))
         failures="$failures $name"
-        printf 'FAIL  %s (exit %d); the end of %s:\n' "$name" "$?" "$log"
+        printf 'FAIL  %s (exit %d); the end of %s:\n' "$name" "$status" "$log"
         tail -n 40 "$log" | sed 's/^/      | /'
     fi
 }
@@ -119,7 +120,7 @@ run_whole() {
 
 packages_need test || exit 1
 run_house
-run_unit asan asan
+run_unit asan unit
 run_unit tsan tsan
 run_fuzz
 run_conformance

@@ -9,13 +9,12 @@ the replay. At the end the queue drains, the node stops politely, the audit and 
 import argparse
 import os
 import random
-import re
 import shutil
 import sys
 import tempfile
 import time
 
-from ledger import Ledger, read_doubts
+from ledger import Ledger, read_audit, read_doubts
 from load import Generator, Sink, file_size
 from node import Node, NodeFailed, find_binary
 
@@ -169,7 +168,7 @@ class Crash:
 
     def reckon(self):
         listed = self.check_audit("at the end", "--list")
-        self.doubts = read_doubts(self.node.log_path) | doubts_listed(listed)
+        self.doubts = read_doubts(self.node.log_path) | read_audit(listed)
         ledger = Ledger([g.acked for g in self.generators], [g.unsure for g in self.generators],
                         self.sink.log_path, self.doubts)
         for line in ledger.complaints():
@@ -196,16 +195,6 @@ class Crash:
             if process and process.poll() is None:
                 process.kill()
                 process.wait()
-
-
-def doubts_listed(text):
-    """Queue ids of the lines of `audit --list` whose doubts are not 0."""
-    found = set()
-    for line in text.split("\n"):
-        match = re.search(r"\bdoubts[=:]\s*([0-9]+)", line)
-        if match and int(match.group(1)) > 0:
-            found.update(word.lower() for word in re.findall(r"\b[0-9A-Za-z]{13}\b", line))
-    return found
 
 
 def finish(crash):

@@ -37,14 +37,24 @@ def read_arrivals(path):
 
 
 def read_doubts(log_path):
-    """Queue ids of recipients that the node's log calls in doubt."""
+    """{(queue id, recipient)} that the node's log calls in doubt."""
     found = set()
     with open(log_path, errors="replace") as file:
         for line in file:
-            if "recipient.in_doubt" in line:
-                match = re.search(r'\bmessage"?[=:]"?([0-9A-Za-z]+)', line)
+            if "event=recipient.in_doubt" in line:
+                match = re.search(r" message=(\S+) recipient=(\S+)", line)
                 if match:
-                    found.add(match.group(1).lower())
+                    found.add(match.groups())
+    return found
+
+
+def read_audit(text):
+    """The same from `angarium audit --list`: id recipient state attempts doubts."""
+    found = set()
+    for line in text.split("\n"):
+        words = line.split()
+        if len(words) == 5 and words[4].isdigit() and int(words[4]) > 0:
+            found.add((words[0], words[1]))
     return found
 
 
@@ -73,15 +83,17 @@ class Ledger:
             self.changed.append(test_id)
         if test_id not in self.acked and test_id not in self.unsure:
             self.unknown.append(test_id)
-        queue_ids = {a.queue_id.lower() for a in arrivals}
-        names = [name for a in arrivals for name in a.recipients.split(",")]
-        if test_id in self.acked and queue_ids != {self.acked[test_id][0].lower()}:
+        queue_ids = {a.queue_id for a in arrivals}
+        if test_id in self.acked and queue_ids != {self.acked[test_id][0]}:
             self.unknown.append("%s: answered as %s, arrived as %s" %
                                 (test_id, self.acked[test_id][0], sorted(queue_ids)))
-        if len(names) > len(set(names)):
-            self.twice.append(test_id)
-            if len(queue_ids) != 1 or not queue_ids <= self.doubts:
-                self.twice_without_doubt.append("%s (%s)" % (test_id, ", ".join(sorted(queue_ids))))
+        names = [name for a in arrivals for name in a.recipients.split(",")]
+        again = {name for name in names if names.count(name) > 1}
+        if not again:
+            return
+        self.twice.append(test_id)
+        if len(queue_ids) != 1 or any((queue_id, name) not in self.doubts for queue_id in queue_ids for name in again):
+            self.twice_without_doubt.append("%s (%s)" % (test_id, ", ".join(sorted(queue_ids))))
 
     def is_good(self):
         return not (self.lost or self.changed or self.unknown or self.twice_without_doubt)

@@ -1,14 +1,12 @@
-/* auth - credentials, tenants, and passwords that were right a moment ago (RFC 4954 8; argon2id of
- * RFC 9106).
+/* auth - credentials, tenants, and passwords that were right a moment ago (RFC 4954 8, RFC 9106).
  *
  * Invariants:
  * - A password is held by an attempt only, and wiped when that is over. The cache knows a keyed
  * hash of name and password, under a key that dies with it. Failures are not remembered.
- * - An unknown name costs what a known one costs: it is verified against a hash that nothing
- * matches.
+ * - An unknown name costs what a known one costs: it is verified against a hash that nothing fits.
  * - Verifications at once are counted over all loops; more than inflight_max are refused.
- * - Everything but the cache and the counters is fixed when accept_auth_new returns: read without a
- * lock.
+ * - Everything but the cache and the counters is fixed when accept_auth_new returns, and read
+ *   without a lock.
  */
 #include "node/accept/auth.h"
 

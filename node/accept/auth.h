@@ -1,5 +1,6 @@
-/* auth - private to accept: who may. Credentials and tenants never change once made; a reload makes a new
- * accept_auth. The cache of verified passwords has a mutex: sessions of all loops share it. */
+/* auth - private to accept: who may. Credentials and tenants never change once made; a reload makes
+ * a new accept_auth. The cache of verified passwords has a mutex: sessions of all loops share it.
+ */
 #ifndef ACCEPT_AUTH_H
 #define ACCEPT_AUTH_H
 
@@ -13,9 +14,10 @@ struct credential {
     char *username, *tenant, *password_hash;
 };
 
-/* Verifies a password. 0: right, *out is set (it lives as long as a). ERR_AGAIN: on_done(arg, rv, credential)
- * comes on loop l, not inside; forget with auth_attempt_forget. ERR_FULL: too many at once. A wrong password or
- * an unknown name is told by on_done only, with ERR_DENIED; ERR_IO: it could not be found out. */
+/* Verifies a password. 0: right, *out is set (it lives as long as a). ERR_AGAIN: on_done(arg, rv,
+ * credential) comes on loop l, not inside; forget with auth_attempt_forget. ERR_FULL: too many at
+ * once. A wrong password or an unknown name is told by on_done only, with ERR_DENIED; ERR_IO: it
+ * could not be found out. */
 struct auth_attempt;
 int auth_verify(struct accept_auth *a, struct loop *l, struct span username, struct span password,
                 const struct credential **out, struct auth_attempt **attempt_out,

@@ -2,11 +2,10 @@
  *
  * Invariants:
  * - Until more than COMMIT_INLINE_SIZE_MAX bytes have come the body is one blob, `filling`. Then an
- * upload is open, and everything but the last chunk is of exactly that size.
- * - `waiting` is set only while the upload's window is full. It is taken before anything else is
- * sent.
- * - As soon as it is known that the mail will be refused, nothing of it is kept, here or in the
- * shard.
+ *   upload is open, and everything but the last chunk is of exactly that size.
+ * - `waiting` is set only while the upload's window is full; it leaves before anything else.
+ * - As soon as it is known that the mail will be refused nothing of it is kept, neither here nor in
+ *   the shard.
  */
 #include "node/accept/body.h"
 

@@ -1,15 +1,16 @@
-/* body - private to accept: the bytes of one mail, from DATA or BDAT: facts are learned while they pass, then
- * they lie in one blob, or go up in chunks while more arrive.
+/* body - private to accept: the bytes of one mail, from DATA or BDAT: facts are learned while they
+ * pass, then they lie in one blob, or go up in chunks while more arrive.
  *
- * Bounds: COMMIT_UPLOAD_WINDOW chunks in flight, one that waits for room, one that is being filled. A body that
- * will be refused keeps nothing: its bytes are counted and dropped. */
+ * Bounds: COMMIT_UPLOAD_WINDOW chunks in flight, one that waits for room, one that is being filled.
+ * A body that will be refused keeps nothing: its bytes are counted and dropped. */
 #ifndef ACCEPT_BODY_H
 #define ACCEPT_BODY_H
 
 #include "node/accept/server.h"
 #include "node/smtp/reply.h"
 
-#define BODY_FEED_MAX (64u << 10) /* bytes between two looks at body_is_full: one chunk gets full at most */
+#define BODY_FEED_MAX                                                                              \
+    (64u << 10) /* bytes between two looks at body_is_full: one chunk gets full at most */
 
 struct body {
     struct accept *accept;
@@ -19,7 +20,8 @@ struct body {
     struct commit_upload *upload;
     const struct mail_facts *facts; /* complete: after body_finish; NULL before */
     uint64_t size;
-    int refusal; /* enum smtp_reply_id: what the end will be answered with; -1: nothing is wrong yet */
+    int refusal; /* enum smtp_reply_id: what the end will be answered with; -1: nothing is wrong yet
+                  */
     void (*on_room)(void *arg);
     void *arg;
 };
@@ -29,10 +31,12 @@ struct body {
 /* on_room(arg) comes when body_is_full() has ceased; never inside a call. */
 void body_open(struct body *b, struct accept *a, void (*on_room)(void *arg), void *arg);
 void body_close(struct body *b); /* forgets all, aborts the upload; may be called twice */
-/* Takes all of run. Once body_is_full, BODY_FEED_MAX bytes more are taken, then none until on_room. */
+/* Takes all of run. Once body_is_full, BODY_FEED_MAX bytes more are taken, then none until on_room.
+ */
 void body_feed(struct body *b, struct span run);
 bool body_is_full(const struct body *b);
-/* After the last byte: facts are complete. Whatever is left of an upload is sent, which may make it full once more. */
+/* After the last byte: facts are complete. Whatever is left of an upload is sent, which may make it
+ * full once more. */
 void body_finish(struct body *b);
 /* Bare line ends were seen by who read the bytes. */
 void body_refuse(struct body *b, enum smtp_reply_id id);

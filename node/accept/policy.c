@@ -1,10 +1,10 @@
 /* policy - who may relay (RFC 6409 6.1, RFC 5321 7.1 and F.2: no open relay).
  *
- * Submission: a credential sends from its tenant's domains, to anywhere. The null return path is
- * nobody's domain: whoever is authenticated may use it, as notifications need it. MX service:
- * anybody sends to tenants' domains, and nowhere else. A message belongs to one tenant, whose
- *   operators will see it whole: a recipient of another tenant has to come in a transaction of its
- * own.
+ * - Submission: a credential sends from its tenant's domains, to anywhere. The null return path is
+ *   nobody's domain: whoever is authenticated may use it, as notifications need it.
+ * - MX service: anybody sends to tenants' domains, and nowhere else. A message belongs to one
+ * tenant, whose operators see it whole: a recipient of another tenant has to come in a transaction
+ * of its own.
  */
 #include "node/accept/session.h"
 

@@ -21,14 +21,13 @@
  * Invariants:
  * - session_state_set alone writes the state, and only as the table allows.
  * - Commands are answered in order: nothing is read while one waits (AUTH_WAIT, FLUSH, COMMIT),
- * while the window of an upload is full, or while the client does not take its replies.
- * - A line ends with LF; one that has no CR before it is no command. So no reader before or behind
- * us and we can see two commands in what the other takes for one and act on it.
+ *   while the window of an upload is full, or while the client does not take its replies.
+ * - A line ends with LF, and one that has no CR before it is refused: nobody waits for an end that
+ *   does not come, and what others may see as two lines never runs as two commands here.
  * - Whatever ends the session forgets what it has asked of commit and of the pools.
  */
 #include "node/accept/session.h"
 
-#include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* session - private to accept: one connection, from its greeting to its end. session.c moves it, verb_*.c act
- * on it. Everything runs on the loop of its stream. */
+/* session - private to accept: one connection, from its greeting to its end. session.c moves it,
+ * verb_*.c act on it. Everything runs on the loop of its stream. */
 #ifndef ACCEPT_SESSION_H
 #define ACCEPT_SESSION_H
 
@@ -13,21 +13,21 @@
 #define SESSION_LINE_SIZE_MAX  32768u /* the most that limits.line_size_max may be */
 #define SESSION_AUTH_LINE_SIZE 12288u /* RFC 4954 4.6 */
 
-/* X(NAME, successors, timeout, phrase): session_state_set allows no other move. Timeouts: what ends the session
- * when nothing comes; see session.c for the picture. */
+/* X(NAME, successors, timeout, phrase): session_state_set allows no other move. Timeouts: what ends
+ * the session when nothing comes; see session.c for the picture. */
 #define SESSION_STATE_TABLE(X)                                                                     \
     X(NEW, S(HANDSHAKE) | S(FRESH), NONE, "new")                                                   \
     X(HANDSHAKE, S(FRESH), DATA_IDLE, "in TLS negotiation")                                        \
-    X(FRESH, S(READY) | S(CHUNK), IDLE, "waiting for HELO")                         \
+    X(FRESH, S(READY) | S(CHUNK), IDLE, "waiting for HELO")                                        \
     X(READY, S(HANDSHAKE) | S(AUTH_LINE) | S(AUTH_WAIT) | S(ENVELOPE) | S(CHUNK), IDLE,            \
       "waiting for a command")                                                                     \
     X(AUTH_LINE, S(AUTH_LINE) | S(AUTH_WAIT) | S(READY), IDLE, "waiting for an AUTH response")     \
     X(AUTH_WAIT, S(READY), NONE, "verifying a password")                                           \
-    X(ENVELOPE, S(READY) | S(DATA) | S(CHUNK), IDLE, "in a transaction")            \
-    X(DATA, S(FLUSH), DATA_IDLE, "receiving DATA")                                      \
+    X(ENVELOPE, S(READY) | S(DATA) | S(CHUNK), IDLE, "in a transaction")                           \
+    X(DATA, S(FLUSH), DATA_IDLE, "receiving DATA")                                                 \
     X(CHUNK, S(FRESH) | S(READY) | S(ENVELOPE) | S(BETWEEN) | S(FLUSH), DATA_IDLE,                 \
       "receiving a BDAT chunk")                                                                    \
-    X(BETWEEN, S(READY) | S(CHUNK), IDLE, "between BDAT chunks")                    \
+    X(BETWEEN, S(READY) | S(CHUNK), IDLE, "between BDAT chunks")                                   \
     X(FLUSH, S(COMMIT) | S(READY), NONE, "sending the last of a body")                             \
     X(COMMIT, S(READY), NONE, "waiting for commit")                                                \
     X(CLOSED, 0, NONE, "closed")
@@ -39,7 +39,7 @@ enum session_state { SESSION_STATE_TABLE(SESSION_STATE_ENUM_) SESSION_STATE_COUN
 enum session_auth_step { AUTH_STEP_PLAIN, AUTH_STEP_LOGIN_USERNAME, AUTH_STEP_LOGIN_PASSWORD };
 
 struct session {
-    struct list link; /* in accept->sessions */
+    struct list link;      /* in accept->sessions */
     struct accept *accept; /* NULL: cut off, only its stream's end is waited for */
     struct stream *stream; /* NULL: closing */
     enum accept_kind kind;
@@ -54,11 +54,11 @@ struct session {
     bool is_esmtp;
     const struct credential *credential; /* session->auth's; NULL: nobody */
 
-    size_t behind;      /* bytes that were received behind the command that acts now */
-    bool skips_line;    /* a line was too long: its rest is dropped */
-    bool is_blocked;    /* the client does not read its replies: reading rests */
-    bool is_broken;     /* a reply found no room: the end */
-    bool life_is_over;  /* at the next answer of commit */
+    size_t behind;     /* bytes that were received behind the command that acts now */
+    bool skips_line;   /* a line was too long: its rest is dropped */
+    bool is_blocked;   /* the client does not read its replies: reading rests */
+    bool is_broken;    /* a reply found no room: the end */
+    bool life_is_over; /* at the next answer of commit */
     enum session_auth_step auth_step;
     const char *auth_mechanism;
     char *auth_username; /* LOGIN: between its two answers; also whom an attempt is for */
@@ -99,7 +99,8 @@ void session_reply_close(struct session *s, enum smtp_reply_id id, const char *r
 /* The end at once: what was written leaves first (close), or does not (abort). */
 void session_close(struct session *s, const char *reason);
 void session_abort(struct session *s, const char *reason);
-/* Behind an answer that came from elsewhere (commit, a pool): limits, draining, and the next commands. */
+/* Behind an answer that came from elsewhere (commit, a pool): limits, draining, and the next
+ * commands. */
 void session_go_on(struct session *s);
 
 enum session_gate { GATE_TLS = 1, GATE_HELO = 2, GATE_AUTH = 4 };
@@ -149,8 +150,8 @@ void verb_starttls_ready(struct session *s); /* TLS is established */
 /* ---- policy.c */
 /* May the session's credential use that sender? MX: yes. */
 bool policy_sender(const struct session *s, struct span domain_key);
-/* SMTP_REPLY_RECIPIENT_OK, RELAY_DENIED, or TOO_MANY_RECIPIENTS for a domain of another tenant. On the first
- * recipient of MX service the transaction becomes that tenant's. */
+/* SMTP_REPLY_RECIPIENT_OK, RELAY_DENIED, or TOO_MANY_RECIPIENTS for a domain of another tenant. On
+ * the first recipient of MX service the transaction becomes that tenant's. */
 enum smtp_reply_id policy_recipient(struct session *s, struct span domain_key);
 
 #endif

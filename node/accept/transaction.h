@@ -1,5 +1,5 @@
-/* transaction - private to accept: the envelope of one mail in an arena of its own, and its body. From MAIL to
- * the answer after the end of the data, or to RSET and the like. */
+/* transaction - private to accept: the envelope of one mail in an arena of its own, and its body.
+ * From MAIL to the answer after the end of the data, or to RSET and the like. */
 #ifndef ACCEPT_TRANSACTION_H
 #define ACCEPT_TRANSACTION_H
 
@@ -11,16 +11,16 @@
 
 struct transaction {
     struct arena arena;
-    struct span from;       /* empty: the null return path */
-    const char *tenant;     /* of the credential, or of the first recipient's domain; accept_auth's */
+    struct span from;   /* empty: the null return path */
+    const char *tenant; /* of the credential, or of the first recipient's domain; accept_auth's */
     Angarium__Recipient **recipients;
     unsigned recipient_count, recipient_cap;
     bool by_bdat, eight_bit; /* for the log */
-    int dead;               /* enum smtp_reply_id that every further chunk gets; -1: alive */
+    int dead;                /* enum smtp_reply_id that every further chunk gets; -1: alive */
     struct body body;
     bool body_is_open;
     struct commit_mail mail;
-    bool is_committing;     /* mail is commit's */
+    bool is_committing; /* mail is commit's */
     uint64_t committing_since_ms;
 };
 
@@ -28,7 +28,8 @@ struct transaction {
 
 /* 0 or ERR_FULL. */
 int transaction_open(struct transaction *t, const struct smtp_mail *mail);
-/* Forgets everything: also what commit was asked, and the chunks that were sent. May be called twice. */
+/* Forgets everything: also what commit was asked, and the chunks that were sent. May be called
+ * twice. */
 void transaction_close(struct transaction *t);
 /* `address` and `domain` (the queue's key) are copied. 0 or ERR_FULL. */
 int transaction_add(struct transaction *t, struct span address, struct span domain);

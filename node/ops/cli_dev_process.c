@@ -4,13 +4,16 @@
  * A pid alone is no proof: a process counts as the node only while its command line names our
  * settings file.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,6 +99,33 @@ int cli_dev_signal_number(const char *name)
 
 /* ---- starting */
 
+/* Listeners share their port with others of the same user, so a second cluster on the same ports
+ * would start and take half of the connections: it is refused here. */
+static bool is_free(const char *address)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    uint64_t port = 0;
+    bool ok;
+
+    span_u64(span_cstr(strchr(address, ':') + 1), 65535, &port);
+    at.sin_port = htons((uint16_t)port);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    ok = bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 1) == 0;
+    close(fd);
+    return ok;
+}
+
+static int check_ports(const struct cli_dev *d, struct errmsg *why)
+{
+    for (unsigned i = 0; i < CLI_DEV_PORTS; i++)
+        if (!is_free(d->node.ports[i]))
+            return errmsg_set(why, ERR_BUSY,
+                              "%s is in use by another program; choose other ports: --base-port",
+                              d->node.ports[i]);
+    return 0;
+}
+
 static _Noreturn void become_node(const struct cli_dev *d, int log, bool detached)
 {
     int nothing = open("/dev/null", O_RDONLY);
@@ -117,8 +147,14 @@ int cli_dev_spawn(struct cli_dev *d, bool detached, struct errmsg *why)
 {
     int log = open(d->node.log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     pid_t pid;
+    int rv;
 
     if (log < 0) return errmsg_set(why, ERR_IO, "%s: %s", d->node.log_file, strerror(errno));
+    rv = check_ports(d, why);
+    if (rv != 0) {
+        close(log);
+        return rv;
+    }
     fflush(stdout);
     fflush(stderr);
     pid = fork();

@@ -85,7 +85,8 @@ static int tell_refusal(struct cli_answer *a)
     const char *detail = cli_text(a->json, "detail"), *title = cli_text(a->json, "title");
     struct buf shown;
 
-    if (!a->json && a->body.n > 0 && a->body.n < 200) { /* the server itself refuses in plain text */
+    if (!a->json && a->body.n > 0 &&
+        a->body.n < 200) { /* the server itself refuses in plain text */
         while (a->body.n > 0 && a->body.p[a->body.n - 1] == '\n')
             a->body.n--;
         detail = buf_cstr(&a->body);

@@ -17,10 +17,10 @@ uint64_t stream_writes_total(void); /* node/net tells it to tests only */
 static bool word_limit(struct story *st, char *rest)
 {
     struct accept_limits *l = &st->world->limits;
-    char name[64];
-    unsigned long long value;
+    const char *name = story_cut(&rest);
+    uint64_t value;
 
-    if (sscanf(rest, "%63s %llu", name, &value) != 2) return story_wrong(st, "limit NAME VALUE");
+    if (!story_number(st, rest, &value)) return false;
 #define LIMIT(field)                                                                               \
     if (strcmp(name, #field) == 0) return l->field = value, true
     LIMIT(message_size_max);
@@ -99,15 +99,16 @@ static unsigned *counter(struct commit_double *d, const char *name)
 static bool word_count(struct story *st, char *rest)
 {
     uint64_t until = clock_mono_ms(&clock_real) + COUNT_WAIT_MS;
-    char name[64];
-    unsigned wanted, *is;
+    const char *name = story_cut(&rest);
+    uint64_t wanted;
+    unsigned *is;
 
-    if (sscanf(rest, "%63s %u", name, &wanted) != 2) return story_wrong(st, "count NAME N");
+    if (!story_number(st, rest, &wanted)) return false;
     is = counter(double_of(st->world->commit), name);
     if (!is) return story_wrong(st, "no such count: %s", name);
     while (*is != wanted && clock_mono_ms(&clock_real) < until)
         world_turn(st->world, 1);
-    return *is == wanted ? true : story_wrong(st, "%s are %u, not %u", name, *is, wanted);
+    return *is == wanted ? true : story_wrong(st, "%s are %u, not %s", name, *is, rest);
 }
 
 static const Angarium__Accept *last_mail(struct story *st)
@@ -147,11 +148,12 @@ static bool word_mail_is(struct story *st, char *rest)
 static bool word_mail_fill(struct story *st, char *rest)
 {
     struct buf wanted;
+    uint64_t n;
     bool is_so;
 
-    if (!last_mail(st)) return false;
+    if (!last_mail(st) || !story_number(st, rest, &n)) return false;
     buf_init(&wanted, 128u << 20);
-    story_fill(strtoul(rest, NULL, 10), &wanted);
+    story_fill(n, &wanted);
     is_so = same_bytes(st, buf_span(&double_of(st->world->commit)->body), buf_span(&wanted));
     buf_deinit(&wanted);
     return is_so;
@@ -179,12 +181,12 @@ static bool word_mail_from(struct story *st, char *rest)
 static bool word_mail_to(struct story *st, char *rest)
 {
     const Angarium__Accept *a = last_mail(st);
-    unsigned number;
-    char address[512], domain[512];
+    const char *address, *domain;
+    uint64_t number;
 
-    if (!a) return false;
-    if (sscanf(rest, "%u %511s %511s", &number, address, domain) != 3)
-        return story_wrong(st, "mail-to NUMBER ADDRESS DOMAIN");
+    if (!a || !story_number(st, story_cut(&rest), &number)) return false;
+    address = story_cut(&rest);
+    domain = story_cut(&rest);
     if (number >= a->n_recipients)
         return story_wrong(st, "there are %zu recipients", a->n_recipients);
     return same_text(st, "the recipient", a->recipients[number]->address, address) &&
@@ -193,7 +195,10 @@ static bool word_mail_to(struct story *st, char *rest)
 
 static bool same_number(struct story *st, const char *what, uint64_t is, const char *wanted)
 {
-    if (is == strtoull(wanted, NULL, 10)) return true;
+    uint64_t number;
+
+    if (!story_number(st, wanted, &number)) return false;
+    if (is == number) return true;
     return story_wrong(st, "%s is %llu, not %s", what, (unsigned long long)is, wanted);
 }
 
@@ -275,7 +280,10 @@ static bool word_idle(struct story *st, char *rest)
 
 static bool word_wait(struct story *st, char *rest)
 {
-    world_turn(st->world, (unsigned)atoi(rest));
+    uint64_t ms;
+
+    if (!story_number(st, rest, &ms)) return false;
+    world_turn(st->world, (unsigned)ms);
     return true;
 }
 

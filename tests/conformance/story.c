@@ -26,6 +26,23 @@ struct client *story_client(struct story *st)
     return st->clients[st->current];
 }
 
+char *story_cut(char **rest)
+{
+    char *word = *rest + strspn(*rest, " ");
+    char *end = word + strcspn(word, " ");
+
+    *rest = *end ? end + 1 : end;
+    *end = '\0';
+    return word;
+}
+
+bool story_number(const struct story *st, const char *text, uint64_t *out)
+{
+    *out = 0;
+    if (span_u64(span_cstr(text), UINT64_MAX, out) == 0) return true;
+    return story_wrong(st, "not a number: \"%s\"", text);
+}
+
 bool story_matches(const char *pattern, const char *text)
 {
     size_t n = strlen(pattern);
@@ -63,19 +80,26 @@ void story_fill(size_t n, struct buf *out)
 
 /* ---- quoted bytes */
 
+static int hex_digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c ? strchr(digits, c) : NULL;
+
+    return at ? (int)(at - digits) : -1;
+}
+
 static char *unescape(struct story *st, char *p, struct story_bytes *out)
 {
     static const char names[] = "rnt\\\"0", values[] = "\r\n\t\\\"\0";
     const char *at = *p ? strchr(names, *p) : NULL;
-    unsigned value;
 
     if (*p == '|') {
         if (out->cut_count == STORY_CUTS_MAX) return NULL;
         out->cuts[out->cut_count++] = out->bytes.n;
         return p + 1;
     }
-    if (*p == 'x' && sscanf(p + 1, "%2x", &value) == 1) {
-        buf_add_u8(&out->bytes, (uint8_t)value);
+    if (*p == 'x' && hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0) {
+        buf_add_u8(&out->bytes, (uint8_t)(hex_digit(p[1]) * 16 + hex_digit(p[2])));
         return p + 3;
     }
     if (!at) {

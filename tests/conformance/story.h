@@ -41,6 +41,10 @@ struct story_bytes {
     unsigned cut_count;
 };
 char *story_unquote(struct story *st, char *text, struct story_bytes *out);
+/* Cuts the next word off *rest: terminated; "" when there is none. */
+char *story_cut(char **rest);
+/* A decimal number; says so when it is none. */
+bool story_number(const struct story *st, const char *text, uint64_t *out);
 bool story_matches(const char *pattern, const char *text); /* * at the end: anything */
 /* A mail of exactly n bytes (at least 19): header, empty line, lines. */
 void story_fill(size_t n, struct buf *out);

@@ -47,12 +47,17 @@ static bool word_listener(struct story *st, char *rest)
 
 static bool word_connect(struct story *st, char *rest)
 {
-    return connect_as(st, (unsigned)atoi(rest) % STORY_CLIENTS_MAX);
+    uint64_t number;
+
+    return story_number(st, rest, &number) && connect_as(st, number % STORY_CLIENTS_MAX);
 }
 
 static bool word_client(struct story *st, char *rest)
 {
-    st->current = (unsigned)atoi(rest) % STORY_CLIENTS_MAX;
+    uint64_t number;
+
+    if (!story_number(st, rest, &number)) return false;
+    st->current = number % STORY_CLIENTS_MAX;
     return story_client(st) != NULL;
 }
 
@@ -122,13 +127,13 @@ static bool word_say_bytewise(struct story *st, char *rest)
 /* say-long N TEXT: TEXT, then letters until the line has N bytes with its CR LF. */
 static bool word_say_long(struct story *st, char *rest)
 {
-    char *text = rest;
-    size_t n = strtoul(rest, &text, 10);
+    uint64_t n;
     struct buf line;
     bool is_sent;
 
+    if (!story_number(st, story_cut(&rest), &n)) return false;
     buf_init(&line, 1u << 20);
-    buf_add_cstr(&line, *text ? text + 1 : text);
+    buf_add_cstr(&line, rest);
     while (line.n + 2 < n)
         buf_add_u8(&line, 'x');
     buf_add_cstr(&line, "\r\n");
@@ -140,14 +145,14 @@ static bool word_say_long(struct story *st, char *rest)
 static bool say_many(struct story *st, char *rest, bool deaf)
 {
     struct client *c = story_client(st);
-    char *text = rest;
-    unsigned long n = strtoul(rest, &text, 10);
+    uint64_t n;
     struct buf lines;
     int rv;
 
+    if (!story_number(st, story_cut(&rest), &n)) return false;
     buf_init(&lines, 64u << 20);
     while (n-- > 0)
-        buf_addf(&lines, "%s\r\n", *text ? text + 1 : text);
+        buf_addf(&lines, "%s\r\n", rest);
     rv = c ? client_send(c, buf_span(&lines), deaf) : ERR_CLOSED;
     buf_deinit(&lines);
     return rv && !deaf ? story_wrong(st, "sending failed: %s", err_text(rv)) : true;
@@ -195,10 +200,12 @@ static bool word_say_base64(struct story *st, char *rest)
 static bool word_data_fill(struct story *st, char *rest)
 {
     struct buf mail;
+    uint64_t n;
     bool is_sent;
 
+    if (!story_number(st, rest, &n)) return false;
     buf_init(&mail, 128u << 20);
-    story_fill(strtoul(rest, NULL, 10), &mail);
+    story_fill(n, &mail);
     is_sent = send_bytes(st, buf_span(&mail));
     buf_deinit(&mail);
     return is_sent;
@@ -207,17 +214,18 @@ static bool word_data_fill(struct story *st, char *rest)
 /* bdat-fill TOTAL CHUNK: the same mail in chunks of that size, all at once. */
 static bool word_bdat_fill(struct story *st, char *rest)
 {
-    char *second = rest;
-    size_t total = strtoul(rest, &second, 10), chunk = strtoul(second, NULL, 10);
+    uint64_t total, chunk;
     struct buf mail, out;
     bool is_sent;
 
+    if (!story_number(st, story_cut(&rest), &total)) return false;
+    if (!story_number(st, story_cut(&rest), &chunk)) return false;
     buf_init(&mail, 128u << 20);
     buf_init(&out, 128u << 20);
     story_fill(total, &mail);
-    for (size_t from = 0; from < total; from += chunk) {
-        size_t n = total - from < chunk ? total - from : chunk;
-        buf_addf(&out, "BDAT %zu%s\r\n", n, from + n == total ? " LAST" : "");
+    for (uint64_t from = 0; from < total; from += chunk) {
+        uint64_t n = total - from < chunk ? total - from : chunk;
+        buf_addf(&out, "BDAT %zu%s\r\n", (size_t)n, from + n == total ? " LAST" : "");
         buf_add(&out, mail.p + from, n);
     }
     is_sent = send_bytes(st, buf_span(&out));
@@ -284,7 +292,9 @@ static bool word_gone(struct story *st, char *rest)
     int rv = c ? client_closed(c) : ERR_TIMEOUT;
 
     (void)rest;
-    return rv == 0 || rv == ERR_IO ? true : story_wrong(st, "the connection is still open");
+    if (rv != 0 && rv != ERR_IO) return story_wrong(st, "the connection is still open");
+    client_finish(c);
+    return true;
 }
 
 /* ---- TLS, and words that are made of others */
@@ -380,18 +390,15 @@ static bool word_data(struct story *st, char *rest)
 
 static bool word_repeat(struct story *st, char *rest)
 {
-    char *end = rest;
-    unsigned long n = strtoul(rest, &end, 10);
-    char *text = end + strcspn(end, " ");
-    char name[64];
+    uint64_t n;
     story_word *word;
+    char *name;
 
-    if (sscanf(text, " %63s", name) != 1) return story_wrong(st, "repeat what?");
+    if (!story_number(st, story_cut(&rest), &n)) return false;
+    name = story_cut(&rest);
     word = talk_word(name);
-    text = strstr(text, name) + strlen(name);
-    if (*text == ' ') text++;
-    for (unsigned long i = 0; word && i < n; i++)
-        if (!do_line(st, word, text)) return false;
+    for (uint64_t i = 0; word && i < n; i++)
+        if (!do_line(st, word, rest)) return false;
     return word ? true : story_wrong(st, "no such word: %s", name);
 }
 

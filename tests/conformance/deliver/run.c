@@ -36,6 +36,7 @@ static void set_option(struct world *w, int line, const struct words *v)
         { "data_timeout_ms", &o->data_timeout_ms, NULL },
         { "dot_timeout_ms", &o->dot_timeout_ms, NULL },
         { "retry_base_ms", &o->router.retry_base_ms, NULL },
+        { "retry_cap_ms", &o->router.retry_cap_ms, NULL },
         { "pause_base_ms", &o->router.pause_base_ms, NULL },
         { "pause_cap_ms", &o->router.pause_cap_ms, NULL },
         { "pause_after_failures", NULL, &o->router.pause_after_failures },

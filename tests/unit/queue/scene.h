@@ -1,7 +1,9 @@
-/* scene - one shard on a store, and commands for it in few words: what the tests of the queue share.
+/* scene - one shard on a store, and commands for it in few words: what the tests of the queue
+ * share.
  *
- * Each scene_*() makes a command, packs it as the log would carry it, and applies it as the next entry, one
- * second after the one before. They return the entry's index; effects stay until the next one.
+ * Each scene_*() makes a command, packs it as the log would carry it, and applies it as the next
+ * entry, one second after the one before. They return the entry's index; effects stay until the
+ * next one.
  */
 #ifndef TESTS_QUEUE_SCENE_H
 #define TESTS_QUEUE_SCENE_H

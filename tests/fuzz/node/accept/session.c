@@ -1,11 +1,13 @@
 /* session - whole sessions out of bytes: loop, stream, listener, TLS and commit are doubles in
  * memory (their names are taken here, so that the real ones are not linked), accept is real.
  *
- * Input: one byte of circumstances, then what the client sends. 0xff and one byte is an event: see
- * `event`. Holds: nothing crashes; every reply is a line of its form; a mail reaches commit only
- * whole, within its limits, without a bare CR or LF, and on submission only on TLS and from
- * somebody who is authenticated; "queued as" is written exactly as often as commit says yes to a
- * session that is still there.
+ * Input: one byte of circumstances, then what the client sends; 0xff and one byte is an event.
+ *
+ * Holds, whatever comes:
+ * - Every reply is a line of its form.
+ * - A mail reaches commit only whole, within its limits, without a bare CR or LF, and on submission
+ *   only on TLS and from somebody who is authenticated.
+ * - "queued as" is written exactly as often as commit says yes to a session that is still there.
  */
 #include <sodium.h>
 #include <stdlib.h>
