@@ -6,7 +6,7 @@ set -u
 PACKAGES_BUILD="gcc g++ cmake ninja-build pkg-config protobuf-c-compiler libuv1-dev libssl-dev librocksdb-dev
     libprotobuf-c-dev libunbound-dev dns-root-data node-llhttp libjansson-dev libyaml-dev libsodium-dev
     libcurl4-openssl-dev libxxhash-dev uthash-dev libc6-dev ca-certificates python3 libcmocka-dev"
-PACKAGES_TEST="clang-14 libclang-rt-14-dev swaks curl openssl libdb5.3 libnsl2 libicu72"
+PACKAGES_TEST="clang-14 libclang-rt-14-dev swaks libnet-ssleay-perl curl openssl libdb5.3 libnsl2 libicu72"
 
 packages_need() {
     local list="$PACKAGES_BUILD" missing="" name sudo=""

@@ -10,6 +10,7 @@ struct due_walk {
     size_t count, max, at; /* `at`: where due time, index and recipient begin in the key */
     uint64_t until_ms;
     struct span domain;    /* by destination: told; by time: in the value */
+    uint64_t first_ms;     /* due time of the first item, wanted or not */
 };
 
 static bool add_due(void *arg, struct span key, struct span value)
@@ -18,6 +19,7 @@ static bool add_due(void *arg, struct span key, struct span value)
     struct span domain = w->domain.n > 0 ? w->domain : value;
     struct queue_due *d;
 
+    if (w->first_ms == UINT64_MAX) w->first_ms = queue_read_u64(key, w->at);
     if (w->count == w->max || queue_read_u64(key, w->at) > w->until_ms) return false;
     d = &w->out[w->count++];
     d->due_at_ms = queue_read_u64(key, w->at);
@@ -51,11 +53,17 @@ static struct queue_key due_prefix(uint32_t shard, struct span domain)
 static size_t walk_due(struct queue_store *s, uint32_t shard, struct span domain, struct queue_place *place,
                        uint64_t until_ms, struct queue_due *out, size_t max)
 {
-    struct queue_key prefix = due_prefix(shard, domain), from = behind(shard, domain, place);
+    struct queue_place start = { 0 };
+    struct queue_key prefix = due_prefix(shard, domain), from;
     struct due_walk w = { .place = place, .out = out, .max = max, .until_ms = until_ms, .domain = domain,
-                          .at = prefix.n };
+                          .at = prefix.n, .first_ms = UINT64_MAX };
+    bool whole = !place->started;
+    uint64_t version;
 
+    if (whole) start.due_at_ms = first_ask(s->first, shard, domain, &version);
+    from = behind(shard, domain, whole ? &start : place);
     s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&from), false, &w, add_due);
+    if (whole) first_seen(s->first, shard, domain, version, w.first_ms);
     return w.count;
 }
 

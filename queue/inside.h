@@ -48,6 +48,13 @@ struct work_body {
     struct work_body *next;
 };
 
+/* An item that the command writes into the due indexes. */
+struct work_due {
+    struct span domain;
+    uint64_t due_at_ms;
+    struct work_due *next;
+};
+
 struct work {
     struct queue *queue;
     uint64_t entry, time_ms, node;
@@ -57,6 +64,7 @@ struct work {
     struct work_message *messages;
     struct work_body *bodies;
     size_t body_count;
+    struct work_due *dues;
     uint32_t event_count;
 };
 
@@ -68,6 +76,7 @@ void work_delete(struct work *w, const struct queue_key *key);
 bool work_get(struct work *w, const struct queue_key *key, struct span *value);
 unsigned work_change_count(const struct work *w);
 void work_forget_body(struct work *w, uint64_t entry);
+void work_note_due(struct work *w, struct span domain, uint64_t due_at_ms);
 /* Memory that goes with the command. */
 void *work_alloc(struct work *w, size_t size);
 /* A record of ours that does not decode is damage: ends the process (P7). */

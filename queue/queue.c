@@ -18,6 +18,7 @@ int queue_store_open(struct queue_store **out, const char *dir, struct errmsg *w
         free(s);
         return rv;
     }
+    s->first = first_new();
     *out = s;
     return 0;
 }
@@ -29,6 +30,7 @@ void queue_store_close(struct queue_store **ps)
     if (!s) return;
     *ps = NULL;
     s->calls->close(s->self);
+    first_free(&s->first);
     free(s);
 }
 

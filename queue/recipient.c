@@ -73,6 +73,7 @@ static void enter_indexes(struct work *w, uint64_t index, uint32_t number, const
         work_put(w, &key, proto_span(r->domain));
         key = queue_key_domain(shard, proto_span(r->domain), r->due_at_ms, index, number);
         work_put(w, &key, span_of("", 0));
+        work_note_due(w, proto_span(r->domain), r->due_at_ms);
         work_effect(w, &(struct queue_effect){ .kind = QUEUE_DUE, .index = index, .recipient = number,
                                                .domain = proto_span(r->domain), .due_at_ms = r->due_at_ms });
     }

@@ -10,6 +10,7 @@
 #define QUEUE_STORE_H
 
 #include "proto/ground/buf.h"
+#include "queue/first.h"
 #include "queue/queue.h"
 
 struct queue_change {
@@ -34,6 +35,7 @@ struct queue_store_calls {
 struct queue_store {
     const struct queue_store_calls *calls;
     void *self;
+    struct first *first; /* where the due indexes begin */
 };
 
 int queue_store_open_rocks(struct queue_store *s, const char *dir, struct errmsg *why);

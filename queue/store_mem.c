@@ -194,4 +194,5 @@ void queue_store_mem_crash(struct queue_store *s)
     CHECK(s->calls->close == mem_close);
     table_copy(&m->now, &m->flushed);
     table_copy(&m->bodies, &m->bodies_flushed);
+    first_forget_all(s->first);
 }

@@ -126,6 +126,24 @@ static void put_state(struct queue *q, struct buf *b)
     CHECK(!buf_failed(b));
 }
 
+void work_note_due(struct work *w, struct span domain, uint64_t due_at_ms)
+{
+    struct work_due *d = work_alloc(w, sizeof *d);
+
+    *d = (struct work_due){ .domain = domain, .due_at_ms = due_at_ms, .next = w->dues };
+    w->dues = d;
+}
+
+static void tell_first(const struct work *w)
+{
+    struct queue *q = w->queue;
+
+    for (const struct work_due *d = w->dues; d; d = d->next) {
+        first_written(q->store->first, q->shard, d->domain, d->due_at_ms);
+        first_written(q->store->first, q->shard, span_of(NULL, 0), d->due_at_ms);
+    }
+}
+
 void work_commit(struct work *w)
 {
     struct queue *q = w->queue;
@@ -147,6 +165,7 @@ void work_commit(struct work *w)
     for (struct work_body *b = w->bodies; b; b = b->next)
         list[i++] = (struct queue_change){ .key = b->key, .is_delete = true, .is_body = true };
     q->store->calls->write(q->store->self, list, i);
+    tell_first(w);
     HASH_CLEAR(hh, w->changes);
     HASH_CLEAR(hh, w->messages);
 }

@@ -114,10 +114,12 @@ run_whole() {
         check "clients/$(basename "$file" _test.py)" 180 /usr/bin/python3 "$file" build/release
     done
     check crash/powercut-layer 60 /usr/bin/python3 cluster-test/lib/powercut_test.py build/release
+    check crash/ledger 30 /usr/bin/python3 cluster-test/lib/ledger_test.py
     check crash/kill9 600 /usr/bin/python3 cluster-test/scenarios/kill9.py --build build/release --rounds "$kill_rounds"
     check crash/powercut 600 /usr/bin/python3 cluster-test/scenarios/powercut.py --build build/release --rounds "$powercut_rounds"
 }
 
+export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp ignore_noninstrumented_modules=1 halt_on_error=1"
 packages_need test || exit 1
 run_house
 run_unit asan unit

@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from ledger import Ledger, read_audit, read_doubts
-from load import Generator, Sink, file_size
+from load import Generator, Sink, file_size, find_tool
 from node import Node, NodeFailed, find_binary
 
 MOMENT_MOST_S = 1.0  # for a moment that is keyed to events, when none happen
@@ -69,13 +69,15 @@ class Crash:
     def __init__(self, name, o, env=None, after_kill=None, ready_s=20.0):
         self.name, self.o, self.env, self.after_kill, self.ready_s = name, o, env, after_kill, ready_s
         self.rng = random.Random(o.seed)
+        binary = find_binary(o.build)
+        find_tool(o.build, "mailgen")
         self.folder = o.dir or tempfile.mkdtemp(prefix="angarium-%s-" % name)
         os.makedirs(self.folder, exist_ok=True)
         if os.listdir(self.folder):
             raise SystemExit("%s: not empty" % self.folder)
         self.sink = Sink(o.build, self.folder, "--refuse-permille", "5", "--drop-permille", "5",
                          "--seed", str(o.seed))
-        self.node = Node(find_binary(o.build), self.folder, self.sink.port)
+        self.node = Node(binary, self.folder, self.sink.port)
         self.generators = []
         self.begun = time.monotonic()
         self.ready_times = []

@@ -156,6 +156,22 @@ void shard_close(struct shard *s)
     pthread_mutex_destroy(&s->view_lock);
 }
 
+/* The node's gauges are the sums over its shards: each adds what changed. */
+static void gauge(enum metric m, uint64_t before, uint64_t now)
+{
+    if (now > before) metric_add(m, now - before);
+    if (now < before) metric_sub(m, before - now);
+}
+
+static void show_gauges(const struct queue_counts *before, const struct queue_counts *now)
+{
+    gauge(M_QUEUE_MESSAGES, before->messages, now->messages);
+    gauge(M_QUEUE_BYTES, before->bytes, now->bytes);
+    gauge(M_QUEUE_WAITING, before->waiting, now->waiting);
+    gauge(M_QUEUE_CLAIMED, before->claimed, now->claimed);
+    gauge(M_QUEUE_HELD, before->held, now->held);
+}
+
 void shard_see(struct shard *s)
 {
     struct commit_shard_view v = { .shard = s->number, .leads = s->leads, .cut = s->cut };
@@ -166,6 +182,7 @@ void shard_see(struct shard *s)
     atomic_store(&s->messages_shared, v.counts.messages);
     atomic_store(&s->bytes_shared, v.counts.bytes);
     atomic_store(&s->log_bytes_shared, v.raft.log_bytes);
+    show_gauges(&s->view.counts, &v.counts); /* only this thread writes the view */
     pthread_mutex_lock(&s->view_lock);
     s->view = v;
     pthread_mutex_unlock(&s->view_lock);

@@ -114,6 +114,20 @@ static int listen_on(int fd, const struct sockaddr_storage *sa, int backlog)
     return listen(fd, backlog) < 0 ? -errno : 0;
 }
 
+/* SO_REUSEPORT lets another process of the same user share our port, and the kernel would give it half of the
+ * connections: the first loop makes sure that nobody is there, with a socket that does not share. */
+static int probe(const struct sockaddr_storage *sa)
+{
+    int one = 1, fd, err = tcp_socket(sa, &fd);
+
+    if (err) return err;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        bind(fd, (const struct sockaddr *)sa, tcp_address_size(sa)) < 0)
+        err = -errno;
+    close(fd);
+    return err;
+}
+
 static int open_socket(struct listener *li, const struct listener_options *o)
 {
     struct sockaddr_storage sa;
@@ -122,6 +136,10 @@ static int open_socket(struct listener *li, const struct listener_options *o)
     int err;
 
     if (tcp_address(&o->at, o->at.port, &sa)) return -EINVAL;
+    if (o->at.port != 0 && loop_number(li->loop) == 0) {
+        err = probe(&sa);
+        if (err) return err;
+    }
     err = tcp_socket(&sa, &li->socket);
     if (err) return err;
     err = listen_on(li->socket, &sa, o->backlog > 0 ? o->backlog : BACKLOG_DEFAULT);

@@ -81,7 +81,7 @@ static int keep_secret(const struct cli_dev *d, const char *name, char *out, siz
                        struct errmsg *why)
 {
     uint8_t bytes[SECRET_BYTES];
-    char path[4200], text[2 * SECRET_BYTES];
+    char path[4200], text[2 * SECRET_BYTES + 1];
     struct buf line;
     int rv;
 
@@ -89,8 +89,8 @@ static int keep_secret(const struct cli_dev *d, const char *name, char *out, siz
     if (access(path, F_OK) == 0) return cli_read_secret(path, out, out_size, why);
     CHECK(sodium_init() >= 0);
     randombytes_buf(bytes, sizeof bytes);
-    sodium_bin2base64(text, sizeof text, bytes, sizeof bytes,
-                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    /* hex: nothing that a shell or an option parser could take for something else */
+    sodium_bin2hex(text, sizeof text, bytes, sizeof bytes);
     snprintf(out, out_size, "%s", text);
     buf_init(&line, 256);
     buf_addf(&line, "%s\n", text);

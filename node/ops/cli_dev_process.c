@@ -126,11 +126,23 @@ static int check_ports(const struct cli_dev *d, struct errmsg *why)
     return 0;
 }
 
+/* This program's file, so that the process bears its name; its link when the file was replaced
+ * meanwhile. */
+static void own_path(char out[4096])
+{
+    ssize_t n = readlink("/proc/self/exe", out, 4095);
+
+    out[n > 0 ? n : 0] = '\0';
+    if (n <= 0 || access(out, X_OK) != 0) snprintf(out, 4096, "/proc/self/exe");
+}
+
 static _Noreturn void become_node(const struct cli_dev *d, int log, bool detached)
 {
     int nothing = open("/dev/null", O_RDONLY);
+    char path[4096];
     sigset_t none;
 
+    own_path(path);
     setsid(); /* Ctrl-C is ours to pass on */
     if (!detached) prctl(PR_SET_PDEATHSIG, SIGTERM);
     sigemptyset(&none);
@@ -139,7 +151,7 @@ static _Noreturn void become_node(const struct cli_dev *d, int log, bool detache
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
     close_range(3, ~0U, 0);
-    execl("/proc/self/exe", "angarium", "node", "-c", d->node.settings_file, (char *)NULL);
+    execl(path, "angarium", "node", "-c", d->node.settings_file, (char *)NULL);
     _exit(127);
 }
 

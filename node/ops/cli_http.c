@@ -5,6 +5,7 @@
  * happened.
  */
 #include <curl/curl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,13 +19,17 @@
 
 /* ---- setting one up */
 
+static void open_curl(void)
+{
+    CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+}
+
 static CURL *new_handle(void)
 {
-    static bool is_open;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     CURL *c;
 
-    if (!is_open) CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-    is_open = true;
+    pthread_once(&once, open_curl);
     c = curl_easy_init();
     CHECK(c);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);

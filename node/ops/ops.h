@@ -2,8 +2,10 @@
  *
  * One file per thing that arrives: route_*.c (HTTP), cli_*.c (verbs). The API and the command line
  * show the same words. Errors of the API are problem+json (RFC 9457) with type, title, status,
- * detail. Threads: the HTTP server runs on one loop; it reads queues through their stores (any
- * thread) and sends orders through commit.
+ * detail.
+ *
+ * Threads: the HTTP server runs on one loop; it reads queues through their stores (any thread) and
+ * sends orders through commit.
  */
 #ifndef OPS_OPS_H
 #define OPS_OPS_H
@@ -54,8 +56,8 @@ enum cli_exit {
     CLI_NO_QUORUM = 7,
 };
 struct cli_verb {
-    const char *name, *usage, *line,
-        *help;                         /* "queue", "[options]", one line, paragraph and examples */
+    const char *name, *usage;          /* "queue", "[options]" */
+    const char *line, *help;           /* one line; a paragraph and examples */
     int (*run)(int argc, char **argv); /* argv[0] is the verb; returns enum cli_exit */
 };
 /* Runs argv[1] out of ops's own verbs and `more` (the root's: node), or shows help. */

@@ -1,13 +1,15 @@
-/* route_stream - GET /api/v1/events/stream: events as they happen, as server-sent events
- * (HTML 9.2).
+/* route_stream - GET /api/v1/events/stream: events as they happen (server-sent events, HTML 9.2).
  *
- * Way:    applied effects, on a shard's loop -> a note for each event, by letter -> every client
- * whose filter fits. Without clients nothing is made. Resume: with ?cursor=EVENT (or Last-Event-ID)
- * what came after that event is told first, out of the store, by the DISK pool: of its own shard
- * exactly, of the others from its time on, so that some may come twice and none is left out. What
- * happens meanwhile waits with the client and is told without repetition. Bounds: CLIENTS_MAX
- * clients; NOTES_MAX notes on their way; CLIENT_BYTES_MAX for a client that reads too slowly or
- * catches up too slowly: it is told so by a comment and closed.
+ * Way: applied effects, on a shard's loop -> a note for each event, by letter -> every client whose
+ * filter fits. Without clients nothing is made.
+ *
+ * Resume: with ?cursor=EVENT (or Last-Event-ID) what came after that event is told first, out of
+ * the store, by the DISK pool: of its own shard exactly, of the others from its time on, so that
+ * some may come twice and none is left out. What happens meanwhile waits with the client and is
+ * told without repetition.
+ *
+ * Bounds: CLIENTS_MAX clients; NOTES_MAX notes on their way; CLIENT_BYTES_MAX for a client that
+ * reads or catches up too slowly: it is told so by a comment and closed.
  */
 #include <inttypes.h>
 #include <stdio.h>

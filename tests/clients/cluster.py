@@ -75,7 +75,7 @@ class Sink:
         os.chmod(self.dir, 0o777)
         self.port = free_port_base() + 7
         binary, libraries = smtp_sink()
-        command = [binary, *extra, "-D", os.path.join(self.dir, "m.%H%M%S."), f"127.0.0.1:{self.port}", "200"]
+        command = [binary, *extra, "-d", os.path.join(self.dir, "m.%H%M%S."), f"127.0.0.1:{self.port}", "200"]
         if os.getuid() == 0:
             command[1:1] = ["-u", "nobody"]
         self.process = subprocess.Popen(command, env={**os.environ, "LD_LIBRARY_PATH": libraries},

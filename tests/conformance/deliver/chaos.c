@@ -65,11 +65,14 @@ static void answer(struct guest *g, const char *text)
     (void)stream_write(g->stream, span_cstr(text));
 }
 
+/* The first ones would be a yes in some places. */
+enum wrong_from { ANY_WRONG = 0, WRONG_TO_DATA = 1, WRONG_TO_RCPT = 3, WRONG_TO_DOT = 3 };
+
 /* True: something went wrong instead of the right answer. */
-static bool go_wrong(struct guest *g, bool may_be_yes)
+static bool go_wrong(struct guest *g, enum wrong_from from)
 {
-    /* a yes, too, where nothing hangs on it: the first ones */
     static const char *const wrongs[] = {
+        "354 go on\r\n",
         "250 what?\r\n",
         "220 hello?\r\n",
         "421 4.3.2 going down\r\n",
@@ -79,10 +82,9 @@ static bool go_wrong(struct guest *g, bool may_be_yes)
         "550 5.1.1 no such user\r\n",
         "250-half\r\n550 other half\r\n",
         "nonsense\r\n",
-        "354 go on\r\n",
         "999 beyond\r\n",
     };
-    unsigned n = sizeof wrongs / sizeof wrongs[0], from = may_be_yes ? 0 : 2;
+    unsigned n = sizeof wrongs / sizeof wrongs[0];
 
     if (!dice(g->c, g->c->percent_wrong)) return false;
     if (dice(g->c, 30))
@@ -99,7 +101,7 @@ static void take_dot(struct guest *g)
     for (unsigned i = 0; i < g->to_count; i++)
         if (!world_is_claimed(w, g->to[i]))
             world_wrong(w, 0, "a dot for %s came before the claim", g->to[i]);
-    if (go_wrong(g, false)) return;
+    if (go_wrong(g, WRONG_TO_DOT)) return;
     for (unsigned i = 0; i < g->to_count; i++)
         box_of(g->c, g->to[i])->taken++;
     answer(g, "250 2.0.0 taken\r\n");
@@ -109,7 +111,7 @@ static void take_rcpt(struct guest *g, const char *line)
 {
     const char *from = strchr(line, '<'), *to = strchr(line, '>');
 
-    if (go_wrong(g, false)) return;
+    if (go_wrong(g, WRONG_TO_RCPT)) return;
     CHECK(from && to && g->to_count < 128);
     snprintf(g->to[g->to_count++], sizeof g->to[0], "%.*s", (int)(to - from - 1), from + 1);
     answer(g, "250 2.1.5 ok\r\n");
@@ -120,10 +122,10 @@ static void take_command(struct guest *g, const char *line)
     if (strncmp(line, "EHLO", 4) == 0) {
         const char *text = dice(g->c, 50) ? "250-chaos\r\n250 PIPELINING\r\n" : "250 chaos\r\n";
 
-        if (!go_wrong(g, true)) answer(g, text);
+        if (!go_wrong(g, ANY_WRONG)) answer(g, text);
     } else if (strncmp(line, "MAIL", 4) == 0) {
         g->to_count = 0;
-        g->has_mail = !go_wrong(g, true);
+        g->has_mail = !go_wrong(g, ANY_WRONG);
         if (g->has_mail) answer(g, "250 2.1.0 ok\r\n");
     } else if (strncmp(line, "RCPT", 4) == 0) {
         if (g->has_mail)
@@ -133,11 +135,11 @@ static void take_command(struct guest *g, const char *line)
     } else if (strncmp(line, "DATA", 4) == 0) {
         if (g->to_count == 0) {
             answer(g, "554 5.5.1 no valid recipients\r\n");
-        } else if (!go_wrong(g, true)) {
+        } else if (!go_wrong(g, WRONG_TO_DATA)) {
             g->in_body = true;
             answer(g, "354 go on\r\n");
         }
-    } else if (!go_wrong(g, true)) {
+    } else if (!go_wrong(g, ANY_WRONG)) {
         g->has_mail = false;
         answer(g, strncmp(line, "QUIT", 4) == 0 ? "221 bye\r\n" : "250 ok\r\n");
     }
@@ -198,7 +200,7 @@ void chaos_connection(struct chaos *c, struct listener *li)
     buf_init(&g->in, 16u << 20);
     list_add(&c->guests, &g->link);
     CHECK(stream_accept(&g->stream, li, &o) == 0);
-    if (!go_wrong(g, true)) answer(g, "220 chaos\r\n");
+    if (!go_wrong(g, ANY_WRONG)) answer(g, "220 chaos\r\n");
 }
 
 struct chaos *chaos_open(struct world *w, uint64_t seed, unsigned percent_wrong)

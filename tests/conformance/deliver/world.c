@@ -339,7 +339,8 @@ static bool has_ended(struct world *w, const Angarium__RecipientRecord *r, void 
     snprintf(f->why, f->why_size, "%s is %s, taken %u times, %u doubts", address,
              proto_state_name(r->state), taken, r->doubts);
     if (!proto_state_is_terminal(r->state)) return false;
-    if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_DELIVERED) return taken == 1;
+    if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_DELIVERED)
+        return taken >= 1 && taken <= 1 + r->doubts;
     return taken == 0;
 }
 

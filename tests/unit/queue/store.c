@@ -1,340 +1,407 @@
-/* store - the contract of both stores: order, atomic batches, what a crash leaves, bodies, refusals
- * at opening. */
-#include "tests/unit/queue/folder.h"
-#include "tests/unit/queue/world.h"
+/* store - the contract of queue/store.h, told to both implementations: memory and RocksDB. */
+#include "tests/unit/queue/scene.h"
 
-struct place {
-    struct world w;
-    struct folder folder;
-    bool on_disk;
+#include <unistd.h>
+
+/* One implementation on the stage; `crash` leaves what was flushed and opens again. */
+struct stage {
+    struct queue_store *store;
+    char dir[32];
+    bool is_mem;
 };
 
-static void open_place(struct place *p, bool on_disk)
+static int open_mem(void **state)
 {
-    p->on_disk = on_disk;
-    if (on_disk) folder_make(&p->folder);
-    world_open(&p->w, on_disk ? p->folder.path : NULL);
+    struct stage *t = check_calloc(1, sizeof *t);
+
+    t->is_mem = true;
+    assert_int_equal(queue_store_open(&t->store, NULL, NULL), 0);
+    *state = t;
+    return 0;
 }
 
-static void flush(struct place *p)
+static int open_rocks(void **state)
 {
-    struct errmsg why = { "" };
+    struct stage *t = check_calloc(1, sizeof *t);
 
-    assert_int_equal(queue_store_flush(p->w.store, &why), OK);
+    snprintf(t->dir, sizeof t->dir, "/tmp/angarium-store-XXXXXX");
+    assert_non_null(mkdtemp(t->dir));
+    assert_int_equal(queue_store_open(&t->store, t->dir, NULL), 0);
+    *state = t;
+    return 0;
 }
 
-/* All that was not flushed is gone, as after a power cut. */
-static void crash(struct place *p)
+static int close_stage(void **state)
 {
-    struct errmsg why = { "" };
+    struct stage *t = *state;
 
-    queue_close(&p->w.queue);
-    if (p->on_disk) {
-        queue_store_close(&p->w.store);
-        assert_int_equal(queue_store_open(&p->w.store, p->folder.path, &why), OK);
-    } else {
-        queue_store_mem_crash(p->w.store);
+    queue_store_close(&t->store);
+    if (!t->is_mem) scene_remove(t->dir);
+    free(t);
+    return 0;
+}
+
+static void crash(struct stage *t)
+{
+    if (t->is_mem) {
+        queue_store_mem_crash(t->store);
+        return;
     }
-    assert_int_equal(queue_open(&p->w.queue, p->w.store, SHARD, &why), OK);
-    p->w.entry = queue_applied(p->w.queue);
-    world_verify(&p->w);
+    queue_store_close(&t->store); /* does not flush */
+    assert_int_equal(queue_store_open(&t->store, t->dir, NULL), 0);
 }
 
-static void close_place(struct place *p)
+static void put(struct stage *t, const char *key, const char *value)
 {
-    world_close(&p->w);
-    if (p->on_disk) folder_remove(&p->folder);
+    struct queue_change c = { .key = span_cstr(key), .value = span_cstr(value) };
+
+    t->store->calls->write(t->store->self, &c, 1);
 }
 
-/* Runs a story on both. */
-static void on_both(void (*story)(struct place *p))
+static void drop(struct stage *t, const char *key)
 {
-    for (int on_disk = 0; on_disk < 2; on_disk++) {
-        struct place p;
+    struct queue_change c = { .key = span_cstr(key), .is_delete = true };
 
-        open_place(&p, on_disk);
-        story(&p);
-        close_place(&p);
-    }
+    t->store->calls->write(t->store->self, &c, 1);
+}
+
+/* want NULL: it is not there */
+static void expect(struct stage *t, const char *key, const char *want)
+{
+    struct buf value;
+    int rv;
+
+    buf_init(&value, 4096);
+    buf_add_cstr(&value, "kept "); /* get appends */
+    rv = t->store->calls->get(t->store->self, span_cstr(key), &value);
+    assert_int_equal(rv, want ? 0 : ERR_NOT_FOUND);
+    assert_memory_equal(value.p, "kept ", 5);
+    assert_true(span_eq(span_from(buf_span(&value), 5), span_cstr(want ? want : "")));
+    buf_deinit(&value);
+}
+
+struct seen {
+    char text[256];
+    size_t n;
+    unsigned left;
+};
+
+static bool see(void *arg, struct span key, struct span value)
+{
+    struct seen *s = arg;
+
+    s->n += (size_t)snprintf(s->text + s->n, sizeof s->text - s->n, "%.*s=%.*s ", SPAN_ARG(key),
+                             SPAN_ARG(value));
+    return --s->left > 0;
+}
+
+static void expect_scan(struct stage *t, const char *prefix, const char *from, bool backwards,
+                        unsigned max, const char *want)
+{
+    struct seen s = { .left = max };
+
+    t->store->calls->each(t->store->self, span_cstr(prefix), span_cstr(from), backwards, &s, see);
+    assert_string_equal(s.text, want);
 }
 
 /* ---- records */
 
-static void put(struct queue_store *s, const char *key, const char *value)
+static void the_last_write_of_a_key_counts(void **state)
 {
-    struct queue_change c = { .key = span_cstr(key),
-                              .value = span_cstr(value),
-                              .is_delete = !value };
+    struct stage *t = *state;
 
-    s->calls->write(s->self, &c, 1);
+    expect(t, "a", NULL);
+    put(t, "a", "1");
+    put(t, "b", "");
+    expect(t, "a", "1");
+    expect(t, "b", "");
+    put(t, "a", "22");
+    expect(t, "a", "22");
+    drop(t, "a");
+    drop(t, "never there");
+    expect(t, "a", NULL);
+    expect(t, "b", "");
 }
 
-static bool join(void *arg, struct span key, struct span value)
+static void a_batch_is_in_order(void **state)
 {
-    struct buf *out = arg;
+    struct queue_change list[] = { { .key = SPAN_LIT("a"), .value = SPAN_LIT("1") },
+                                   { .key = SPAN_LIT("a"), .is_delete = true },
+                                   { .key = SPAN_LIT("b"), .is_delete = true },
+                                   { .key = SPAN_LIT("b"), .value = SPAN_LIT("2") } };
+    struct stage *t = *state;
 
-    buf_add_span(out, key);
-    buf_add_u8(out, '=');
-    buf_add_span(out, value);
-    buf_add_u8(out, ' ');
-    return out->n < 40;
+    t->store->calls->write(t->store->self, list, 4);
+    expect(t, "a", NULL);
+    expect(t, "b", "2");
 }
 
-static void assert_scan(struct queue_store *s, const char *prefix, const char *from, bool backwards,
-                        const char *want)
+static void keys_and_values_are_bytes(void **state)
 {
-    struct buf got;
-
-    buf_init(&got, 1000);
-    s->calls->each(s->self, span_cstr(prefix), span_cstr(from), backwards, &got, join);
-    assert_string_equal(buf_cstr(&got), want);
-    buf_deinit(&got);
-}
-
-static void records_are_in_order(struct place *p)
-{
-    struct queue_store *s = p->w.store;
+    struct queue_change c = { .key = span_of("k\0\xff", 3), .value = span_of("\0v\0", 3) };
+    struct stage *t = *state;
     struct buf value;
 
-    put(s, "x/b", "2");
-    put(s, "x/a", "1");
-    put(s, "x/c", "");
-    put(s, "y/a", "9");
-    put(s, "x/a", "1b");
-    assert_scan(s, "x/", "x/", false, "x/a=1b x/b=2 x/c= ");
-    assert_scan(s, "x/", "x/aa", false, "x/b=2 x/c= ");
-    assert_scan(s, "x/", "x/c", true, "x/c= x/b=2 x/a=1b ");
-    assert_scan(s, "x/", "x/bb", true, "x/b=2 x/a=1b ");
-    assert_scan(s, "x/", "x/", true, "");
-    assert_scan(s, "z/", "z/", false, "");
-    put(s, "x/b", NULL);
-    put(s, "x/nothing", NULL);
-    assert_scan(s, "x/", "x/", false, "x/a=1b x/c= ");
-    buf_init(&value, 10);
-    assert_int_equal(s->calls->get(s->self, SPAN_LIT("x/b"), &value), ERR_NOT_FOUND);
-    assert_int_equal(s->calls->get(s->self, SPAN_LIT("x/c"), &value), OK);
-    assert_int_equal(value.n, 0);
-    assert_int_equal(s->calls->get(s->self, SPAN_LIT("x/a"), &value), OK);
-    assert_true(span_eq(buf_span(&value), SPAN_LIT("1b")));
+    t->store->calls->write(t->store->self, &c, 1);
+    buf_init(&value, 16);
+    assert_int_equal(t->store->calls->get(t->store->self, c.key, &value), 0);
+    assert_true(span_eq(buf_span(&value), c.value));
     buf_deinit(&value);
+    expect(t, "k", NULL);
 }
 
-static void both_keep_order(void **state)
+static void scans_keep_to_prefix_and_direction(void **state)
 {
-    (void)state;
-    on_both(records_are_in_order);
+    struct stage *t = *state;
+
+    expect_scan(t, "m", "m", false, 9, "");
+    expect_scan(t, "m", "m", true, 9, "");
+    put(t, "l9", "x");
+    put(t, "m1", "a");
+    put(t, "m3", "c");
+    put(t, "m2", "b");
+    put(t, "n1", "y");
+    expect_scan(t, "m", "m", false, 9, "m1=a m2=b m3=c ");
+    expect_scan(t, "m", "m2", false, 9, "m2=b m3=c ");
+    expect_scan(t, "m", "m11", false, 9, "m2=b m3=c ");
+    expect_scan(t, "m", "m", false, 2, "m1=a m2=b "); /* stopped */
+    expect_scan(t, "m", "m9", false, 9, "");
+    expect_scan(t, "m", "m2", true, 9, "m2=b m1=a ");
+    expect_scan(t, "m", "m29", true, 9, "m2=b m1=a ");
+    expect_scan(t, "m", "m\xff", true, 1, "m3=c ");
+    expect_scan(t, "l", "l0", true, 9, ""); /* in front of the first one */
+    expect_scan(t, "n", "z", true, 9, "n1=y ");
 }
 
-/* ---- crashes */
+/* ---- bodies */
 
-static void unflushed_is_gone(struct place *p)
+static void expect_body(struct stage *t, uint64_t entry, const char *want)
 {
-    uint64_t m = accept(&p->w, "s@a.test", "r@b.test");
-    uint64_t digest = queue_digest(p->w.queue), applied = queue_applied(p->w.queue);
+    struct blob *body = NULL;
 
-    flush(p);
-    assert_true(claim(&p->w, m, 0) && delivered(&p->w, m, 0));
-    accept(&p->w, "s@a.test", "r@b.test");
-    crash(p);
-    assert_int_equal(queue_applied(p->w.queue), applied);
-    assert_int_equal(queue_digest(p->w.queue), digest);
-    assert_int_equal(state_of(&p->w, m, 0), STATE(WAITING));
-    assert_int_equal(counts(&p->w).messages, 1);
-    assert_true(claim(&p->w, m, 0) && delivered(&p->w, m, 0)); /* the replay */
-    flush(p);
-    crash(p);
-    assert_int_equal(state_of(&p->w, m, 0), STATE(DELIVERED));
+    assert_int_equal(queue_body_get(t->store, SHARD, entry, &body), want ? 0 : ERR_NOT_FOUND);
+    if (want) assert_true(span_eq(blob_span(body), span_cstr(want)));
+    blob_unref(&body);
 }
 
-static void both_crash_to_what_was_flushed(void **state)
+static size_t count_records(struct stage *t)
 {
-    (void)state;
-    on_both(unflushed_is_gone);
+    static const uint8_t prefix[] = { 0, 0, 0, SHARD };
+    struct span shard = span_of(prefix, sizeof prefix);
+    struct seen s = { .left = UINT32_MAX };
+
+    t->store->calls->each(t->store->self, shard, shard, false, &s, see);
+    return UINT32_MAX - s.left;
 }
 
-static bool has_body(struct place *p, uint64_t entry, const char *want)
+static void bodies_stand_beside_the_state(void **state)
 {
-    struct blob *b = NULL;
-    bool is_it;
+    struct stage *t = *state;
 
-    if (queue_body_get(p->w.store, SHARD, entry, &b) != 0) return false;
-    is_it = span_eq(blob_span(b), span_cstr(want));
-    blob_unref(&b);
-    return is_it;
+    expect_body(t, 7, NULL);
+    queue_body_put(t->store, SHARD, 7, SPAN_LIT("seven"));
+    queue_body_put(t->store, SHARD, 8, SPAN_LIT("eight"));
+    queue_body_put(t->store, SHARD + 1, 7, SPAN_LIT("another shard's"));
+    expect_body(t, 7, "seven");
+    assert_int_equal(count_records(t), 0); /* no part of the state */
+    queue_body_forget(t->store, SHARD, 7);
+    queue_body_forget(t->store, SHARD, 7);
+    expect_body(t, 7, NULL);
+    expect_body(t, 8, "eight");
 }
 
-static void bodies_are_durable_with_a_flush(struct place *p)
-{
-    uint64_t m = accept(&p->w, "s@a.test", "r@b.test"), young;
+/* ---- flush and crash */
 
-    queue_body_put(p->w.store, SHARD, m, SPAN_LIT("the body"));
-    flush(p); /* the log may be cut now */
-    young = accept(&p->w, "s@a.test", "r@b.test");
-    queue_body_put(p->w.store, SHARD, young, SPAN_LIT("lost"));
-    assert_true(has_body(p, young, "lost"));
-    crash(p);
-    assert_true(has_body(p, m, "the body"));
-    assert_false(has_body(p, young, "lost"));
+static void a_crash_leaves_what_was_flushed(void **state)
+{
+    struct stage *t = *state;
+
+    put(t, "a", "1");
+    put(t, "b", "1");
+    assert_int_equal(queue_store_flush(t->store, NULL), 0);
+    put(t, "a", "2");
+    drop(t, "b");
+    put(t, "c", "2");
+    crash(t);
+    expect(t, "a", "1");
+    expect(t, "b", "1");
+    expect(t, "c", NULL);
+    put(t, "a", "3");
+    assert_int_equal(queue_store_flush(t->store, NULL), 0);
+    crash(t);
+    expect(t, "a", "3");
+    crash(t); /* nothing was written since */
+    expect(t, "a", "3");
 }
 
-static void both_keep_bodies(void **state)
+/* The log is cut after a flush: a body that was moved out of it must be on the disk then. */
+static void a_flush_takes_the_bodies_along(void **state)
 {
-    (void)state;
-    on_both(bodies_are_durable_with_a_flush);
+    struct stage *t = *state;
+
+    put(t, "a", "1");
+    queue_body_put(t->store, SHARD, 7, SPAN_LIT("moved out of the log"));
+    assert_int_equal(queue_store_flush(t->store, NULL), 0);
+    queue_body_put(t->store, SHARD, 8, SPAN_LIT("too late"));
+    crash(t);
+    expect(t, "a", "1");
+    expect_body(t, 7, "moved out of the log");
+    expect_body(t, 8, NULL);
 }
 
-static void moved_bodies_are_forgotten(struct place *p)
+static void a_flush_of_bodies_alone(void **state)
 {
-    uint64_t moved = accept(&p->w, "s@a.test", "r@b.test"),
-             late = accept(&p->w, "s@a.test", "r@b.test");
+    struct stage *t = *state;
 
-    queue_body_put(p->w.store, SHARD, moved, SPAN_LIT("moved"));
-    flush(p);
-    /* at boot, replay comes before anybody can say how far bodies were moved */
-    crash(p);
-    assert_true(has_body(p, moved, "moved"));
-    assert_true(claim(&p->w, moved, 0) && delivered(&p->w, moved, 0));
-    assert_false(has_body(p, moved, "moved"));
-    /* while the node runs it is said after the move; what died before is the mover's to forget */
-    queue_body_put(p->w.store, SHARD, late, SPAN_LIT(""));
-    assert_true(has_body(p, late, ""));
-    queue_set_moved(p->w.queue, late);
-    queue_set_moved(p->w.queue, 1);
-    assert_true(order(&p->w, CANCEL, late, 0));
-    assert_false(has_body(p, late, ""));
-    queue_body_put(p->w.store, SHARD, moved, SPAN_LIT("again"));
-    queue_body_forget(p->w.store, SHARD, moved);
-    assert_false(has_body(p, moved, "again"));
+    queue_body_put(t->store, SHARD, 7, SPAN_LIT("moved"));
+    assert_int_equal(queue_store_flush(t->store, NULL), 0);
+    crash(t);
+    expect_body(t, 7, "moved");
+    queue_body_forget(t->store, SHARD, 7);
+    assert_int_equal(queue_store_flush(t->store, NULL), 0);
+    crash(t);
+    expect_body(t, 7, NULL);
 }
 
-static void both_forget_moved_bodies(void **state)
+static void large_bodies_come_back_whole(void **state)
 {
-    (void)state;
-    on_both(moved_bodies_are_forgotten);
+    size_t n = 200000;
+    uint8_t *bytes = check_malloc(n);
+    struct stage *t = *state;
+    struct blob *body = NULL;
+
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (uint8_t)(i * 131 >> 3);
+    queue_body_put(t->store, SHARD, 7, span_of(bytes, n));
+    assert_int_equal(queue_store_flush(t->store, NULL), 0);
+    crash(t);
+    assert_int_equal(queue_body_get(t->store, SHARD, 7, &body), 0);
+    assert_int_equal(body->n, n);
+    assert_memory_equal(body->p, bytes, n);
+    blob_unref(&body);
+    free(bytes);
+    assert_true(queue_store_bytes(t->store) > 0 || t->is_mem);
 }
 
-static void a_large_body_comes_back(struct place *p)
-{
-    struct blob *b = blob_new(1u << 20), *read = NULL;
+/* ---- two shards in one store */
 
-    for (unsigned i = 0; i < 1u << 20; i++)
-        b->p[i] = (uint8_t)(i * 2654435761u >> 24);
-    b->n = 1u << 20;
-    accept(&p->w, "s@a.test", "r@b.test");
-    queue_body_put(p->w.store, SHARD, 1, blob_span(b));
-    flush(p);
-    crash(p);
-    assert_int_equal(queue_body_get(p->w.store, SHARD, 1, &read), OK);
-    assert_true(span_eq(blob_span(read), blob_span(b)));
-    assert_true(queue_store_bytes(p->w.store) > 0);
-    blob_unref(&read);
-    blob_unref(&b);
+static void shards_do_not_see_each_other(void **state)
+{
+    struct stage *t = *state;
+    struct queue *other = NULL;
+    struct queue_counts counts;
+    struct scene s;
+    uint64_t m;
+
+    scene_open_on(&s, t->store);
+    m = scene_accept(&s, "a@x.example", "b@y.example", NULL);
+    assert_int_equal(queue_open(&other, t->store, SHARD + 1, NULL), 0);
+    queue_counts(other, &counts);
+    assert_int_equal(counts.accepted, 0);
+    assert_int_equal(queue_applied(other), 0);
+    assert_int_equal(queue_due_next_ms(t->store, SHARD + 1, span_of(NULL, 0)), UINT64_MAX);
+    assert_int_equal(queue_messages(t->store, SHARD + 1, 0, false, &m, 1), 0);
+    queue_close(&other);
+    scene_leave(&s);
 }
 
-static void both_keep_large_bodies(void **state)
+static void a_shard_opens_where_it_was_flushed(void **state)
 {
-    (void)state;
-    on_both(a_large_body_comes_back);
+    struct stage *t = *state;
+    struct queue_counts counts;
+    uint64_t digest, applied;
+    struct scene s;
+
+    scene_open_on(&s, t->store);
+    scene_accept(&s, "a@x.example", "b@y.example", NULL);
+    assert_int_equal(queue_store_flush(t->store, NULL), 0);
+    digest = queue_digest(s.q);
+    applied = queue_applied(s.q);
+    scene_accept(&s, "a@x.example", "b@y.example", NULL);
+    assert_int_not_equal(queue_digest(s.q), digest);
+    scene_leave(&s);
+    crash(t);
+    scene_open_on(&s, t->store);
+    assert_int_equal(queue_applied(s.q), applied);
+    assert_int_equal(queue_digest(s.q), digest);
+    queue_counts(s.q, &counts);
+    assert_int_equal(counts.accepted, 1);
+    scene_verify(&s);
+    scene_leave(&s);
 }
 
-static void shards_do_not_meet(struct place *p)
-{
-    struct world other = { .store = p->w.store, .now_ms = START_MS };
-    struct queue_due due[4];
-    struct queue_place at = { 0 };
-    struct errmsg why = { "" };
+/* ---- opening RocksDB's */
 
-    assert_int_equal(queue_open(&other.queue, p->w.store, SHARD + 1, &why), OK);
-    accept(&p->w, "s@a.test", "r@b.test");
-    assert_int_equal(queue_applied(other.queue), 0);
-    assert_int_equal(queue_due_by_time(p->w.store, SHARD + 1, &at, UINT64_MAX, due, 4), 0);
-    assert_int_equal(queue_shard(other.queue), SHARD + 1);
-    queue_close(&other.queue);
-    queue_close(&other.queue);
+static void a_newer_or_damaged_format_is_refused(void **state)
+{
+    static const char *const values[] = { "\0\0\0\2", "xy" };
+    static const int errors[] = { ERR_VERSION, ERR_CORRUPT };
+    static const size_t sizes[] = { 4, 2 };
+    struct stage *t = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct queue_change c = { .key = SPAN_LIT("\xff\xff\xff\xff"),
+                                  .value = span_of(values[i], sizes[i]) };
+        struct queue_store *again = NULL;
+        struct errmsg why = { "" };
+
+        t->store->calls->write(t->store->self, &c, 1);
+        assert_int_equal(queue_store_flush(t->store, NULL), 0);
+        queue_store_close(&t->store);
+        assert_int_equal(queue_store_open(&again, t->dir, &why), errors[i]);
+        assert_non_null(strstr(why.text, t->dir));
+        assert_null(again);
+        scene_remove(t->dir);
+        assert_int_equal(queue_store_open(&t->store, t->dir, NULL), 0);
+    }
 }
 
-static void both_keep_shards_apart(void **state)
+static void a_directory_in_use_is_refused(void **state)
 {
-    (void)state;
-    on_both(shards_do_not_meet);
-}
-
-/* ---- opening */
-
-static void a_store_in_use_is_busy(void **state)
-{
-    struct place p;
     struct queue_store *second = NULL;
+    struct stage *t = *state;
     struct errmsg why = { "" };
 
-    (void)state;
-    open_place(&p, true);
-    assert_int_equal(queue_store_open(&second, p.folder.path, &why), ERR_BUSY);
-    assert_non_null(strstr(why.text, p.folder.path));
-    close_place(&p);
+    assert_int_equal(queue_store_open(&second, t->dir, &why), ERR_BUSY);
+    assert_non_null(strstr(why.text, t->dir));
+    put(t, "a", "1"); /* the first one is well */
+    expect(t, "a", "1");
 }
 
-static void a_newer_store_is_refused(void **state)
-{
-    struct place p;
-    struct queue_store *s = NULL;
-    struct errmsg why = { "" };
-
-    (void)state;
-    open_place(&p, true);
-    put(p.w.store, "\xff\xff\xff\xff", "\x7f\x7f\x7f\x7f");
-    flush(&p);
-    world_close(&p.w);
-    assert_int_equal(queue_store_open(&s, p.folder.path, &why), ERR_VERSION);
-    assert_non_null(strstr(why.text, "newer"));
-    folder_remove(&p.folder);
-}
-
-static void a_damaged_record_is_told(void **state)
-{
-    struct place p;
-    struct queue_key key = queue_key(SHARD, 'S');
-    struct queue_change cut = { .key = queue_key_span(&key), .value = SPAN_LIT("short") };
-    struct queue *q = NULL;
-    struct queue_store *s = NULL;
-    struct errmsg why = { "" };
-
-    (void)state;
-    open_place(&p, true);
-    accept(&p.w, "s@a.test", "r@b.test");
-    p.w.store->calls->write(p.w.store->self, &cut, 1);
-    assert_int_equal(queue_open(&q, p.w.store, SHARD, &why), ERR_CORRUPT);
-    put(p.w.store, "\xff\xff\xff\xff", "x");
-    flush(&p);
-    world_close(&p.w);
-    assert_int_equal(queue_store_open(&s, p.folder.path, &why), ERR_CORRUPT);
-    folder_remove(&p.folder);
-}
-
-static void a_place_that_cannot_be_is_told(void **state)
+static void a_directory_that_cannot_be_made_is_refused(void **state)
 {
     struct queue_store *s = NULL;
     struct errmsg why = { "" };
 
     (void)state;
-    assert_int_equal(queue_store_open(&s, "/dev/null/nowhere", &why), ERR_IO);
+    assert_int_equal(queue_store_open(&s, "/dev/null/queue", &why), ERR_IO);
+    assert_non_null(strstr(why.text, "/dev/null/queue"));
     assert_null(s);
-    queue_store_close(&s);
 }
 
 int main(void)
 {
+#define BOTH(name)                                                                                 \
+    { #name "_mem", name, open_mem, close_stage, NULL },                                           \
+    {                                                                                              \
+#name "_rocks", name, open_rocks, close_stage, NULL                                        \
+    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_keep_order),
-        cmocka_unit_test(both_crash_to_what_was_flushed),
-        cmocka_unit_test(both_keep_bodies),
-        cmocka_unit_test(both_forget_moved_bodies),
-        cmocka_unit_test(both_keep_large_bodies),
-        cmocka_unit_test(both_keep_shards_apart),
-        cmocka_unit_test(a_store_in_use_is_busy),
-        cmocka_unit_test(a_newer_store_is_refused),
-        cmocka_unit_test(a_damaged_record_is_told),
-        cmocka_unit_test(a_place_that_cannot_be_is_told),
+        BOTH(the_last_write_of_a_key_counts),
+        BOTH(a_batch_is_in_order),
+        BOTH(keys_and_values_are_bytes),
+        BOTH(bodies_stand_beside_the_state),
+        BOTH(a_crash_leaves_what_was_flushed),
+        BOTH(a_flush_takes_the_bodies_along),
+        BOTH(a_flush_of_bodies_alone),
+        BOTH(large_bodies_come_back_whole),
+        BOTH(shards_do_not_see_each_other),
+        BOTH(a_shard_opens_where_it_was_flushed),
+        BOTH(scans_keep_to_prefix_and_direction),
+        cmocka_unit_test_setup_teardown(a_newer_or_damaged_format_is_refused, open_rocks,
+                                        close_stage),
+        cmocka_unit_test_setup_teardown(a_directory_in_use_is_refused, open_rocks, close_stage),
+        cmocka_unit_test(a_directory_that_cannot_be_made_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -336,33 +336,34 @@ static void followed(void **state)
     json_decref(first);
 }
 
-static bool never(void *arg, struct span line)
+static bool go_on(void *arg, struct span line)
 {
+    (void)arg;
     (void)line;
-    return !*(bool *)arg;
+    return true;
 }
 
-static void *follow_for_ever(void *arg)
+static void *follow_for_ever(void *target)
 {
-    cli_follow(&world->target, "/api/v1/events/stream", never, arg);
+    cli_follow(target, "/api/v1/events/stream", go_on, NULL);
     return NULL;
 }
 
 /* Readers that are still there when the node ends are let go. */
 static void closed_under_a_reader(void **state)
 {
-    bool stop = false;
-    pthread_t thread;
+    struct cli_target target = world->target;
     struct cli_answer a;
+    bool is_there;
+    pthread_t thread;
 
-    assert_int_equal(pthread_create(&thread, NULL, follow_for_ever, &stop), 0);
+    assert_int_equal(pthread_create(&thread, NULL, follow_for_ever, &target), 0);
     do {
         assert_int_equal(cli_call(&world->target, "GET", "/metrics", NULL, span_of(NULL, 0), &a),
                          CLI_DONE);
-        stop = strstr(buf_cstr(&a.body), "event_stream_clients 1") != NULL;
+        is_there = strstr(buf_cstr(&a.body), "event_stream_clients 1") != NULL;
         cli_answer_free(&a);
-    } while (!stop);
-    stop = false;
+    } while (!is_there);
     tear_down(state);
     pthread_join(thread, NULL);
     set_up(state);
