@@ -6,7 +6,7 @@
 
 #define PURGE_MESSAGES_MAX 4096
 #define PURGE_UPLOADS_MAX  256
-#define PURGE_CHANGES_MAX  100000 /* no further message is begun when so many records are to go */
+#define PURGE_CHANGES_MAX  32768 /* no further message is begun when so many records are to go */
 
 struct found {
     uint64_t list[PURGE_MESSAGES_MAX];

@@ -104,8 +104,8 @@ void recipient_move(struct work *w, struct work_message *m, uint32_t number, Ang
 bool recipient_may_move(Angarium__RecipientState from, Angarium__RecipientState to);
 /* The DSN for message m has been accepted: its debts are paid. */
 void recipient_pay_bounces(struct work *w, struct work_message *m);
-/* Calls each for the recipients that an order names (none named: all), which takes them or not. Refused are: an
- * unknown message, named recipients that are unknown or not taken, and an order to all that took none. */
+/* Calls each for the recipients that an order names (none named: all), which takes them or not. An order that took
+ * nobody is refused. */
 void recipient_each(struct work *w, uint64_t index, const uint32_t *list, size_t n,
                     bool (*each)(struct work *w, struct work_message *m, uint32_t number,
                                  Angarium__RecipientRecord *r, ProtobufCBinaryData by),

@@ -191,10 +191,7 @@ void recipient_each(struct work *w, uint64_t index, const uint32_t *list, size_t
         uint32_t number = n > 0 ? list[i] : (uint32_t)i;
         Angarium__RecipientRecord *r = recipient_of(w, index, number);
 
-        if (r && each(w, m, number, r, by))
-            took = true;
-        else if (n > 0)
-            work_refuse(w, index, number, r ? ERR_BUSY : ERR_NOT_FOUND);
+        took |= r && each(w, m, number, r, by);
     }
-    if (!m || (n == 0 && !took)) work_refuse(w, index, 0, m ? ERR_BUSY : ERR_NOT_FOUND);
+    if (!took) work_refuse(w, index, 0, ERR_NOT_FOUND);
 }

@@ -126,6 +126,11 @@ class Cluster:
     def message(self, mail_id):
         return json.loads(self.run("message", mail_id, "-o", "json").stdout)
 
+    def audit(self):
+        """Offline: stop() first."""
+        return subprocess.run([self.binary, "audit", self.node["data_dir"]], capture_output=True, check=True,
+                              timeout=60).stdout
+
     def stop(self):
         subprocess.run([self.binary, "dev", "stop", "--dir", self.dir], check=False, stdout=subprocess.DEVNULL,
                        timeout=60)

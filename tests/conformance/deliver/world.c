@@ -341,7 +341,7 @@ static bool has_ended(struct world *w, const Angarium__RecipientRecord *r, void 
     if (!proto_state_is_terminal(r->state)) return false;
     if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_DELIVERED)
         return taken >= 1 && taken <= 1 + r->doubts;
-    return taken == 0;
+    return taken <= r->doubts;
 }
 
 bool world_has(struct world *w, const struct line *wanted, char *why, size_t why_size)
