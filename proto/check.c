@@ -1,7 +1,9 @@
-/* check - every command is checked here before anybody acts on it: what must be there, counts, sizes, ranges.
+/* check - every command is checked here before anybody acts on it: what must be there, counts,
+ * sizes, ranges.
  *
- * Text that we send or write into headers (addresses, trace facts) has no control bytes: one in them could
- * begin a line of its own. A remote's words are bounded only; who shows them escapes them.
+ * Text that we send or write into headers (addresses, trace facts) has no control bytes: one in
+ * them could begin a line of its own. A remote's words are bounded only; who shows them escapes
+ * them.
  */
 #include "proto/proto.h"
 
@@ -42,7 +44,8 @@ static bool domain_ok(ProtobufCBinaryData d)
 
 static bool field_ok(const Angarium__HeaderField *f, uint32_t header_size)
 {
-    return f->offset <= header_size && f->length <= header_size - f->offset && f->name_length <= f->length;
+    return f->offset <= header_size && f->length <= header_size - f->offset &&
+           f->name_length <= f->length;
 }
 
 static bool body_ok(const Angarium__BodyFacts *b)
@@ -58,14 +61,15 @@ static bool body_ok(const Angarium__BodyFacts *b)
 static bool origin_ok(const Angarium__Origin *o)
 {
     return o && address_ok(o->session, 128) && address_ok(o->client_address, 64) &&
-           o->client_port <= UINT16_MAX && address_ok(o->helo, 512) && address_ok(o->protocol, 32) &&
-           address_ok(o->tls, 128) && text_ok(o->tenant, 256) && text_ok(o->credential, 512) &&
-           text_ok(o->listener, 64) && address_ok(o->hostname, 256);
+           o->client_port <= UINT16_MAX && address_ok(o->helo, 512) &&
+           address_ok(o->protocol, 32) && address_ok(o->tls, 128) && text_ok(o->tenant, 256) &&
+           text_ok(o->credential, 512) && text_ok(o->listener, 64) && address_ok(o->hostname, 256);
 }
 
 static bool recipient_ok(const Angarium__Recipient *r)
 {
-    return r->address.len > 0 && address_ok(r->address, PROTO_ADDRESS_SIZE_MAX) && domain_ok(r->domain);
+    return r->address.len > 0 && address_ok(r->address, PROTO_ADDRESS_SIZE_MAX) &&
+           domain_ok(r->domain);
 }
 
 static bool index_ok(uint64_t index)
@@ -78,7 +82,8 @@ static bool accept_ok(const Angarium__Accept *a)
     if (a->n_recipients == 0 || a->n_recipients > PROTO_RECIPIENTS_MAX) return false;
     if (a->n_chunks > PROTO_CHUNKS_MAX || a->upload.len > UPLOAD_SIZE_MAX) return false;
     if ((a->n_chunks > 0) != (a->upload.len > 0)) return false;
-    if (!address_ok(a->mail_from, PROTO_ADDRESS_SIZE_MAX) || !body_ok(a->body) || !origin_ok(a->origin))
+    if (!address_ok(a->mail_from, PROTO_ADDRESS_SIZE_MAX) || !body_ok(a->body) ||
+        !origin_ok(a->origin))
         return false;
     if (a->bounce_of != 0 && a->mail_from.len > 0) return false;
     if (a->bounce_of > PROTO_INDEX_MAX) return false;
@@ -100,12 +105,13 @@ static bool refs_ok(Angarium__RecipientRef **refs, size_t n)
 static bool outcome_ok(const Angarium__RecipientOutcome *o)
 {
     if (!index_ok(o->index) || o->recipient >= PROTO_RECIPIENTS_MAX) return false;
-    if (o->result <= ANGARIUM__RESULT__RESULT_NONE || o->result > ANGARIUM__RESULT__RESULT_IN_DOUBT) return false;
+    if (o->result <= ANGARIUM__RESULT__RESULT_NONE || o->result > ANGARIUM__RESULT__RESULT_IN_DOUBT)
+        return false;
     if (o->reply && (o->reply->code > REPLY_CODE_MAX || !text_ok(o->reply->enhanced, 32) ||
                      !text_ok(o->reply->text, TEXT_SIZE_MAX)))
         return false;
-    return text_ok(o->remote_host, 300) && text_ok(o->remote_address, 64) && text_ok(o->source_address, 64) &&
-           text_ok(o->tls, 128) && text_ok(o->class_, 64);
+    return text_ok(o->remote_host, 300) && text_ok(o->remote_address, 64) &&
+           text_ok(o->source_address, 64) && text_ok(o->tls, 128) && text_ok(o->class_, 64);
 }
 
 static bool outcomes_ok(const Angarium__Outcome *o)
@@ -141,9 +147,11 @@ static bool command_ok(const Angarium__Command *c)
     case ANGARIUM__COMMAND__KIND_HOLD:
         return order_ok(c->hold->index, c->hold->recipients, c->hold->n_recipients, c->hold->by);
     case ANGARIUM__COMMAND__KIND_RELEASE:
-        return order_ok(c->release->index, c->release->recipients, c->release->n_recipients, c->release->by);
+        return order_ok(c->release->index, c->release->recipients, c->release->n_recipients,
+                        c->release->by);
     case ANGARIUM__COMMAND__KIND_CANCEL:
-        return order_ok(c->cancel->index, c->cancel->recipients, c->cancel->n_recipients, c->cancel->by);
+        return order_ok(c->cancel->index, c->cancel->recipients, c->cancel->n_recipients,
+                        c->cancel->by);
     case ANGARIUM__COMMAND__KIND_PURGE:
         return c->purge->upload.len <= UPLOAD_SIZE_MAX;
     case ANGARIUM__COMMAND__KIND__NOT_SET:

@@ -37,8 +37,8 @@ int proto_event_parse(struct span name, Angarium__EventType *out)
 
 const char *proto_state_name(Angarium__RecipientState s)
 {
-    static const char *const names[] = { "waiting",  "claimed", "held",      "delivered",
-                                         "bounced",  "expired", "cancelled", "suppressed" };
+    static const char *const names[] = { "waiting", "claimed", "held",      "delivered",
+                                         "bounced", "expired", "cancelled", "suppressed" };
 
     return (unsigned)s < sizeof names / sizeof names[0] ? names[s] : "?";
 }

@@ -1,12 +1,13 @@
-/* proto - the words: what goes into the log and over wires, packed and unpacked with limits, and the
- * address of a mail.
+/* proto - the words: what goes into the log and over wires, packed and unpacked with limits, and
+ * the address of a mail.
  *
- * A mail's id is its address in the log: shard (20 bits) and index of its entry (44 bits), printed as 13
- * characters of base32; every node finds a mail from its id alone. Shard numbers start at 1 and are never
- * used twice.
+ * A mail's id is its address in the log: shard (20 bits) and index of its entry (44 bits), printed
+ * as 13 characters of base32; every node finds a mail from its id alone. Shard numbers start at 1
+ * and are never used twice.
  *
- * Everything that is decoded is checked here before anybody sees it: size first, then the message, then
- * its fields (proto_command_check). A command that fails is ERR_CORRUPT; nothing is half taken.
+ * Everything that is decoded is checked here before anybody sees it: size first, then the message,
+ * then its fields (proto_command_check). A command that fails is ERR_CORRUPT; nothing is half
+ * taken.
  */
 #ifndef PROTO_PROTO_H
 #define PROTO_PROTO_H
@@ -67,9 +68,9 @@ int proto_command_check(const Angarium__Command *c);
 /* Any generated message: packed size known first, one copy. */
 void proto_pack(const ProtobufCMessage *m, struct buf *out);
 
-const char *proto_event_name(Angarium__EventType t);          /* "delivered"; "?" for none */
+const char *proto_event_name(Angarium__EventType t); /* "delivered"; "?" for none */
 int proto_event_parse(struct span name, Angarium__EventType *out);
-const char *proto_state_name(Angarium__RecipientState s);     /* "waiting" ... */
+const char *proto_state_name(Angarium__RecipientState s); /* "waiting" ... */
 bool proto_state_is_terminal(Angarium__RecipientState s);
 const char *proto_result_name(Angarium__Result r);
 

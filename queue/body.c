@@ -1,8 +1,9 @@
 /* body - which entries' bodies are still needed, and the ones that were moved out of the log.
  *
- * Young bodies were never moved, so their end costs no delete: only entries up to `moved_upto` are forgotten in
- * the store. That number is known from queue_set_moved while the node runs; over a restart it is kept beside the
- * bodies, written together with them, so that also a replay that comes before queue_set_moved forgets them.
+ * Young bodies were never moved, so their end costs no delete: only entries up to `moved_upto` are
+ * forgotten in the store. That number is known from queue_set_moved while the node runs; over a
+ * restart it is kept beside the bodies, written together with them, so that also a replay that
+ * comes before queue_set_moved forgets them.
  */
 #include "queue/inside.h"
 
@@ -43,7 +44,8 @@ uint64_t body_moved_upto(struct queue_store *s, uint32_t shard)
 
 void queue_body_put(struct queue_store *s, uint32_t shard, uint64_t entry, struct span body)
 {
-    struct queue_key key = body_key(shard, entry), upto_key = queue_key(shard, 'M'), upto = { .n = 0 };
+    struct queue_key key = body_key(shard, entry), upto_key = queue_key(shard, 'M'),
+                     upto = { .n = 0 };
     struct queue_change changes[2] = {
         { .key = queue_key_span(&key), .value = body, .is_body = true },
         { .key = queue_key_span(&upto_key), .is_body = true },
@@ -64,7 +66,9 @@ int queue_body_get(struct queue_store *s, uint32_t shard, uint64_t entry, struct
 void queue_body_forget(struct queue_store *s, uint32_t shard, uint64_t entry)
 {
     struct queue_key key = body_key(shard, entry);
-    struct queue_change change = { .key = queue_key_span(&key), .is_delete = true, .is_body = true };
+    struct queue_change change = { .key = queue_key_span(&key),
+                                   .is_delete = true,
+                                   .is_body = true };
 
     s->calls->write(s->self, &change, 1);
 }

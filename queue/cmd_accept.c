@@ -1,4 +1,5 @@
-/* cmd_accept - a whole mail: its message, its recipients, its body's liveness; P1 hangs on this entry. */
+/* cmd_accept - a whole mail: its message, its recipients, its body's liveness; P1 hangs on this
+ * entry. */
 #include "queue/inside.h"
 
 /* The open upload that the command names holds exactly the chunks that it lists. */

@@ -1,9 +1,9 @@
-/* cmd_cancel - an operator ends recipients; one that is claimed is cancelled after its attempt, if that did not
- * deliver it. */
+/* cmd_cancel - an operator ends recipients; one that is claimed is cancelled after its attempt, if
+ * that did not deliver it. */
 #include "queue/inside.h"
 
-static bool cancel_one(struct work *w, struct work_message *m, uint32_t number, Angarium__RecipientRecord *r,
-                       ProtobufCBinaryData by)
+static bool cancel_one(struct work *w, struct work_message *m, uint32_t number,
+                       Angarium__RecipientRecord *r, ProtobufCBinaryData by)
 {
     if (proto_state_is_terminal(r->state)) return false;
     if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED) {

@@ -1,4 +1,5 @@
-/* cmd_chunk - a piece of a body whose mail is not there yet; kept until the mail names it or a purge drops it. */
+/* cmd_chunk - a piece of a body whose mail is not there yet; kept until the mail names it or a
+ * purge drops it. */
 #include "queue/inside.h"
 
 void cmd_chunk(struct work *w, const Angarium__Chunk *c)

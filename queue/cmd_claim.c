@@ -1,4 +1,5 @@
-/* cmd_claim - attempts are about to begin: only who is waiting can be claimed, so nobody sends twice (P2, Q8). */
+/* cmd_claim - attempts are about to begin: only who is waiting can be claimed, so nobody sends
+ * twice (P2, Q8). */
 #include "queue/inside.h"
 
 static int claim_one(struct work *w, uint64_t index, uint32_t number, uint64_t node)
@@ -10,7 +11,8 @@ static int claim_one(struct work *w, uint64_t index, uint32_t number, uint64_t n
     r->attempts++;
     r->claimed_at_ms = w->time_ms;
     r->claimed_by = node;
-    recipient_move(w, message_handle(w, index), number, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED, 0);
+    recipient_move(w, message_handle(w, index), number, r,
+                   ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED, 0);
     return 0;
 }
 

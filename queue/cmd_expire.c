@@ -1,5 +1,5 @@
-/* cmd_expire - recipients whose time is over; the leader lists them, the queue looks at its own clock: the
- * command's time against the message's. */
+/* cmd_expire - recipients whose time is over; the leader lists them, the queue looks at its own
+ * clock: the command's time against the message's. */
 #include "queue/inside.h"
 
 static int expire_one(struct work *w, uint64_t index, uint32_t number)
@@ -13,7 +13,8 @@ static int expire_one(struct work *w, uint64_t index, uint32_t number)
         r->state != ANGARIUM__RECIPIENT_STATE__RECIPIENT_HELD)
         return ERR_BUSY;
     recipient_move(w, m, number, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_EXPIRED, 0);
-    event_add(w, ANGARIUM__EVENT_TYPE__EVENT_EXPIRED, m, number, r, NULL, (ProtobufCBinaryData){ 0 });
+    event_add(w, ANGARIUM__EVENT_TYPE__EVENT_EXPIRED, m, number, r, NULL,
+              (ProtobufCBinaryData){ 0 });
     return 0;
 }
 

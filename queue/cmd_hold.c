@@ -1,8 +1,9 @@
-/* cmd_hold - an operator stops recipients from being tried; one that is claimed is held after its attempt. */
+/* cmd_hold - an operator stops recipients from being tried; one that is claimed is held after its
+ * attempt. */
 #include "queue/inside.h"
 
-static bool hold_one(struct work *w, struct work_message *m, uint32_t number, Angarium__RecipientRecord *r,
-                     ProtobufCBinaryData by)
+static bool hold_one(struct work *w, struct work_message *m, uint32_t number,
+                     Angarium__RecipientRecord *r, ProtobufCBinaryData by)
 {
     if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED) {
         r->hold_wanted = true;

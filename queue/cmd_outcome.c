@@ -6,7 +6,8 @@
  *   DEFERRED    claimed, waiting    waiting, due later         deferred
  *   IN_DOUBT    claimed             waiting, due later         in_doubt      (P4)
  *
- * A hold or cancel that came while the recipient was claimed is done when the attempt left it pending.
+ * A hold or cancel that came while the recipient was claimed is done when the attempt left it
+ * pending.
  */
 #include "queue/inside.h"
 
@@ -15,7 +16,8 @@ static bool may(Angarium__Result result, Angarium__RecipientState state)
     bool claimed = state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED;
     bool waiting = state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING;
 
-    if (result == ANGARIUM__RESULT__RESULT_DELIVERED || result == ANGARIUM__RESULT__RESULT_IN_DOUBT) return claimed;
+    if (result == ANGARIUM__RESULT__RESULT_DELIVERED || result == ANGARIUM__RESULT__RESULT_IN_DOUBT)
+        return claimed;
     return claimed || waiting;
 }
 
@@ -38,15 +40,19 @@ static void put_back(struct work *w, struct work_message *m, Angarium__Recipient
         w->queue->state.counts.in_doubt++;
     }
     r->hold_wanted = r->cancel_wanted = false;
-    recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING, o->next_attempt_at_ms);
-    event_add(w, in_doubt ? ANGARIUM__EVENT_TYPE__EVENT_IN_DOUBT : ANGARIUM__EVENT_TYPE__EVENT_DEFERRED, m,
-              o->recipient, r, o, (ProtobufCBinaryData){ 0 });
+    recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING,
+                   o->next_attempt_at_ms);
+    event_add(
+        w, in_doubt ? ANGARIUM__EVENT_TYPE__EVENT_IN_DOUBT : ANGARIUM__EVENT_TYPE__EVENT_DEFERRED,
+        m, o->recipient, r, o, (ProtobufCBinaryData){ 0 });
     if (cancel) {
         recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_CANCELLED, 0);
-        event_add(w, ANGARIUM__EVENT_TYPE__EVENT_CANCELLED, m, o->recipient, r, NULL, (ProtobufCBinaryData){ 0 });
+        event_add(w, ANGARIUM__EVENT_TYPE__EVENT_CANCELLED, m, o->recipient, r, NULL,
+                  (ProtobufCBinaryData){ 0 });
     } else if (hold) {
         recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_HELD, 0);
-        event_add(w, ANGARIUM__EVENT_TYPE__EVENT_HELD, m, o->recipient, r, NULL, (ProtobufCBinaryData){ 0 });
+        event_add(w, ANGARIUM__EVENT_TYPE__EVENT_HELD, m, o->recipient, r, NULL,
+                  (ProtobufCBinaryData){ 0 });
     }
 }
 
@@ -62,11 +68,13 @@ static int outcome_one(struct work *w, const Angarium__RecipientOutcome *o)
     switch (o->result) {
     case ANGARIUM__RESULT__RESULT_DELIVERED:
         recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_DELIVERED, 0);
-        event_add(w, ANGARIUM__EVENT_TYPE__EVENT_DELIVERED, m, o->recipient, r, o, (ProtobufCBinaryData){ 0 });
+        event_add(w, ANGARIUM__EVENT_TYPE__EVENT_DELIVERED, m, o->recipient, r, o,
+                  (ProtobufCBinaryData){ 0 });
         return 0;
     case ANGARIUM__RESULT__RESULT_BOUNCED:
         recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_BOUNCED, 0);
-        event_add(w, ANGARIUM__EVENT_TYPE__EVENT_BOUNCED, m, o->recipient, r, o, (ProtobufCBinaryData){ 0 });
+        event_add(w, ANGARIUM__EVENT_TYPE__EVENT_BOUNCED, m, o->recipient, r, o,
+                  (ProtobufCBinaryData){ 0 });
         return 0;
     default: /* checked when it was decoded: DEFERRED or IN_DOUBT */
         put_back(w, m, r, o);

@@ -32,7 +32,8 @@ static void purge_messages(struct work *w, const Angarium__Purge *c)
 
     f->max = c->limit < PURGE_MESSAGES_MAX ? c->limit : PURGE_MESSAGES_MAX;
     f->before_ms = c->before_ms;
-    store->calls->each(store->self, queue_key_span(&prefix), queue_key_span(&prefix), false, f, find_message);
+    store->calls->each(store->self, queue_key_span(&prefix), queue_key_span(&prefix), false, f,
+                       find_message);
     for (unsigned i = 0; i < f->count && work_change_count(w) < PURGE_CHANGES_MAX; i++)
         message_forget(w, f->list[i]);
 }
@@ -66,7 +67,8 @@ static bool find_upload(void *arg, struct span key, struct span value)
     Angarium__UploadRecord *u = angarium__upload_record__unpack(NULL, value.n, value.p);
 
     if (!u) check_last_word("the queue's store is damaged", "decode", "UploadRecord");
-    if (u->last_at_ms < o->before_ms) o->names[o->count++] = arena_dup(&o->work->queue->arena, span_from(key, 5));
+    if (u->last_at_ms < o->before_ms)
+        o->names[o->count++] = arena_dup(&o->work->queue->arena, span_from(key, 5));
     angarium__upload_record__free_unpacked(u, NULL);
     return o->count < PURGE_UPLOADS_MAX;
 }
@@ -78,7 +80,8 @@ static void purge_uploads(struct work *w, uint64_t before_ms)
     struct queue_key prefix = queue_key(w->queue->shard, 'u');
 
     if (before_ms == 0) return;
-    store->calls->each(store->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &o, find_upload);
+    store->calls->each(store->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &o,
+                       find_upload);
     for (unsigned i = 0; i < o.count; i++)
         drop_upload(w, o.names[i]);
 }

@@ -1,8 +1,9 @@
-/* cmd_release - held recipients are due again at once; a hold that waits for an attempt's end is taken back. */
+/* cmd_release - held recipients are due again at once; a hold that waits for an attempt's end is
+ * taken back. */
 #include "queue/inside.h"
 
-static bool release_one(struct work *w, struct work_message *m, uint32_t number, Angarium__RecipientRecord *r,
-                        ProtobufCBinaryData by)
+static bool release_one(struct work *w, struct work_message *m, uint32_t number,
+                        Angarium__RecipientRecord *r, ProtobufCBinaryData by)
 {
     if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED && r->hold_wanted) {
         r->hold_wanted = false;

@@ -1,4 +1,5 @@
-/* due - what is waiting, by time and by destination, and what is claimed: scans that remember their place. */
+/* due - what is waiting, by time and by destination, and what is claimed: scans that remember their
+ * place. */
 #include <stdio.h>
 
 #include "queue/inside.h"
@@ -9,8 +10,8 @@ struct due_walk {
     struct queue_ref *refs;
     size_t count, max, at; /* `at`: where due time, index and recipient begin in the key */
     uint64_t until_ms;
-    struct span domain;    /* by destination: told; by time: in the value */
-    uint64_t first_ms;     /* due time of the first item, wanted or not */
+    struct span domain; /* by destination: told; by time: in the value */
+    uint64_t first_ms;  /* due time of the first item, wanted or not */
 };
 
 static bool add_due(void *arg, struct span key, struct span value)
@@ -26,8 +27,9 @@ static bool add_due(void *arg, struct span key, struct span value)
     d->index = queue_read_u64(key, w->at + 8);
     d->recipient = queue_read_u32(key, w->at + 16);
     snprintf(d->domain, sizeof d->domain, "%.*s", SPAN_ARG(domain));
-    *w->place = (struct queue_place){ .due_at_ms = d->due_at_ms, .index = d->index, .recipient = d->recipient,
-                                      .started = true };
+    *w->place = (struct queue_place){
+        .due_at_ms = d->due_at_ms, .index = d->index, .recipient = d->recipient, .started = true
+    };
     return true;
 }
 
@@ -50,13 +52,19 @@ static struct queue_key due_prefix(uint32_t shard, struct span domain)
     return k;
 }
 
-static size_t walk_due(struct queue_store *s, uint32_t shard, struct span domain, struct queue_place *place,
-                       uint64_t until_ms, struct queue_due *out, size_t max)
+static size_t walk_due(struct queue_store *s, uint32_t shard, struct span domain,
+                       struct queue_place *place, uint64_t until_ms, struct queue_due *out,
+                       size_t max)
 {
     struct queue_place start = { 0 };
     struct queue_key prefix = due_prefix(shard, domain), from;
-    struct due_walk w = { .place = place, .out = out, .max = max, .until_ms = until_ms, .domain = domain,
-                          .at = prefix.n, .first_ms = UINT64_MAX };
+    struct due_walk w = { .place = place,
+                          .out = out,
+                          .max = max,
+                          .until_ms = until_ms,
+                          .domain = domain,
+                          .at = prefix.n,
+                          .first_ms = UINT64_MAX };
     bool whole = !place->started;
     uint64_t version;
 
@@ -67,14 +75,15 @@ static size_t walk_due(struct queue_store *s, uint32_t shard, struct span domain
     return w.count;
 }
 
-size_t queue_due_by_time(struct queue_store *s, uint32_t shard, struct queue_place *place, uint64_t until_ms,
-                         struct queue_due *out, size_t max)
+size_t queue_due_by_time(struct queue_store *s, uint32_t shard, struct queue_place *place,
+                         uint64_t until_ms, struct queue_due *out, size_t max)
 {
     return walk_due(s, shard, span_of(NULL, 0), place, until_ms, out, max);
 }
 
-size_t queue_due_by_domain(struct queue_store *s, uint32_t shard, struct span domain, struct queue_place *place,
-                           uint64_t until_ms, struct queue_due *out, size_t max)
+size_t queue_due_by_domain(struct queue_store *s, uint32_t shard, struct span domain,
+                           struct queue_place *place, uint64_t until_ms, struct queue_due *out,
+                           size_t max)
 {
     CHECK(domain.n > 0);
     return walk_due(s, shard, domain, place, until_ms, out, max);
@@ -95,16 +104,18 @@ static bool add_claim(void *arg, struct span key, struct span value)
     (void)value;
     if (w->count == w->max) return false;
     w->refs[w->count++] = (struct queue_ref){ queue_read_u64(key, 5), queue_read_u32(key, 13) };
-    *w->place = (struct queue_place){ .index = queue_read_u64(key, 5), .recipient = queue_read_u32(key, 13),
+    *w->place = (struct queue_place){ .index = queue_read_u64(key, 5),
+                                      .recipient = queue_read_u32(key, 13),
                                       .started = true };
     return true;
 }
 
-size_t queue_claims(struct queue_store *s, uint32_t shard, struct queue_place *place, struct queue_ref *out,
-                    size_t max)
+size_t queue_claims(struct queue_store *s, uint32_t shard, struct queue_place *place,
+                    struct queue_ref *out, size_t max)
 {
     struct queue_key prefix = queue_key(shard, 'c');
-    struct queue_key from = queue_key_ref(shard, 'c', place->index, place->started ? place->recipient + 1 : 0);
+    struct queue_key from =
+        queue_key_ref(shard, 'c', place->index, place->started ? place->recipient + 1 : 0);
     struct due_walk w = { .place = place, .refs = out, .max = max };
 
     s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&from), false, &w, add_claim);

@@ -1,8 +1,10 @@
-/* event - facts of a recipient's story: stored once under the entry that made them, and listed by message. */
+/* event - facts of a recipient's story: stored once under the entry that made them, and listed by
+ * message. */
 #include "queue/inside.h"
 
-void event_add(struct work *w, Angarium__EventType type, const struct work_message *m, uint32_t number,
-               const Angarium__RecipientRecord *r, const Angarium__RecipientOutcome *o, ProtobufCBinaryData by)
+void event_add(struct work *w, Angarium__EventType type, const struct work_message *m,
+               uint32_t number, const Angarium__RecipientRecord *r,
+               const Angarium__RecipientOutcome *o, ProtobufCBinaryData by)
 {
     struct queue *q = w->queue;
     Angarium__Event *e = work_alloc(w, sizeof *e);
@@ -38,6 +40,9 @@ void event_add(struct work *w, Angarium__EventType type, const struct work_messa
     key = queue_key_story(q->shard, m->index, w->entry, event_number);
     work_put(w, &key, span_of("", 0));
     q->state.counts.kept_events++;
-    work_effect(w, &(struct queue_effect){ .kind = QUEUE_EVENT, .index = m->index, .recipient = number,
-                                           .number = event_number, .event = e });
+    work_effect(w, &(struct queue_effect){ .kind = QUEUE_EVENT,
+                                           .index = m->index,
+                                           .recipient = number,
+                                           .number = event_number,
+                                           .event = e });
 }

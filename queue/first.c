@@ -1,13 +1,15 @@
 /* first - where the due indexes begin: a bound below which no item of an index stands.
  *
- * Deleted records stay in the store until it compacts; a scan from the start of a busy destination's index would
- * walk over all of its delivered mail each time. So the due time of the first item is remembered, per index, in a
- * cache of fixed size. It is no part of the state: nothing but scans read it, and nothing of it is stored.
+ * Deleted records stay in the store until it compacts; a scan from the start of a busy
+ * destination's index would walk over all of its delivered mail each time. So the due time of the
+ * first item is remembered, per index, in a cache of fixed size. It is no part of the state:
+ * nothing but scans read it, and nothing of it is stored.
  *
- * Invariant: no item of the index that a slot names is due before its bound. A scan that began at the bound may
- * raise it to the first item that it saw, but not when an item was written since the scan asked (the version).
- * Whoever writes an item lowers the bound after the write: a scan between the two misses it as if it had come
- * before the write. A slot that is taken by another index begins anew, at 0.
+ * Invariant: no item of the index that a slot names is due before its bound. A scan that began at
+ * the bound may raise it to the first item that it saw, but not when an item was written since the
+ * scan asked (the version). Whoever writes an item lowers the bound after the write: a scan between
+ * the two misses it as if it had come before the write. A slot that is taken by another index
+ * begins anew, at 0.
  *
  * Any thread. A slot's lock is held for a few copies, never over a call out of this file.
  */
@@ -24,7 +26,7 @@
 #define DOMAIN_SIZE 256
 
 struct slot {
-    atomic_flag locked;
+    atomic_bool locked;
     uint32_t shard;
     uint16_t domain_size;
     uint8_t domain[DOMAIN_SIZE];
@@ -37,11 +39,7 @@ struct first {
 
 struct first *first_new(void)
 {
-    struct first *f = check_calloc(1, sizeof *f);
-
-    for (unsigned i = 0; i < SLOTS; i++)
-        atomic_flag_clear(&f->slots[i].locked);
-    return f;
+    return check_calloc(1, sizeof(struct first));
 }
 
 void first_free(struct first **f)
@@ -50,20 +48,25 @@ void first_free(struct first **f)
     *f = NULL;
 }
 
-/* The slot that the index would have, locked. */
-static struct slot *lock(struct first *f, uint32_t shard, struct span domain)
+static void lock(struct slot *s)
 {
-    struct slot *s = &f->slots[XXH3_64bits_withSeed(domain.p, domain.n, shard) % SLOTS];
-
-    CHECK(domain.n <= DOMAIN_SIZE);
-    while (atomic_flag_test_and_set_explicit(&s->locked, memory_order_acquire)) {
+    while (atomic_exchange_explicit(&s->locked, true, memory_order_acquire)) {
     }
-    return s;
 }
 
 static void unlock(struct slot *s)
 {
-    atomic_flag_clear_explicit(&s->locked, memory_order_release);
+    atomic_store_explicit(&s->locked, false, memory_order_release);
+}
+
+/* The slot that the index has, or would have; locked. */
+static struct slot *take(struct first *f, uint32_t shard, struct span domain)
+{
+    struct slot *s = &f->slots[XXH3_64bits_withSeed(domain.p, domain.n, shard) % SLOTS];
+
+    CHECK(domain.n <= DOMAIN_SIZE);
+    lock(s);
+    return s;
 }
 
 static bool is_of(const struct slot *s, uint32_t shard, struct span domain)
@@ -73,7 +76,7 @@ static bool is_of(const struct slot *s, uint32_t shard, struct span domain)
 
 uint64_t first_ask(struct first *f, uint32_t shard, struct span domain, uint64_t *version)
 {
-    struct slot *s = lock(f, shard, domain);
+    struct slot *s = take(f, shard, domain);
     uint64_t due_at_ms;
 
     if (!is_of(s, shard, domain)) {
@@ -89,17 +92,19 @@ uint64_t first_ask(struct first *f, uint32_t shard, struct span domain, uint64_t
     return due_at_ms;
 }
 
-void first_seen(struct first *f, uint32_t shard, struct span domain, uint64_t version, uint64_t due_at_ms)
+void first_seen(struct first *f, uint32_t shard, struct span domain, uint64_t version,
+                uint64_t due_at_ms)
 {
-    struct slot *s = lock(f, shard, domain);
+    struct slot *s = take(f, shard, domain);
 
-    if (is_of(s, shard, domain) && s->version == version && due_at_ms > s->due_at_ms) s->due_at_ms = due_at_ms;
+    if (is_of(s, shard, domain) && s->version == version && due_at_ms > s->due_at_ms)
+        s->due_at_ms = due_at_ms;
     unlock(s);
 }
 
 void first_written(struct first *f, uint32_t shard, struct span domain, uint64_t due_at_ms)
 {
-    struct slot *s = lock(f, shard, domain);
+    struct slot *s = take(f, shard, domain);
 
     if (is_of(s, shard, domain)) {
         s->version++;
@@ -113,8 +118,7 @@ void first_forget_all(struct first *f)
     for (unsigned i = 0; i < SLOTS; i++) {
         struct slot *s = &f->slots[i];
 
-        while (atomic_flag_test_and_set_explicit(&s->locked, memory_order_acquire)) {
-        }
+        lock(s);
         s->due_at_ms = 0;
         s->version++;
         unlock(s);

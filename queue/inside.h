@@ -1,8 +1,9 @@
 /* inside - private to the queue: one command being applied.
  *
- * A command reads and writes through its `struct work`: writes are collected (the last one of a key counts) and
- * reads see them; at the end all of it is one write of the store, the digest is chained over it, and the counts
- * go along. Memory is the queue's arena, reset by the next command, so effects may borrow from it.
+ * A command reads and writes through its `struct work`: writes are collected (the last one of a key
+ * counts) and reads see them; at the end all of it is one write of the store, the digest is chained
+ * over it, and the counts go along. Memory is the queue's arena, reset by the next command, so
+ * effects may borrow from it.
  */
 #ifndef QUEUE_INSIDE_H
 #define QUEUE_INSIDE_H
@@ -59,7 +60,7 @@ struct work {
     struct queue *queue;
     uint64_t entry, time_ms, node;
     size_t body_size;
-    bool tell; /* effects are wanted */
+    bool tell;                   /* effects are wanted */
     struct work_change *changes; /* by key, in order of first writing */
     struct work_message *messages;
     struct work_body *bodies;
@@ -95,25 +96,29 @@ void message_forget(struct work *w, uint64_t index); /* with recipients, events,
 
 /* recipient.c */
 Angarium__RecipientRecord *recipient_of(struct work *w, uint64_t index, uint32_t number); /* NULL */
-void recipient_save(struct work *w, uint64_t index, uint32_t number, const Angarium__RecipientRecord *r);
+void recipient_save(struct work *w, uint64_t index, uint32_t number,
+                    const Angarium__RecipientRecord *r);
 /* A new recipient, WAITING. */
-void recipient_new(struct work *w, struct work_message *m, uint32_t number, const Angarium__Recipient *from);
-/* The only function that changes a state: keeps both due indexes, claims, counts, debts; saves the record. */
-void recipient_move(struct work *w, struct work_message *m, uint32_t number, Angarium__RecipientRecord *r,
-                    Angarium__RecipientState to, uint64_t due_at_ms);
+void recipient_new(struct work *w, struct work_message *m, uint32_t number,
+                   const Angarium__Recipient *from);
+/* The only function that changes a state: keeps both due indexes, claims, counts, debts; saves the
+ * record. */
+void recipient_move(struct work *w, struct work_message *m, uint32_t number,
+                    Angarium__RecipientRecord *r, Angarium__RecipientState to, uint64_t due_at_ms);
 bool recipient_may_move(Angarium__RecipientState from, Angarium__RecipientState to);
 /* The DSN for message m has been accepted: its debts are paid. */
 void recipient_pay_bounces(struct work *w, struct work_message *m);
-/* Calls each for the recipients that an order names (none named: all), which takes them or not. An order that took
- * nobody is refused. */
+/* Calls each for the recipients that an order names (none named: all), which takes them or not. An
+ * order that took nobody is refused. */
 void recipient_each(struct work *w, uint64_t index, const uint32_t *list, size_t n,
                     bool (*each)(struct work *w, struct work_message *m, uint32_t number,
                                  Angarium__RecipientRecord *r, ProtobufCBinaryData by),
                     ProtobufCBinaryData by);
 
 /* event.c: `o` NULL: no attempt is behind it. */
-void event_add(struct work *w, Angarium__EventType type, const struct work_message *m, uint32_t number,
-               const Angarium__RecipientRecord *r, const Angarium__RecipientOutcome *o, ProtobufCBinaryData by);
+void event_add(struct work *w, Angarium__EventType type, const struct work_message *m,
+               uint32_t number, const Angarium__RecipientRecord *r,
+               const Angarium__RecipientOutcome *o, ProtobufCBinaryData by);
 
 /* body.c */
 void body_keep(struct work *w, uint64_t entry, uint64_t owner);

@@ -1,4 +1,5 @@
-/* keys - private to the queue: how its records are addressed. Every key begins with the shard, then a kind:
+/* keys - private to the queue: how its records are addressed. Every key begins with the shard, then
+ * a kind:
  *
  *   m | index                          MessageRecord
  *   p | index                                          has recipients pending
@@ -7,9 +8,8 @@
  *   d | domain 0 | due | index | recipient             waiting, by destination
  *   c | index | recipient                              claimed
  *   b | index                                          owes a bounce
- *   l | entry                          owner u64       a body that is still needed (0: of an open upload)
- *   u | name                           UploadRecord
- *   e | entry | number                 Event
+ *   l | entry                          owner u64       a body that is still needed (0: of an open
+ * upload) u | name                           UploadRecord e | entry | number                 Event
  *   s | index | entry | number                         story of a message
  *   f | finished | index                               finished, by time
  *   S                                  applied, digest, counts
@@ -19,7 +19,8 @@
  *   B | entry                          body            that was moved out of the log
  *   M                                  entry u64       bodies up to this entry may have been moved
  *
- * shard u32, due, finished, index, entry u64, recipient, number u32, all big-endian: keys sort like numbers.
+ * shard u32, due, finished, index, entry u64, recipient, number u32, all big-endian: keys sort like
+ * numbers.
  */
 #ifndef QUEUE_KEYS_H
 #define QUEUE_KEYS_H

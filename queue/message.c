@@ -96,7 +96,8 @@ void message_forget(struct work *w, uint64_t index)
         key = queue_key_ref(w->queue->shard, 'r', index, i);
         work_delete(w, &key);
     }
-    store->calls->each(store->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &story, forget_event);
+    store->calls->each(store->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &story,
+                       forget_event);
     key = queue_key_1(w->queue->shard, 'm', index);
     work_delete(w, &key);
     m->record = NULL;

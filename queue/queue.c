@@ -50,14 +50,16 @@ static int read_state(struct queue *q, struct errmsg *why)
 {
     struct queue_key key = queue_key(q->shard, 'S');
     struct queue_counts *c = &q->state.counts;
-    uint64_t *const all[] = { &q->state.applied, &q->state.digest, &c->messages,  &c->bytes,      &c->waiting,
-                              &c->claimed,       &c->held,         &c->accepted,  &c->delivered,  &c->bounced,
-                              &c->expired,       &c->cancelled,    &c->suppressed, &c->in_doubt,  &c->uploads,
-                              &c->kept_messages, &c->kept_events };
+    uint64_t *const all[] = { &q->state.applied, &q->state.digest, &c->messages, &c->bytes,
+                              &c->waiting,       &c->claimed,      &c->held,     &c->accepted,
+                              &c->delivered,     &c->bounced,      &c->expired,  &c->cancelled,
+                              &c->suppressed,    &c->in_doubt,     &c->uploads,  &c->kept_messages,
+                              &c->kept_events };
     struct cursor cursor;
 
     buf_reset(&q->scratch);
-    if (q->store->calls->get(q->store->self, queue_key_span(&key), &q->scratch) == ERR_NOT_FOUND) return 0;
+    if (q->store->calls->get(q->store->self, queue_key_span(&key), &q->scratch) == ERR_NOT_FOUND)
+        return 0;
     cursor_init(&cursor, buf_span(&q->scratch));
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
         *all[i] = cursor_u64be(&cursor);
@@ -156,7 +158,8 @@ static void dispatch(struct work *w, const Angarium__Command *c)
     UNREACHED();
 }
 
-void queue_apply(struct queue *q, uint64_t index, struct span head, size_t body_size, struct queue_effects *out)
+void queue_apply(struct queue *q, uint64_t index, struct span head, size_t body_size,
+                 struct queue_effects *out)
 {
     struct work w = { .queue = q, .entry = index, .body_size = body_size, .tell = out != NULL };
     Angarium__Command *command;

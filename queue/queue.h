@@ -1,28 +1,25 @@
 /* queue - the truth: the deterministic state of one shard.
  *
- * Way:     raft applies an entry -> queue_apply -> one atomic, unsynced write of the store -> effects.
- * Rule:    the state is a function of the log alone (P6): no clock, no random, no hash order in apply.
- *          Times and spreads are in the commands, chosen by the leader.
- * Store:   one store for all shards of a node (queue_store_*), RocksDB without WAL, or memory for tests.
- *          It holds, per shard: messages, recipients, the due index by time and by destination, claims,
- *          bounces owed, bodies' live index, uploads, events and each message's story, counts, digest and
- *          the applied index. All of one command is one write; stores flush all of it atomically, so that
- *          what is on disk is always the state as of one applied index.
- * Threads: queue_apply and queue_close on the shard's loop. Functions that take a store (reads) on any
- *          thread; they see the state as of some applied index.
- * Fails:   a store that cannot read or write ends the process with a last word (P7).
+ * Way:     raft applies an entry -> queue_apply -> one atomic, unsynced write of the store ->
+ * effects. Rule:    the state is a function of the log alone (P6): no clock, no random, no hash
+ * order in apply. Times and spreads are in the commands, chosen by the leader. Store:   one store
+ * for all shards of a node (queue_store_*), RocksDB without WAL, or memory for tests. It holds, per
+ * shard: messages, recipients, the due index by time and by destination, claims, bounces owed,
+ * bodies' live index, uploads, events and each message's story, counts, digest and the applied
+ * index. All of one command is one write; stores flush all of it atomically, so that what is on
+ * disk is always the state as of one applied index. Threads: queue_apply and queue_close on the
+ * shard's loop. Functions that take a store (reads) on any thread; they see the state as of some
+ * applied index. Fails:   a store that cannot read or write ends the process with a last word (P7).
  *
  * Invariants (queue_verify checks them all, see docs/INVARIANTS.md):
- *   Q1 every recipient of a kept message is in exactly one state; pending_count counts the non-terminal
- *   Q2 every accepted recipient has at most one terminal event, and has one iff its state is terminal (P3)
- *   Q3 WAITING <=> it stands in both due indexes at due_at_ms, under its domain
- *   Q4 CLAIMED <=> it stands in the claim index
- *   Q5 bounce_owed of a message = its recipients with bounce_owed; > 0 <=> it stands in the bounce index;
- *      never for a message with the null return path
- *   Q6 an entry's body is live <=> an open upload, or a message that has recipients pending or a bounce
- *      owed, names it
- *   Q7 the counts equal what a scan counts
- *   Q8 a claim only from WAITING, DELIVERED only from CLAIMED (P2): both have an attempt
+ *   Q1 every recipient of a kept message is in exactly one state; pending_count counts the
+ * non-terminal Q2 every accepted recipient has at most one terminal event, and has one iff its
+ * state is terminal (P3) Q3 WAITING <=> it stands in both due indexes at due_at_ms, under its
+ * domain Q4 CLAIMED <=> it stands in the claim index Q5 bounce_owed of a message = its recipients
+ * with bounce_owed; > 0 <=> it stands in the bounce index; never for a message with the null return
+ * path Q6 an entry's body is live <=> an open upload, or a message that has recipients pending or a
+ * bounce owed, names it Q7 the counts equal what a scan counts Q8 a claim only from WAITING,
+ * DELIVERED only from CLAIMED (P2): both have an attempt
  */
 #ifndef QUEUE_QUEUE_H
 #define QUEUE_QUEUE_H
@@ -33,12 +30,13 @@
 struct queue;
 struct queue_store;
 
-/* Opens or makes the node's state store. dir NULL: memory. ERR_VERSION, ERR_BUSY, ERR_CORRUPT, ERR_IO. */
+/* Opens or makes the node's state store. dir NULL: memory. ERR_VERSION, ERR_BUSY, ERR_CORRUPT,
+ * ERR_IO. */
 int queue_store_open(struct queue_store **out, const char *dir, struct errmsg *why);
 void queue_store_close(struct queue_store **s);
-/* Makes everything applied so far durable, atomically over all shards, and the bodies that were put. Blocks: not
- * on a loop. Afterwards (also after a crash) every shard is at least at the applied index that it had when this
- * was called. */
+/* Makes everything applied so far durable, atomically over all shards, and the bodies that were
+ * put. Blocks: not on a loop. Afterwards (also after a crash) every shard is at least at the
+ * applied index that it had when this was called. */
 int queue_store_flush(struct queue_store *s, struct errmsg *why);
 /* Bytes of the store on disk and in memory tables; estimates. */
 uint64_t queue_store_bytes(struct queue_store *s);
@@ -50,17 +48,18 @@ uint64_t queue_applied(const struct queue *q); /* index of the last applied entr
 
 /* What the outside must hear of an applied command. Borrowed until the next apply or close. */
 enum queue_effect_kind {
-    QUEUE_EVENT,   /* an event: event, number */
-    QUEUE_DUE,     /* a destination has work: domain, due_at_ms */
-    QUEUE_BOUNCE,  /* message `index` owes a bounce */
+    QUEUE_EVENT,     /* an event: event, number */
+    QUEUE_DUE,       /* a destination has work: domain, due_at_ms */
+    QUEUE_BOUNCE,    /* message `index` owes a bounce */
     QUEUE_BODY_GONE, /* the body in entry `index` is no longer needed */
-    QUEUE_REFUSED, /* the command (or part of it) did not apply: error, and recipient if it is about one */
+    QUEUE_REFUSED, /* the command (or part of it) did not apply: error, and recipient if it is about
+                      one */
 };
 struct queue_effect {
     enum queue_effect_kind kind;
-    uint64_t index;             /* message or entry */
+    uint64_t index; /* message or entry */
     uint32_t recipient;
-    uint32_t number;            /* of the event within the entry */
+    uint32_t number; /* of the event within the entry */
     const Angarium__Event *event;
     struct span domain;
     uint64_t due_at_ms;
@@ -71,33 +70,36 @@ struct queue_effects {
     size_t count;
 };
 
-/* Applies the entry at `index` (> queue_applied). head is a packed Command; body_size the size of the bytes
- * beside it (they stay in the log). A head that does not decode is our bug or damage: CHECK. A command that
- * cannot apply any more (message gone, recipient not waiting) changes nothing but the applied index and the
- * digest and says so by QUEUE_REFUSED. `out` NULL: not wanted (replay). */
+/* Applies the entry at `index` (> queue_applied). head is a packed Command; body_size the size of
+ * the bytes beside it (they stay in the log). A head that does not decode is our bug or damage:
+ * CHECK. A command that cannot apply any more (message gone, recipient not waiting) changes nothing
+ * but the applied index and the digest and says so by QUEUE_REFUSED. `out` NULL: not wanted
+ * (replay). */
 void queue_apply(struct queue *q, uint64_t index, struct span head, size_t body_size,
                  struct queue_effects *out);
 
 struct queue_counts {
-    uint64_t messages;  /* with recipients pending */
-    uint64_t bytes;     /* of these */
-    uint64_t waiting, claimed, held;             /* recipients */
+    uint64_t messages;               /* with recipients pending */
+    uint64_t bytes;                  /* of these */
+    uint64_t waiting, claimed, held; /* recipients */
     uint64_t accepted, delivered, bounced, expired, cancelled, suppressed; /* recipients, ever */
-    uint64_t in_doubt;  /* times, ever */
-    uint64_t uploads;   /* open */
+    uint64_t in_doubt;                                                     /* times, ever */
+    uint64_t uploads;                                                      /* open */
     uint64_t kept_messages, kept_events; /* records in the store, finished ones included */
 };
 void queue_counts(const struct queue *q, struct queue_counts *out);
-uint64_t queue_digest(const struct queue *q); /* a function of the commands applied so far and their effect */
+uint64_t queue_digest(
+    const struct queue *q); /* a function of the commands applied so far and their effect */
 
-/* Checks Q1-Q8 by scanning. 0, or ERR_CORRUPT and the first broken one in words. Slow. Any thread if
- * nothing is applied meanwhile. */
+/* Checks Q1-Q8 by scanning. 0, or ERR_CORRUPT and the first broken one in words. Slow. Any thread
+ * if nothing is applied meanwhile. */
 int queue_verify(struct queue_store *s, uint32_t shard, struct errmsg *why);
 
 /* ---- reading (any thread) */
 
-int queue_message_get(struct queue_store *s, uint32_t shard, uint64_t index,
-                      Angarium__MessageRecord **out); /* ERR_NOT_FOUND, ERR_CORRUPT; free: queue_message_free */
+int queue_message_get(
+    struct queue_store *s, uint32_t shard, uint64_t index,
+    Angarium__MessageRecord **out); /* ERR_NOT_FOUND, ERR_CORRUPT; free: queue_message_free */
 void queue_message_free(Angarium__MessageRecord **m);
 int queue_recipient_get(struct queue_store *s, uint32_t shard, uint64_t index, uint32_t recipient,
                         Angarium__RecipientRecord **out);
@@ -114,7 +116,8 @@ struct queue_due {
     uint32_t recipient;
     char domain[256]; /* terminated */
 };
-/* Waiting recipients due at or before `until_ms`, by time. Returns how many (< max: no more are due). */
+/* Waiting recipients due at or before `until_ms`, by time. Returns how many (< max: no more are
+ * due). */
 size_t queue_due_by_time(struct queue_store *s, uint32_t shard, struct queue_place *place,
                          uint64_t until_ms, struct queue_due *out, size_t max);
 /* The same for one destination only. Recipients of one message stand together. */
@@ -132,8 +135,10 @@ struct queue_ref {
 size_t queue_claims(struct queue_store *s, uint32_t shard, struct queue_place *place,
                     struct queue_ref *out, size_t max);
 /* Messages that owe a bounce, by index, beginning after `after`. */
-size_t queue_bounces(struct queue_store *s, uint32_t shard, uint64_t after, uint64_t *out, size_t max);
-/* Messages by index, beginning after `after`: all that are kept, or only those with recipients pending. */
+size_t queue_bounces(struct queue_store *s, uint32_t shard, uint64_t after, uint64_t *out,
+                     size_t max);
+/* Messages by index, beginning after `after`: all that are kept, or only those with recipients
+ * pending. */
 size_t queue_messages(struct queue_store *s, uint32_t shard, uint64_t after, bool only_pending,
                       uint64_t *out, size_t max);
 
@@ -142,19 +147,21 @@ typedef bool queue_event_fn(void *arg, uint64_t entry_index, uint32_t number,
                             const Angarium__Event *event);
 void queue_events(struct queue_store *s, uint32_t shard, uint64_t from_entry, uint32_t from_number,
                   queue_event_fn *each, void *arg);
-void queue_story(struct queue_store *s, uint32_t shard, uint64_t message_index, queue_event_fn *each,
-                 void *arg);
+void queue_story(struct queue_store *s, uint32_t shard, uint64_t message_index,
+                 queue_event_fn *each, void *arg);
 
-/* ---- bodies that outlive the log. They are no part of the replicated state or its digest: where bytes
- * are stored is each replica's own affair. */
+/* ---- bodies that outlive the log. They are no part of the replicated state or its digest: where
+ * bytes are stored is each replica's own affair. */
 
 /* Entries in [from, to] whose bodies are live. Any thread. */
 size_t queue_live_bodies(struct queue_store *s, uint32_t shard, uint64_t from, uint64_t to,
                          uint64_t *out, size_t max);
-/* Bodies of entries up to `upto` may have been put into the store: apply forgets them there when they are gone.
- * Told after a move, and at opening with where the log begins. On the shard's loop. */
+/* Bodies of entries up to `upto` may have been put into the store: apply forgets them there when
+ * they are gone. Told after a move, and at opening with where the log begins. On the shard's loop.
+ */
 void queue_set_moved(struct queue *q, uint64_t upto);
-/* Keeps a body in the store / reads one / forgets one (also called by apply when the body is gone). */
+/* Keeps a body in the store / reads one / forgets one (also called by apply when the body is gone).
+ */
 void queue_body_put(struct queue_store *s, uint32_t shard, uint64_t entry, struct span body);
 int queue_body_get(struct queue_store *s, uint32_t shard, uint64_t entry, struct blob **out);
 void queue_body_forget(struct queue_store *s, uint32_t shard, uint64_t entry);

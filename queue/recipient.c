@@ -2,13 +2,13 @@
  *
  *   from \ to    waiting  claimed  held  delivered  bounced  expired  cancelled
  *   (new)           x                                                             cmd_accept
- *   waiting         x        x       x                 x        x         x       cmd_outcome (deferred, bounced),
- *                                                                                 _claim, _hold, _expire, _cancel
- *   claimed         x                        x         x                          cmd_outcome
- *   held            x                                           x         x       cmd_release, _expire, _cancel
+ *   waiting         x        x       x                 x        x         x       cmd_outcome
+ * (deferred, bounced), _claim, _hold, _expire, _cancel claimed         x                        x
+ * x                          cmd_outcome held            x x         x       cmd_release, _expire,
+ * _cancel
  *
- * The others are terminal. A hold or cancel that is wanted while the recipient is claimed is done by cmd_outcome,
- * from waiting, after a deferral.
+ * The others are terminal. A hold or cancel that is wanted while the recipient is claimed is done
+ * by cmd_outcome, from waiting, after a deferral.
  */
 #include "queue/inside.h"
 
@@ -20,12 +20,13 @@
 #define EXPIRED    ANGARIUM__RECIPIENT_STATE__RECIPIENT_EXPIRED
 #define CANCELLED  ANGARIUM__RECIPIENT_STATE__RECIPIENT_CANCELLED
 #define SUPPRESSED ANGARIUM__RECIPIENT_STATE__RECIPIENT_SUPPRESSED
-#define TO(state) (1u << (state))
+#define TO(state)  (1u << (state))
 
 bool recipient_may_move(Angarium__RecipientState from, Angarium__RecipientState to)
 {
     static const unsigned moves[] = {
-        [WAITING] = TO(WAITING) | TO(CLAIMED) | TO(HELD) | TO(BOUNCED) | TO(EXPIRED) | TO(CANCELLED),
+        [WAITING] =
+            TO(WAITING) | TO(CLAIMED) | TO(HELD) | TO(BOUNCED) | TO(EXPIRED) | TO(CANCELLED),
         [CLAIMED] = TO(WAITING) | TO(DELIVERED) | TO(BOUNCED),
         [HELD] = TO(WAITING) | TO(EXPIRED) | TO(CANCELLED),
     };
@@ -42,7 +43,8 @@ Angarium__RecipientRecord *recipient_of(struct work *w, uint64_t index, uint32_t
     return work_unpack(w, &angarium__recipient_record__descriptor, value);
 }
 
-void recipient_save(struct work *w, uint64_t index, uint32_t number, const Angarium__RecipientRecord *r)
+void recipient_save(struct work *w, uint64_t index, uint32_t number,
+                    const Angarium__RecipientRecord *r)
 {
     struct queue_key key = queue_key_ref(w->queue->shard, 'r', index, number);
 
@@ -51,7 +53,7 @@ void recipient_save(struct work *w, uint64_t index, uint32_t number, const Angar
 
 static uint64_t *count_of(struct queue_counts *c, Angarium__RecipientState state)
 {
-    uint64_t *const counts[] = { &c->waiting, &c->claimed,  &c->held,      &c->delivered,
+    uint64_t *const counts[] = { &c->waiting, &c->claimed, &c->held,      &c->delivered,
                                  &c->bounced, &c->expired, &c->cancelled, &c->suppressed };
 
     CHECK((unsigned)state <= SUPPRESSED);
@@ -60,7 +62,8 @@ static uint64_t *count_of(struct queue_counts *c, Angarium__RecipientState state
 
 /* ---- indexes of the two states that have them */
 
-static void enter_indexes(struct work *w, uint64_t index, uint32_t number, const Angarium__RecipientRecord *r)
+static void enter_indexes(struct work *w, uint64_t index, uint32_t number,
+                          const Angarium__RecipientRecord *r)
 {
     uint32_t shard = w->queue->shard;
     struct queue_key key;
@@ -74,12 +77,16 @@ static void enter_indexes(struct work *w, uint64_t index, uint32_t number, const
         key = queue_key_domain(shard, proto_span(r->domain), r->due_at_ms, index, number);
         work_put(w, &key, span_of("", 0));
         work_note_due(w, proto_span(r->domain), r->due_at_ms);
-        work_effect(w, &(struct queue_effect){ .kind = QUEUE_DUE, .index = index, .recipient = number,
-                                               .domain = proto_span(r->domain), .due_at_ms = r->due_at_ms });
+        work_effect(w, &(struct queue_effect){ .kind = QUEUE_DUE,
+                                               .index = index,
+                                               .recipient = number,
+                                               .domain = proto_span(r->domain),
+                                               .due_at_ms = r->due_at_ms });
     }
 }
 
-static void leave_indexes(struct work *w, uint64_t index, uint32_t number, const Angarium__RecipientRecord *r)
+static void leave_indexes(struct work *w, uint64_t index, uint32_t number,
+                          const Angarium__RecipientRecord *r)
 {
     uint32_t shard = w->queue->shard;
     struct queue_key key;
@@ -95,7 +102,8 @@ static void leave_indexes(struct work *w, uint64_t index, uint32_t number, const
     }
 }
 
-void recipient_new(struct work *w, struct work_message *m, uint32_t number, const Angarium__Recipient *from)
+void recipient_new(struct work *w, struct work_message *m, uint32_t number,
+                   const Angarium__Recipient *from)
 {
     Angarium__RecipientRecord *r = work_alloc(w, sizeof *r);
 
@@ -109,7 +117,8 @@ void recipient_new(struct work *w, struct work_message *m, uint32_t number, cons
     m->record->pending_count++;
     enter_indexes(w, m->index, number, r);
     recipient_save(w, m->index, number, r);
-    event_add(w, ANGARIUM__EVENT_TYPE__EVENT_ACCEPTED, m, number, r, NULL, (ProtobufCBinaryData){ 0 });
+    event_add(w, ANGARIUM__EVENT_TYPE__EVENT_ACCEPTED, m, number, r, NULL,
+              (ProtobufCBinaryData){ 0 });
 }
 
 /* ---- debts */
@@ -162,8 +171,8 @@ static void end_pending(struct work *w, struct work_message *m, Angarium__Recipi
     if (r->state == BOUNCED || r->state == EXPIRED) owe_bounce(w, m, r);
 }
 
-void recipient_move(struct work *w, struct work_message *m, uint32_t number, Angarium__RecipientRecord *r,
-                    Angarium__RecipientState to, uint64_t due_at_ms)
+void recipient_move(struct work *w, struct work_message *m, uint32_t number,
+                    Angarium__RecipientRecord *r, Angarium__RecipientState to, uint64_t due_at_ms)
 {
     struct queue_counts *c = &w->queue->state.counts;
 

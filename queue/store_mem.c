@@ -1,4 +1,5 @@
-/* store_mem - the queue's store in memory, for tests: sorted arrays, and a copy of them as of the last flush.
+/* store_mem - the queue's store in memory, for tests: sorted arrays, and a copy of them as of the
+ * last flush.
  *
  * Keys and values are blobs that array and copy share. One thread only.
  */

@@ -1,12 +1,13 @@
 /* store_rocks - the queue's store on RocksDB, without WAL.
  *
- * Two column families: the state, and the bodies that outlived the log (as blob files). A memtable that is full
- * takes the other along (atomic_flush), so what is on disk is always the state as of one write; what was not
- * flushed is rebuilt by replaying the log. Closing does not flush: it leaves the disk as a crash would.
- * A flush that is asked for covers one family only, also with atomic_flush: so it is asked for each, the bodies
- * first. A crash between the two leaves bodies put or forgotten that the state does not know of yet: replay comes
- * to the same, since what the state had applied is in the log.
- * Rule: P7 a failed read or write ends the process with a last word.
+ * Two column families: the state, and the bodies that outlived the log (as blob files). A memtable
+ * that is full takes the other along (atomic_flush), so what is on disk is always the state as of
+ * one write; what was not flushed is rebuilt by replaying the log. Closing does not flush: it
+ * leaves the disk as a crash would. A flush that is asked for covers one family only, also with
+ * atomic_flush: so it is asked for each, the bodies first. A crash between the two leaves bodies
+ * put or forgotten that the state does not know of yet: replay comes to the same, since what the
+ * state had applied is in the log. Rule: P7 a failed read or write ends the process with a last
+ * word.
  */
 #include <rocksdb/c.h>
 #include <stdio.h>
@@ -44,7 +45,8 @@ static void rocks_write(void *self, const struct queue_change *list, size_t n)
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     char *error = NULL;
 
-    rocksdb_set_perf_level(rocksdb_disable); /* of this thread: its counters cost more than comparing keys */
+    rocksdb_set_perf_level(
+        rocksdb_disable); /* of this thread: its counters cost more than comparing keys */
     for (size_t i = 0; i < n; i++) {
         const struct queue_change *c = &list[i];
 
@@ -67,8 +69,8 @@ static int rocks_get(void *self, struct span key, struct buf *value)
     char *error = NULL;
     const char *p;
     size_t n;
-    rocksdb_pinnableslice_t *slice =
-        rocksdb_get_pinned_cf(r->db, r->reading, r->families[STATE], (const char *)key.p, key.n, &error);
+    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(r->db, r->reading, r->families[STATE],
+                                                           (const char *)key.p, key.n, &error);
 
     if (error) last_word("read", error);
     if (!slice) return ERR_NOT_FOUND;
@@ -92,8 +94,8 @@ static struct span behind(struct span prefix, uint8_t out[QUEUE_KEY_SIZE_MAX])
     return span_of(out, n);
 }
 
-/* Without bounds an iterator that has passed the prefix' last record would walk over all the deleted records
- * behind it before it could tell. */
+/* Without bounds an iterator that has passed the prefix' last record would walk over all the
+ * deleted records behind it before it could tell. */
 static void rocks_each(void *self, struct span prefix, struct span from, bool backwards, void *arg,
                        bool (*each)(void *arg, struct span key, struct span value))
 {
@@ -146,8 +148,8 @@ static int rocks_body_get(void *self, struct span key, struct blob **out)
     char *error = NULL;
     const char *p;
     size_t n;
-    rocksdb_pinnableslice_t *slice =
-        rocksdb_get_pinned_cf(r->db, r->reading, r->families[BODIES], (const char *)key.p, key.n, &error);
+    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(r->db, r->reading, r->families[BODIES],
+                                                           (const char *)key.p, key.n, &error);
 
     if (error) last_word("read of a body", error);
     if (!slice) return ERR_NOT_FOUND;
@@ -160,7 +162,8 @@ static int rocks_body_get(void *self, struct span key, struct blob **out)
 
 static uint64_t rocks_bytes(void *self)
 {
-    static const char *const properties[] = { "rocksdb.total-sst-files-size", "rocksdb.total-blob-file-size",
+    static const char *const properties[] = { "rocksdb.total-sst-files-size",
+                                              "rocksdb.total-blob-file-size",
                                               "rocksdb.cur-size-all-mem-tables" };
     struct rocks *r = self;
     uint64_t total = 0, n;
@@ -213,17 +216,19 @@ static rocksdb_options_t *db_options(void)
     return o;
 }
 
-/* Nearly all keys of one shard and kind (the first 5 bytes) are written in their order: a hint where the last
- * one went makes that several times cheaper. */
+/* Nearly all keys of one shard and kind (the first 5 bytes) are written in their order: a hint
+ * where the last one went makes that several times cheaper. */
 static rocksdb_options_t *state_options(void)
 {
-    rocksdb_options_t *o = options_of("memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.5");
+    rocksdb_options_t *o =
+        options_of("memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.5");
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
 
     rocksdb_options_set_write_buffer_size(o, STATE_MEMTABLE_BYTES);
     rocksdb_options_set_max_write_buffer_number(o, 3);
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
-    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_filter_policy(table,
+                                                  rocksdb_filterpolicy_create_bloom_full(10));
     rocksdb_options_set_block_based_table_factory(o, table);
     rocksdb_block_based_options_destroy(table);
     return o;
@@ -275,7 +280,8 @@ static int check_format(struct rocks *r, const char *dir, struct errmsg *why)
     if (!cursor_done(&c))
         rv = errmsg_set(why, ERR_CORRUPT, "%s: the format record is damaged", dir);
     else if (format > PROTO_FORMAT_VERSION)
-        rv = errmsg_set(why, ERR_VERSION, "%s: written by a newer version (format %u, this one reads up to %u)", dir,
+        rv = errmsg_set(why, ERR_VERSION,
+                        "%s: written by a newer version (format %u, this one reads up to %u)", dir,
                         format, PROTO_FORMAT_VERSION);
     buf_deinit(&value);
     return rv;
@@ -283,8 +289,9 @@ static int check_format(struct rocks *r, const char *dir, struct errmsg *why)
 
 int queue_store_open_rocks(struct queue_store *s, const char *dir, struct errmsg *why)
 {
-    static const struct queue_store_calls calls = { rocks_write, rocks_get,   rocks_each, rocks_body_get,
-                                                    rocks_flush, rocks_bytes, rocks_close };
+    static const struct queue_store_calls calls = { rocks_write,    rocks_get,   rocks_each,
+                                                    rocks_body_get, rocks_flush, rocks_bytes,
+                                                    rocks_close };
     static const char *const names[FAMILIES] = { "default", "bodies" };
     struct rocks *r = check_calloc(1, sizeof *r);
     const rocksdb_options_t *options[FAMILIES];
@@ -294,12 +301,15 @@ int queue_store_open_rocks(struct queue_store *s, const char *dir, struct errmsg
     set_options(r);
     options[STATE] = r->state_options;
     options[BODIES] = r->body_options;
-    r->db = rocksdb_open_column_families(r->db_options, dir, FAMILIES, names, options, r->families, &error);
+    r->db = rocksdb_open_column_families(r->db_options, dir, FAMILIES, names, options, r->families,
+                                         &error);
     if (error) {
-        bool busy = strstr(error, "While lock file") || strstr(error, "lock hold by current process");
+        bool busy =
+            strstr(error, "While lock file") || strstr(error, "lock hold by current process");
 
         rv = busy ? errmsg_set(why, ERR_BUSY, "%s: in use by another process", dir)
-                  : errmsg_set(why, strstr(error, "Corruption") ? ERR_CORRUPT : ERR_IO, "%s: %s", dir, error);
+                  : errmsg_set(why, strstr(error, "Corruption") ? ERR_CORRUPT : ERR_IO, "%s: %s",
+                               dir, error);
         rocksdb_free(error);
     }
     if (rv == 0) rv = check_format(r, dir, why);

@@ -1,7 +1,9 @@
-/* verify - all invariants at once, by scanning: Q1-Q8 of queue.h. The first one that is broken is told in words.
+/* verify - all invariants at once, by scanning: Q1-Q8 of queue.h. The first one that is broken is
+ * told in words.
  *
- * Every message is looked at with its recipients and its story; what they say must be in the indexes is looked
- * up, and the indexes' sizes must equal what was looked up: so nothing is missing and nothing is left over.
+ * Every message is looked at with its recipients and its story; what they say must be in the
+ * indexes is looked up, and the indexes' sizes must equal what was looked up: so nothing is missing
+ * and nothing is left over.
  */
 #include "queue/inside.h"
 
@@ -15,15 +17,16 @@ struct verify {
     struct errmsg *why;
     int rv;
     struct queue_counts counts; /* as counted here */
-    uint64_t owed, live, finished; /* messages that owe; bodies that are needed; finished messages */
+    uint64_t owed, live,
+        finished; /* messages that owe; bodies that are needed; finished messages */
     uint64_t recipients;
 };
 
 static bool fail(struct verify *v, const char *rule, uint64_t index, const char *what)
 {
     if (v->rv == 0)
-        v->rv = errmsg_set(v->why, ERR_CORRUPT, "shard %u, message %llu: %s: %s", v->shard, (unsigned long long)index,
-                           rule, what);
+        v->rv = errmsg_set(v->why, ERR_CORRUPT, "shard %u, message %llu: %s: %s", v->shard,
+                           (unsigned long long)index, rule, what);
     return false;
 }
 
@@ -62,28 +65,35 @@ static uint64_t count_kind(struct verify *v, char kind)
     struct queue_key prefix = queue_key(v->shard, kind);
     uint64_t n = 0;
 
-    v->store->calls->each(v->store->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &n, count_key);
+    v->store->calls->each(v->store->self, queue_key_span(&prefix), queue_key_span(&prefix), false,
+                          &n, count_key);
     return n;
 }
 
 /* ---- one recipient */
 
-static bool check_waiting(struct verify *v, uint64_t index, uint32_t n, const Angarium__RecipientRecord *r)
+static bool check_waiting(struct verify *v, uint64_t index, uint32_t n,
+                          const Angarium__RecipientRecord *r)
 {
     struct queue_key by_time = queue_key_time(v->shard, r->due_at_ms, index, n);
-    struct queue_key by_domain = queue_key_domain(v->shard, proto_span(r->domain), r->due_at_ms, index, n);
+    struct queue_key by_domain =
+        queue_key_domain(v->shard, proto_span(r->domain), r->due_at_ms, index, n);
 
-    if (!has(v, &by_time, proto_span(r->domain))) return fail(v, "Q3", index, "a waiting recipient is missing in the due index by time");
+    if (!has(v, &by_time, proto_span(r->domain)))
+        return fail(v, "Q3", index, "a waiting recipient is missing in the due index by time");
     if (!has(v, &by_domain, NOTHING))
-        return fail(v, "Q3", index, "a waiting recipient is missing in the due index by destination");
+        return fail(v, "Q3", index,
+                    "a waiting recipient is missing in the due index by destination");
     return true;
 }
 
-static bool check_indexes(struct verify *v, uint64_t index, uint32_t n, const Angarium__RecipientRecord *r)
+static bool check_indexes(struct verify *v, uint64_t index, uint32_t n,
+                          const Angarium__RecipientRecord *r)
 {
     struct queue_key claim = queue_key_ref(v->shard, 'c', index, n);
 
-    if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING) return check_waiting(v, index, n, r);
+    if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING)
+        return check_waiting(v, index, n, r);
     if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED && !has(v, &claim, NOTHING))
         return fail(v, "Q4", index, "a claimed recipient is missing in the claim index");
     return true;
@@ -92,7 +102,7 @@ static bool check_indexes(struct verify *v, uint64_t index, uint32_t n, const An
 static void count_state(struct verify *v, Angarium__RecipientState state)
 {
     struct queue_counts *c = &v->counts;
-    uint64_t *const by_state[] = { &c->waiting, &c->claimed,  &c->held,      &c->delivered,
+    uint64_t *const by_state[] = { &c->waiting, &c->claimed, &c->held,      &c->delivered,
                                    &c->bounced, &c->expired, &c->cancelled, &c->suppressed };
 
     ++*by_state[state];
@@ -127,7 +137,8 @@ static bool note_event(void *arg, uint64_t entry, uint32_t number, const Angariu
     (void)entry;
     (void)number;
     t->events++;
-    if (!is_terminal_event(event->type) || event->recipient_number >= PROTO_RECIPIENTS_MAX) return true;
+    if (!is_terminal_event(event->type) || event->recipient_number >= PROTO_RECIPIENTS_MAX)
+        return true;
     if (t->count[event->recipient_number] < 255) t->count[event->recipient_number]++;
     t->type[event->recipient_number] = event->type;
     return true;
@@ -138,18 +149,21 @@ static bool event_fits(Angarium__RecipientState s, Angarium__EventType t)
     return span_eq(span_cstr(proto_state_name(s)), span_cstr(proto_event_name(t)));
 }
 
-static bool check_recipient(struct verify *v, uint64_t index, uint32_t n, const Angarium__RecipientRecord *r,
-                            const struct terminals *t)
+static bool check_recipient(struct verify *v, uint64_t index, uint32_t n,
+                            const Angarium__RecipientRecord *r, const struct terminals *t)
 {
     bool terminal = proto_state_is_terminal(r->state);
 
     if ((unsigned)r->state > ANGARIUM__RECIPIENT_STATE__RECIPIENT_SUPPRESSED)
         return fail(v, "Q1", index, "a recipient has a state that does not exist");
-    if (t->count[n] > 1) return fail(v, "Q2", index, "a recipient has more than one terminal event");
+    if (t->count[n] > 1)
+        return fail(v, "Q2", index, "a recipient has more than one terminal event");
     if (terminal != (t->count[n] == 1))
-        return fail(v, "Q2", index, "a recipient's terminal state and its terminal event do not agree");
+        return fail(v, "Q2", index,
+                    "a recipient's terminal state and its terminal event do not agree");
     if (terminal && !event_fits(r->state, t->type[n]))
-        return fail(v, "Q2", index, "a recipient's terminal event is of another kind than its state");
+        return fail(v, "Q2", index,
+                    "a recipient's terminal event is of another kind than its state");
     if ((r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED ||
          r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_DELIVERED) &&
         r->attempts == 0)
@@ -187,8 +201,10 @@ static bool check_recipients(struct verify *v, uint64_t index, const Angarium__M
         queue_recipient_free(&r);
     }
     free(t);
-    if (ok && pending != m->pending_count) ok = fail(v, "Q1", index, "pending_count is not the number of pending");
-    if (ok && owed != m->bounce_owed) ok = fail(v, "Q5", index, "bounce_owed is not the number of debts");
+    if (ok && pending != m->pending_count)
+        ok = fail(v, "Q1", index, "pending_count is not the number of pending");
+    if (ok && owed != m->bounce_owed)
+        ok = fail(v, "Q5", index, "bounce_owed is not the number of debts");
     return ok;
 }
 
@@ -197,10 +213,12 @@ static bool check_body(struct verify *v, uint64_t index, const Angarium__Message
     bool needed = m->pending_count > 0 || m->bounce_owed > 0;
     size_t parts = m->n_chunks ? m->n_chunks : 1;
 
-    if (needed == (m->body_gone != 0)) return fail(v, "Q6", index, "body_gone does not fit what is pending");
+    if (needed == (m->body_gone != 0))
+        return fail(v, "Q6", index, "body_gone does not fit what is pending");
     if (!needed) return true;
     for (size_t i = 0; i < parts; i++) {
-        if (!is_live(v, m->n_chunks ? m->chunks[i] : index, index)) return fail(v, "Q6", index, "a body that is needed is not in the live index");
+        if (!is_live(v, m->n_chunks ? m->chunks[i] : index, index))
+            return fail(v, "Q6", index, "a body that is needed is not in the live index");
     }
     v->live += parts;
     return true;
@@ -212,8 +230,10 @@ static bool check_indexed(struct verify *v, uint64_t index, const Angarium__Mess
     struct queue_key finished = queue_key_1(v->shard, 'f', m->finished_at_ms);
     struct queue_key pending = queue_key_1(v->shard, 'p', index);
 
-    if (m->bounce_owed > 0 && m->mail_from.len == 0) return fail(v, "Q5", index, "a bounce owed to nobody");
-    if (m->bounce_owed > 0 && !has(v, &debt, NOTHING)) return fail(v, "Q5", index, "a debt is missing in the bounce index");
+    if (m->bounce_owed > 0 && m->mail_from.len == 0)
+        return fail(v, "Q5", index, "a bounce owed to nobody");
+    if (m->bounce_owed > 0 && !has(v, &debt, NOTHING))
+        return fail(v, "Q5", index, "a debt is missing in the bounce index");
     if (m->pending_count > 0 && !has(v, &pending, NOTHING))
         return fail(v, "Q7", index, "a pending message is missing in their index");
     v->owed += m->bounce_owed > 0;
@@ -252,7 +272,8 @@ static bool check_upload(void *arg, struct span key, struct span value)
     (void)key;
     v->counts.uploads++;
     for (size_t i = 0; u && i < u->n_chunks; i++) {
-        if (!is_live(v, u->chunks[i], 0)) fail(v, "Q6", u->chunks[i], "a chunk of an open upload is not in the live index");
+        if (!is_live(v, u->chunks[i], 0))
+            fail(v, "Q6", u->chunks[i], "a chunk of an open upload is not in the live index");
         v->live++;
     }
     if (!u) fail(v, "Q6", 0, "an upload's record does not decode");
@@ -301,14 +322,16 @@ static void check_counts(struct verify *v, const struct queue_counts *kept)
         { c->kept_messages, kept->kept_messages, "the count of kept messages is wrong" },
         { c->kept_events, kept->kept_events, "the count of kept events is wrong" },
     };
-    uint64_t ended = kept->delivered + kept->bounced + kept->expired + kept->cancelled + kept->suppressed;
+    uint64_t ended =
+        kept->delivered + kept->bounced + kept->expired + kept->cancelled + kept->suppressed;
 
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
         if (all[i].scanned != all[i].kept) fail(v, "Q7", 0, all[i].what);
     if (kept->accepted != kept->waiting + kept->claimed + kept->held + ended)
         fail(v, "Q2", 0, "the accepted recipients are not the pending and the ended ones together");
-    if (c->delivered > kept->delivered || c->bounced > kept->bounced || c->expired > kept->expired ||
-        c->cancelled > kept->cancelled || c->suppressed > kept->suppressed)
+    if (c->delivered > kept->delivered || c->bounced > kept->bounced ||
+        c->expired > kept->expired || c->cancelled > kept->cancelled ||
+        c->suppressed > kept->suppressed)
         fail(v, "Q7", 0, "more recipients ended so than were ever counted");
 }
 
@@ -320,8 +343,10 @@ int queue_verify(struct queue_store *s, uint32_t shard, struct errmsg *why)
     int rv = queue_open(&q, s, shard, why);
 
     if (rv != 0) return rv;
-    s->calls->each(s->self, queue_key_span(&messages), queue_key_span(&messages), false, &v, check_message);
-    s->calls->each(s->self, queue_key_span(&uploads), queue_key_span(&uploads), false, &v, check_upload);
+    s->calls->each(s->self, queue_key_span(&messages), queue_key_span(&messages), false, &v,
+                   check_message);
+    s->calls->each(s->self, queue_key_span(&uploads), queue_key_span(&uploads), false, &v,
+                   check_upload);
     if (v.rv == 0) check_sizes(&v);
     if (v.rv == 0) check_counts(&v, &q->state.counts);
     queue_close(&q);

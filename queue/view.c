@@ -28,8 +28,8 @@ uint32_t queue_read_u32(struct span bytes, size_t at)
     return v;
 }
 
-static int read_record(struct queue_store *s, const struct queue_key *key, const ProtobufCMessageDescriptor *type,
-                       ProtobufCMessage **out)
+static int read_record(struct queue_store *s, const struct queue_key *key,
+                       const ProtobufCMessageDescriptor *type, ProtobufCMessage **out)
 {
     struct buf value;
     int rv;
@@ -44,7 +44,8 @@ static int read_record(struct queue_store *s, const struct queue_key *key, const
     return rv;
 }
 
-int queue_message_get(struct queue_store *s, uint32_t shard, uint64_t index, Angarium__MessageRecord **out)
+int queue_message_get(struct queue_store *s, uint32_t shard, uint64_t index,
+                      Angarium__MessageRecord **out)
 {
     struct queue_key key = queue_key_1(shard, 'm', index);
     ProtobufCMessage *m = NULL;
@@ -96,7 +97,8 @@ static bool add_index(void *arg, struct span key, struct span value)
     return true;
 }
 
-static size_t list_indexes(struct queue_store *s, uint32_t shard, char kind, uint64_t from, struct index_list *l)
+static size_t list_indexes(struct queue_store *s, uint32_t shard, char kind, uint64_t from,
+                           struct index_list *l)
 {
     struct queue_key prefix = queue_key(shard, kind), at = queue_key_1(shard, kind, from);
 
@@ -104,23 +106,25 @@ static size_t list_indexes(struct queue_store *s, uint32_t shard, char kind, uin
     return l->count;
 }
 
-size_t queue_messages(struct queue_store *s, uint32_t shard, uint64_t after, bool only_pending, uint64_t *out,
-                      size_t max)
+size_t queue_messages(struct queue_store *s, uint32_t shard, uint64_t after, bool only_pending,
+                      uint64_t *out, size_t max)
 {
     struct index_list l = { .out = out, .max = max, .to = UINT64_MAX };
 
-    return after < PROTO_INDEX_MAX ? list_indexes(s, shard, only_pending ? 'p' : 'm', after + 1, &l) : 0;
+    return after < PROTO_INDEX_MAX ? list_indexes(s, shard, only_pending ? 'p' : 'm', after + 1, &l)
+                                   : 0;
 }
 
-size_t queue_bounces(struct queue_store *s, uint32_t shard, uint64_t after, uint64_t *out, size_t max)
+size_t queue_bounces(struct queue_store *s, uint32_t shard, uint64_t after, uint64_t *out,
+                     size_t max)
 {
     struct index_list l = { .out = out, .max = max, .to = UINT64_MAX };
 
     return after < PROTO_INDEX_MAX ? list_indexes(s, shard, 'b', after + 1, &l) : 0;
 }
 
-size_t queue_live_bodies(struct queue_store *s, uint32_t shard, uint64_t from, uint64_t to, uint64_t *out,
-                         size_t max)
+size_t queue_live_bodies(struct queue_store *s, uint32_t shard, uint64_t from, uint64_t to,
+                         uint64_t *out, size_t max)
 {
     struct index_list l = { .out = out, .max = max, .to = to };
 
@@ -152,7 +156,8 @@ void queue_events(struct queue_store *s, uint32_t shard, uint64_t from_entry, ui
                   queue_event_fn *each, void *arg)
 {
     struct event_walk walk = { .each = each, .arg = arg };
-    struct queue_key prefix = queue_key(shard, 'e'), at = queue_key_ref(shard, 'e', from_entry, from_number);
+    struct queue_key prefix = queue_key(shard, 'e'),
+                     at = queue_key_ref(shard, 'e', from_entry, from_number);
 
     s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&at), false, &walk, give_event);
 }
@@ -167,16 +172,19 @@ static bool give_story_event(void *arg, struct span key, struct span value)
     bool more;
 
     (void)value;
-    if (read_record(walk->store, &at, &angarium__event__descriptor, &m) != 0) return true; /* purged meanwhile */
+    if (read_record(walk->store, &at, &angarium__event__descriptor, &m) != 0)
+        return true; /* purged meanwhile */
     more = walk->each(walk->arg, entry, number, (Angarium__Event *)m);
     protobuf_c_message_free_unpacked(m, NULL);
     return more;
 }
 
-void queue_story(struct queue_store *s, uint32_t shard, uint64_t message_index, queue_event_fn *each, void *arg)
+void queue_story(struct queue_store *s, uint32_t shard, uint64_t message_index,
+                 queue_event_fn *each, void *arg)
 {
     struct event_walk walk = { .each = each, .arg = arg, .store = s, .shard = shard };
     struct queue_key prefix = queue_key_1(shard, 's', message_index);
 
-    s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &walk, give_story_event);
+    s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &walk,
+                   give_story_event);
 }

@@ -116,9 +116,11 @@ void work_forget_body(struct work *w, uint64_t entry)
 static void put_state(struct queue *q, struct buf *b)
 {
     const struct queue_counts *c = &q->state.counts;
-    const uint64_t all[] = { q->state.applied, q->state.digest, c->messages,  c->bytes,      c->waiting, c->claimed,
-                             c->held,          c->accepted,     c->delivered, c->bounced,    c->expired, c->cancelled,
-                             c->suppressed,    c->in_doubt,     c->uploads,   c->kept_messages, c->kept_events };
+    const uint64_t all[] = { q->state.applied, q->state.digest, c->messages, c->bytes,
+                             c->waiting,       c->claimed,      c->held,     c->accepted,
+                             c->delivered,     c->bounced,      c->expired,  c->cancelled,
+                             c->suppressed,    c->in_doubt,     c->uploads,  c->kept_messages,
+                             c->kept_events };
 
     buf_reset(b);
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
@@ -155,13 +157,15 @@ void work_commit(struct work *w)
     for (struct work_change *c = w->changes; c; c = c->hh.next) {
         digest = XXH3_64bits_withSeed(c->key.p, c->key.n, digest + c->is_delete);
         digest = XXH3_64bits_withSeed(c->value.p, c->value.n, digest);
-        list[i++] = (struct queue_change){ .key = c->key, .value = c->value, .is_delete = c->is_delete };
+        list[i++] =
+            (struct queue_change){ .key = c->key, .value = c->value, .is_delete = c->is_delete };
     }
     CHECK(i == n);
     q->state.digest = digest;
     q->state.applied = w->entry;
     put_state(q, &q->scratch);
-    list[i++] = (struct queue_change){ .key = queue_key_span(&state_key), .value = buf_span(&q->scratch) };
+    list[i++] =
+        (struct queue_change){ .key = queue_key_span(&state_key), .value = buf_span(&q->scratch) };
     for (struct work_body *b = w->bodies; b; b = b->next)
         list[i++] = (struct queue_change){ .key = b->key, .is_delete = true, .is_body = true };
     q->store->calls->write(q->store->self, list, i);
@@ -184,6 +188,7 @@ void work_effect(struct work *w, const struct queue_effect *effect)
 
 void work_refuse(struct work *w, uint64_t index, uint32_t recipient, int error)
 {
-    work_effect(w, &(struct queue_effect){ .kind = QUEUE_REFUSED, .index = index, .recipient = recipient,
-                                           .error = error });
+    work_effect(
+        w, &(struct queue_effect){
+               .kind = QUEUE_REFUSED, .index = index, .recipient = recipient, .error = error });
 }

@@ -119,7 +119,7 @@ run_whole() {
     check crash/powercut 600 /usr/bin/python3 cluster-test/scenarios/powercut.py --build build/release --rounds "$powercut_rounds"
 }
 
-export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp ignore_noninstrumented_modules=1 halt_on_error=1"
+export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp ignore_noninstrumented_modules=1 halt_on_error=1 die_after_fork=0"
 packages_need test || exit 1
 run_house
 run_unit asan unit

@@ -104,8 +104,7 @@ void commit_expire(struct commit *c, uint32_t shard, const struct queue_ref *ref
 struct commit_order {
     const Angarium__Command *command; /* borrowed until commit_order returns */
     uint32_t shard;
-    void (*on_done)(struct commit_order *o, int rv); /* ERR_NOT_FOUND: no such message; ERR_BUSY: none in a
-                                                       * state that it could change */
+    void (*on_done)(struct commit_order *o, int rv); /* ERR_NOT_FOUND, ERR_BUSY: nothing that it could change */
     struct commit_order_request *request; /* private */
 };
 int commit_order(struct commit *c, struct loop *l, struct commit_order *o);

@@ -21,7 +21,7 @@ struct rocks {
     rocksdb_writebatch_t *batch;
     struct watermark watermark;
     uint64_t batch_number;
-    bool tainted; /* the watermark stays as it is: it is the evidence */
+    bool tainted; /* watermark and batch number stay as they are: they are the evidence */
 };
 
 static _Noreturn void last_word(const char *what, const char *error)
@@ -84,8 +84,7 @@ static void rocks_batch_write(void *self, bool sync)
     struct rocks *r = self;
     char *error = NULL;
 
-    r->batch_number++;
-    add_pair(r, STORE_OWN_GROUP, 'b', r->batch_number, 0);
+    if (!r->tainted) add_pair(r, STORE_OWN_GROUP, 'b', ++r->batch_number, 0);
     rocksdb_write(r->db, sync ? r->synced : r->unsynced, r->batch, &error);
     if (error) last_word("write and sync", error);
     rocksdb_writebatch_clear(r->batch);
@@ -140,6 +139,7 @@ static int rocks_entries_each(void *self, uint64_t group, uint64_t first, uint64
                               bool (*each)(void *arg, const struct store_entry *entry))
 {
     rocksdb_iterator_t *it = seek_entry(self, group, first);
+    char *error = NULL;
     int rv = 0;
 
     for (uint64_t index = first; index <= last && rv == 0; index++) {
@@ -150,6 +150,8 @@ static int rocks_entries_each(void *self, uint64_t group, uint64_t first, uint64
         if (rv != 0 || !each(arg, &e)) break;
         rocksdb_iter_next(it);
     }
+    rocksdb_iter_get_error(it, &error); /* what cannot be read is not the end of the log */
+    if (error) last_word("scan", error);
     rocksdb_iter_destroy(it);
     return rv;
 }

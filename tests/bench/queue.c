@@ -2,8 +2,9 @@
  *
  * Use: bench_queue DIR [mails [queued]]     DIR: a new or empty folder
  *
- * Young mail: `mails` times accept, claim of a batch, outcome of a batch (as one loop turn brings them). Then a
- * queue of `queued` waiting mails is made, flushed, closed, opened, and its first due items are read.
+ * Young mail: `mails` times accept, claim of a batch, outcome of a batch (as one loop turn brings
+ * them). Then a queue of `queued` waiting mails is made, flushed, closed, opened, and its first due
+ * items are read.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,13 +13,13 @@
 #include "proto/ground/clock.h"
 #include "queue/queue.h"
 
-#define SHARD      1
-#define BATCH      32
-#define FIELDS     12
-#define BODY_SIZE  16384
-#define MAILS      100000
-#define QUEUED     200000
-#define SITES      50
+#define SHARD     1
+#define BATCH     32
+#define FIELDS    12
+#define BODY_SIZE 16384
+#define MAILS     100000
+#define QUEUED    200000
+#define SITES     50
 
 struct bench {
     struct queue_store *store;
@@ -134,7 +135,8 @@ static void open_all(struct bench *b)
 {
     struct errmsg why = { "" };
 
-    if (queue_store_open(&b->store, b->dir, &why) != 0 || queue_open(&b->queue, b->store, SHARD, &why) != 0) {
+    if (queue_store_open(&b->store, b->dir, &why) != 0 ||
+        queue_open(&b->queue, b->store, SHARD, &why) != 0) {
         fprintf(stderr, "bench_queue: %s\n", why.text);
         exit(1);
     }
@@ -151,7 +153,8 @@ static void tell(const char *what, unsigned n, uint64_t since_us)
 {
     uint64_t us = clock_mono_us() - since_us;
 
-    printf("%-44s %8u in %7.1f ms, %9.0f/s\n", what, n, (double)us / 1000, (double)n * 1e6 / (double)(us ? us : 1));
+    printf("%-44s %8u in %7.1f ms, %9.0f/s\n", what, n, (double)us / 1000,
+           (double)n * 1e6 / (double)(us ? us : 1));
 }
 
 static void run_young(struct bench *b, unsigned mails)
@@ -180,7 +183,8 @@ static void run_looks(struct bench *b)
 
     for (unsigned i = 0; i < n; i++) {
         place = (struct queue_place){ 0 };
-        queue_due_by_domain(b->store, SHARD, SPAN_LIT("site1.example"), &place, UINT64_MAX, due, 16);
+        queue_due_by_domain(b->store, SHARD, SPAN_LIT("site1.example"), &place, UINT64_MAX, due,
+                            16);
     }
     tell("looks at a destination that had much mail", n, start);
 }
@@ -205,7 +209,8 @@ static void run_queued(struct bench *b, unsigned queued)
     open_all(b);
     tell("opened with all of them", 1, start);
     start = clock_mono_us();
-    CHECK(queue_due_by_time(b->store, SHARD, &place, UINT64_MAX, due, 256) == (queued < 256 ? queued : 256));
+    CHECK(queue_due_by_time(b->store, SHARD, &place, UINT64_MAX, due, 256) ==
+          (queued < 256 ? queued : 256));
     tell("due items read", 256, start);
     printf("%-44s %8.1f MB\n", "size of the store", (double)queue_store_bytes(b->store) / 1e6);
 }

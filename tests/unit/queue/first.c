@@ -1,4 +1,5 @@
-/* first - the bound where a due index begins: raised by scans, lowered by writes, never wrong in between. */
+/* first - the bound where a due index begins: raised by scans, lowered by writes, never wrong in
+ * between. */
 #include "tests/unit/queue/scene.h"
 
 #include "proto/ground/rng.h"
@@ -45,7 +46,8 @@ static void a_write_during_a_scan_keeps_the_bound(void **state)
     first_free(&f);
 }
 
-/* Many more indexes than slots: who takes a slot begins at 0, and learns nothing of the one before. */
+/* Many more indexes than slots: who takes a slot begins at 0, and learns nothing of the one before.
+ */
 static void slots_change_hands(void **state)
 {
     struct first *f = first_new();
@@ -71,11 +73,13 @@ static void slots_change_hands(void **state)
 
 static const char *const domains[] = { "one.example", "two.example", "three.example" };
 
-static size_t scan(struct scene *s, const char *domain, bool bounded, struct queue_due *out, size_t max)
+static size_t scan(struct scene *s, const char *domain, bool bounded, struct queue_due *out,
+                   size_t max)
 {
     struct queue_place place = { .started = !bounded };
 
-    return domain ? queue_due_by_domain(s->store, SHARD, span_cstr(domain), &place, s->now_ms, out, max)
+    return domain ? queue_due_by_domain(s->store, SHARD, span_cstr(domain), &place, s->now_ms, out,
+                                        max)
                   : queue_due_by_time(s->store, SHARD, &place, s->now_ms, out, max);
 }
 
@@ -109,7 +113,8 @@ static void random_step(struct scene *s, struct rng *r)
         scene_claim(s, index, (uint32_t)rng_below(r, 2));
         return;
     case 4:
-        scene_outcome(s, index, (uint32_t)rng_below(r, 2), ANGARIUM__RESULT__RESULT_DEFERRED, later);
+        scene_outcome(s, index, (uint32_t)rng_below(r, 2), ANGARIUM__RESULT__RESULT_DEFERRED,
+                      later);
         return;
     default:
         scene_cancel(s, index, NULL, 0);

@@ -1,5 +1,5 @@
-/* indexes - what only lists and restarts show: pending messages, the longest destination, moved bodies over a
- * crash; and damages of what the indexes say. */
+/* indexes - what only lists and restarts show: pending messages, the longest destination, moved
+ * bodies over a crash; and damages of what the indexes say. */
 #include "tests/unit/queue/scene.h"
 
 #include "queue/keys.h"
@@ -38,13 +38,16 @@ static void the_longest_destination(void **state)
     assert_int_equal(queue_due_by_time(s.store, SHARD, &at, UINT64_MAX, d, 2), 1);
     assert_string_equal(d[0].domain, to + 2);
     at = (struct queue_place){ 0 };
-    assert_int_equal(queue_due_by_domain(s.store, SHARD, span_cstr(to + 2), &at, UINT64_MAX, d, 2), 1);
+    assert_int_equal(queue_due_by_domain(s.store, SHARD, span_cstr(to + 2), &at, UINT64_MAX, d, 2),
+                     1);
     at = (struct queue_place){ 0 };
-    assert_int_equal(queue_due_by_domain(s.store, SHARD, span_of(to + 2, 254), &at, UINT64_MAX, d, 2), 0);
+    assert_int_equal(
+        queue_due_by_domain(s.store, SHARD, span_of(to + 2, 254), &at, UINT64_MAX, d, 2), 0);
     scene_close(&s);
 }
 
-/* At boot the log is replayed before anybody says how far bodies were moved: they are forgotten all the same. */
+/* At boot the log is replayed before anybody says how far bodies were moved: they are forgotten all
+ * the same. */
 static void moved_bodies_are_forgotten_by_a_replay(void **state)
 {
     struct queue_store *store = NULL;
@@ -141,9 +144,12 @@ static void damages_are_found(void **state)
         const char *rule;
         void (*damage)(struct harm *h);
     } cases[] = {
-        { "Q7:", a_pending_one_is_not_listed }, { "Q7:", a_finished_one_is_listed },
-        { "Q3:", due_elsewhere },               { "Q6:", the_body_of_another },
-        { "Q1:", a_recipient_of_nobody },       { "Q8:", claimed_without_an_attempt },
+        { "Q7:", a_pending_one_is_not_listed },
+        { "Q7:", a_finished_one_is_listed },
+        { "Q3:", due_elsewhere },
+        { "Q6:", the_body_of_another },
+        { "Q1:", a_recipient_of_nobody },
+        { "Q8:", claimed_without_an_attempt },
     };
 
     (void)state;

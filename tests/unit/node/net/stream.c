@@ -489,13 +489,19 @@ static void test_many_listeners_on_one_port(void **state)
 {
     (void)state;
     struct pair *p = pair_new("127.0.0.1");
+    struct loop *other;
     struct listener *second;
     struct listener_options o = { .at = p->at, .on_connection = pair_connection, .arg = p };
     struct errmsg why;
 
-    assert_int_equal(listener_open(&second, p->loop, &o, &why), 0);
+    assert_int_equal(loop_new(&other, 1, &why), 0);
+    assert_int_equal(listener_open(&second, other, &o, &why), 0);
     assert_int_equal(listener_port(second), p->at.port);
     listener_close(&second);
+    loop_turn(other, 0);
+    loop_free(&other);
+    /* the first loop of a process does not share a port with another process */
+    assert_int_equal(listener_open(&second, p->loop, &o, &why), ERR_BUSY);
     snprintf(o.at.text, sizeof o.at.text, "192.0.2.77");
     assert_int_not_equal(listener_open(&second, p->loop, &o, &why), 0);
     assert_null(second);
