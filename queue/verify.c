@@ -290,6 +290,7 @@ static void check_sizes(struct verify *v)
         uint64_t want;
         const char *rule, *what;
     } sizes[] = {
+        { 'r', v->recipients, "Q1", "there are recipients without a message" },
         { 't', v->counts.waiting, "Q3", "the due index by time has entries of nobody" },
         { 'd', v->counts.waiting, "Q3", "the due index by destination has entries of nobody" },
         { 'c', v->counts.claimed, "Q4", "the claim index has entries of nobody" },
@@ -298,7 +299,6 @@ static void check_sizes(struct verify *v)
         { 'f', v->finished, "Q7", "the index of finished messages has entries of nobody" },
         { 'e', v->counts.kept_events, "Q7", "there are events that belong to no story" },
         { 's', v->counts.kept_events, "Q7", "there are stories without a message" },
-        { 'r', v->recipients, "Q1", "there are recipients without a message" },
         { 'p', v->counts.messages, "Q7", "the index of pending messages has entries of nobody" },
     };
 
