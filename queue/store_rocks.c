@@ -1,13 +1,13 @@
 /* store_rocks - the queue's store on RocksDB, without WAL.
  *
- * Two column families: the state, and the bodies that outlived the log (as blob files). A memtable
- * that is full takes the other along (atomic_flush), so what is on disk is always the state as of
- * one write; what was not flushed is rebuilt by replaying the log. Closing does not flush: it
- * leaves the disk as a crash would. A flush that is asked for covers one family only, also with
- * atomic_flush: so it is asked for each, the bodies first. A crash between the two leaves bodies
- * put or forgotten that the state does not know of yet: replay comes to the same, since what the
- * state had applied is in the log. Rule: P7 a failed read or write ends the process with a last
- * word.
+ * One column family for the state and for the bodies that outlived the log (the larger ones go to
+ * blob files by themselves): a memtable is flushed as a whole, so what is on disk is always
+ * everything as of one write; what was not flushed is rebuilt by replaying the log. (Two families
+ * under atomic_flush would say the same, but this RocksDB ends the process when a flush that is
+ * asked for meets one of a full memtable, and its C interface asks for one family at a time.)
+ * Closing does not flush: it leaves the disk as a crash would.
+ *
+ * Rule: P7 a failed read or write ends the process with a last word.
  */
 #include <rocksdb/c.h>
 #include <stdio.h>
@@ -17,18 +17,13 @@
 #include "queue/keys.h"
 #include "queue/store.h"
 
-#define STATE_MEMTABLE_BYTES  (32u << 20)
-#define BODIES_MEMTABLE_BYTES (16u << 20)
-#define ALL_MEMTABLES_BYTES   (64u << 20)
-#define BLOB_SIZE_MIN         512
-#define FORMAT_KEY            "\xff\xff\xff\xff" /* behind every shard */
-
-enum { STATE, BODIES, FAMILIES };
+#define MEMTABLE_BYTES (32u << 20)
+#define BLOB_SIZE_MIN  4096               /* records of the state are smaller, nearly always */
+#define FORMAT_KEY     "\xff\xff\xff\xff" /* behind every shard */
 
 struct rocks {
     rocksdb_t *db;
-    rocksdb_options_t *db_options, *state_options, *body_options;
-    rocksdb_column_family_handle_t *families[FAMILIES];
+    rocksdb_options_t *options;
     rocksdb_writeoptions_t *writing;
     rocksdb_readoptions_t *reading;
     rocksdb_flushoptions_t *flushing;
@@ -50,12 +45,10 @@ static void rocks_write(void *self, const struct queue_change *list, size_t n)
     for (size_t i = 0; i < n; i++) {
         const struct queue_change *c = &list[i];
 
-        rocksdb_column_family_handle_t *family = r->families[c->is_body ? BODIES : STATE];
-
         if (c->is_delete)
-            rocksdb_writebatch_delete_cf(batch, family, (const char *)c->key.p, c->key.n);
+            rocksdb_writebatch_delete(batch, (const char *)c->key.p, c->key.n);
         else
-            rocksdb_writebatch_put_cf(batch, family, (const char *)c->key.p, c->key.n,
+            rocksdb_writebatch_put(batch, (const char *)c->key.p, c->key.n,
                                       (const char *)c->value.p, c->value.n);
     }
     rocksdb_write(r->db, r->writing, batch, &error);
@@ -69,8 +62,7 @@ static int rocks_get(void *self, struct span key, struct buf *value)
     char *error = NULL;
     const char *p;
     size_t n;
-    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(r->db, r->reading, r->families[STATE],
-                                                           (const char *)key.p, key.n, &error);
+    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned(r->db, r->reading, (const char *)key.p, key.n, &error);
 
     if (error) last_word("read", error);
     if (!slice) return ERR_NOT_FOUND;
@@ -108,7 +100,7 @@ static void rocks_each(void *self, struct span prefix, struct span from, bool ba
 
     rocksdb_readoptions_set_iterate_lower_bound(reading, (const char *)prefix.p, prefix.n);
     if (end.n > 0) rocksdb_readoptions_set_iterate_upper_bound(reading, (const char *)end.p, end.n);
-    it = rocksdb_create_iterator_cf(r->db, reading, r->families[STATE]);
+    it = rocksdb_create_iterator(r->db, reading);
     if (backwards)
         rocksdb_iter_seek_for_prev(it, (const char *)from.p, from.n);
     else
@@ -135,10 +127,8 @@ static int rocks_flush(void *self, struct errmsg *why)
     char *error = NULL;
 
     (void)why;
-    rocksdb_flush_cf(r->db, r->flushing, r->families[BODIES], &error);
-    if (error) last_word("flush of the bodies", error);
-    rocksdb_flush_cf(r->db, r->flushing, r->families[STATE], &error);
-    if (error) last_word("flush of the state", error);
+    rocksdb_flush(r->db, r->flushing, &error);
+    if (error) last_word("flush", error);
     return 0;
 }
 
@@ -148,8 +138,7 @@ static int rocks_body_get(void *self, struct span key, struct blob **out)
     char *error = NULL;
     const char *p;
     size_t n;
-    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(r->db, r->reading, r->families[BODIES],
-                                                           (const char *)key.p, key.n, &error);
+    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned(r->db, r->reading, (const char *)key.p, key.n, &error);
 
     if (error) last_word("read of a body", error);
     if (!slice) return ERR_NOT_FOUND;
@@ -168,9 +157,8 @@ static uint64_t rocks_bytes(void *self)
     struct rocks *r = self;
     uint64_t total = 0, n;
 
-    for (unsigned f = 0; f < FAMILIES; f++)
-        for (unsigned i = 0; i < 3; i++)
-            if (rocksdb_property_int_cf(r->db, r->families[f], properties[i], &n) == 0) total += n;
+    for (unsigned i = 0; i < 3; i++)
+        if (rocksdb_property_int(r->db, properties[i], &n) == 0) total += n;
     return total;
 }
 
@@ -178,81 +166,51 @@ static void rocks_close(void *self)
 {
     struct rocks *r = self;
 
-    for (unsigned i = 0; i < FAMILIES; i++)
-        if (r->families[i]) rocksdb_column_family_handle_destroy(r->families[i]);
     if (r->db) rocksdb_close(r->db);
-    rocksdb_options_destroy(r->db_options);
-    rocksdb_options_destroy(r->state_options);
-    rocksdb_options_destroy(r->body_options);
+    rocksdb_options_destroy(r->options);
     rocksdb_writeoptions_destroy(r->writing);
     rocksdb_readoptions_destroy(r->reading);
     rocksdb_flushoptions_destroy(r->flushing);
     free(r);
 }
 
-/* Options that have no setter. */
-static rocksdb_options_t *options_of(const char *text)
+/* Options that have no setter. The hint: nearly all keys of one shard and kind (the first 5 bytes) are
+ * written in their order; remembering where the last one went makes that several times cheaper. */
+static rocksdb_options_t *options_of(void)
 {
     rocksdb_options_t *base = rocksdb_options_create(), *made = rocksdb_options_create();
     char *error = NULL;
 
-    rocksdb_get_options_from_string(base, text, made, &error);
+    rocksdb_get_options_from_string(
+        base,
+        "avoid_flush_during_shutdown=true;"
+        "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.5",
+        made, &error);
     CHECK(error == NULL);
     rocksdb_options_destroy(base);
     return made;
 }
 
-static rocksdb_options_t *db_options(void)
+static void set_options(struct rocks *r)
 {
-    rocksdb_options_t *o = options_of("avoid_flush_during_shutdown=true");
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_options_t *o = r->options = options_of();
 
     rocksdb_options_set_create_if_missing(o, 1);
-    rocksdb_options_set_create_missing_column_families(o, 1);
-    rocksdb_options_set_atomic_flush(o, 1);
     rocksdb_options_set_max_background_jobs(o, 2);
-    rocksdb_options_set_db_write_buffer_size(o, ALL_MEMTABLES_BYTES);
     rocksdb_options_set_keep_log_file_num(o, 4);
     rocksdb_options_set_info_log_level(o, 2);
-    return o;
-}
-
-/* Nearly all keys of one shard and kind (the first 5 bytes) are written in their order: a hint
- * where the last one went makes that several times cheaper. */
-static rocksdb_options_t *state_options(void)
-{
-    rocksdb_options_t *o =
-        options_of("memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.5");
-    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
-
-    rocksdb_options_set_write_buffer_size(o, STATE_MEMTABLE_BYTES);
+    rocksdb_options_set_write_buffer_size(o, MEMTABLE_BYTES);
     rocksdb_options_set_max_write_buffer_number(o, 3);
     rocksdb_options_set_compression(o, rocksdb_lz4_compression);
-    rocksdb_block_based_options_set_filter_policy(table,
-                                                  rocksdb_filterpolicy_create_bloom_full(10));
-    rocksdb_options_set_block_based_table_factory(o, table);
-    rocksdb_block_based_options_destroy(table);
-    return o;
-}
-
-static rocksdb_options_t *body_options(void)
-{
-    rocksdb_options_t *o = rocksdb_options_create();
-
-    rocksdb_options_set_write_buffer_size(o, BODIES_MEMTABLE_BYTES);
-    rocksdb_options_set_max_write_buffer_number(o, 3);
     rocksdb_options_set_enable_blob_files(o, 1);
     rocksdb_options_set_min_blob_size(o, BLOB_SIZE_MIN);
     rocksdb_options_set_blob_compression_type(o, rocksdb_lz4_compression);
     rocksdb_options_set_enable_blob_gc(o, 1);
     rocksdb_options_set_blob_gc_age_cutoff(o, 0.5);
-    return o;
-}
-
-static void set_options(struct rocks *r)
-{
-    r->db_options = db_options();
-    r->state_options = state_options();
-    r->body_options = body_options();
+    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_options_set_block_based_table_factory(o, table);
+    rocksdb_block_based_options_destroy(table);
     r->writing = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(r->writing, 1);
     r->reading = rocksdb_readoptions_create();
@@ -292,17 +250,12 @@ int queue_store_open_rocks(struct queue_store *s, const char *dir, struct errmsg
     static const struct queue_store_calls calls = { rocks_write,    rocks_get,   rocks_each,
                                                     rocks_body_get, rocks_flush, rocks_bytes,
                                                     rocks_close };
-    static const char *const names[FAMILIES] = { "default", "bodies" };
     struct rocks *r = check_calloc(1, sizeof *r);
-    const rocksdb_options_t *options[FAMILIES];
     char *error = NULL;
     int rv = 0;
 
     set_options(r);
-    options[STATE] = r->state_options;
-    options[BODIES] = r->body_options;
-    r->db = rocksdb_open_column_families(r->db_options, dir, FAMILIES, names, options, r->families,
-                                         &error);
+    r->db = rocksdb_open(r->options, dir, &error);
     if (error) {
         bool busy =
             strstr(error, "While lock file") || strstr(error, "lock hold by current process");
