@@ -573,9 +573,12 @@ static int run_loops(struct node *n, struct errmsg *why)
     return 0;
 }
 
-/* The loops have stopped. Upper rooms go first; each loop is given turns to run its closings out. */
+/* The loops have stopped, their threads are gone. First the pools' work comes back (reads, moves and flushes use
+ * the stores), then the rooms go, upper ones first. */
 static void take_down(struct node *n)
 {
+    for (unsigned i = 0; i < n->loop_count; i++)
+        loop_settle(n->loops[i].loop);
     ops_close(&n->ops);
     for (unsigned i = 0; i < n->loop_count; i++) {
         struct node_loop *l = &n->loops[i];

@@ -18,8 +18,9 @@
 #include "queue/store.h"
 
 #define MEMTABLE_BYTES (32u << 20)
-#define BLOB_SIZE_MIN  4096               /* records of the state are smaller, nearly always */
+#define BLOB_SIZE_MIN  1024               /* records of the state are smaller, nearly always */
 #define FORMAT_KEY     "\xff\xff\xff\xff" /* behind every shard */
+#define BODY_BIT       0x80 /* first bit of a body's key: behind the states of all shards */
 
 struct rocks {
     rocksdb_t *db;
@@ -28,6 +29,20 @@ struct rocks {
     rocksdb_readoptions_t *reading;
     rocksdb_flushoptions_t *flushing;
 };
+
+/* A key as it stands in the database. */
+struct place {
+    char p[QUEUE_KEY_SIZE_MAX];
+    size_t n;
+};
+
+static void place_make(struct place *at, struct span key, bool is_body)
+{
+    CHECK(key.n > 0 && key.n <= sizeof at->p);
+    memcpy(at->p, key.p, key.n);
+    at->n = key.n;
+    if (is_body) at->p[0] = (char)((uint8_t)at->p[0] | BODY_BIT);
+}
 
 static _Noreturn void last_word(const char *what, char *error)
 {
@@ -38,36 +53,59 @@ static void rocks_write(void *self, const struct queue_change *list, size_t n)
 {
     struct rocks *r = self;
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    struct place at;
     char *error = NULL;
 
-    rocksdb_set_perf_level(
-        rocksdb_disable); /* of this thread: its counters cost more than comparing keys */
+    /* of this thread: its counters cost more than comparing keys */
+    rocksdb_set_perf_level(rocksdb_disable);
     for (size_t i = 0; i < n; i++) {
         const struct queue_change *c = &list[i];
 
+        place_make(&at, c->key, c->is_body);
         if (c->is_delete)
-            rocksdb_writebatch_delete(batch, (const char *)c->key.p, c->key.n);
+            rocksdb_writebatch_delete(batch, at.p, at.n);
         else
-            rocksdb_writebatch_put(batch, (const char *)c->key.p, c->key.n,
-                                      (const char *)c->value.p, c->value.n);
+            rocksdb_writebatch_put(batch, at.p, at.n, (const char *)c->value.p, c->value.n);
     }
     rocksdb_write(r->db, r->writing, batch, &error);
     if (error) last_word("write", error);
     rocksdb_writebatch_destroy(batch);
 }
 
-static int rocks_get(void *self, struct span key, struct buf *value)
+/* NULL: not there. */
+static rocksdb_pinnableslice_t *read_value(struct rocks *r, struct span key, bool is_body,
+                                           struct span *value)
 {
-    struct rocks *r = self;
+    rocksdb_pinnableslice_t *slice;
+    struct place at;
     char *error = NULL;
-    const char *p;
-    size_t n;
-    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned(r->db, r->reading, (const char *)key.p, key.n, &error);
 
+    place_make(&at, key, is_body);
+    slice = rocksdb_get_pinned(r->db, r->reading, at.p, at.n, &error);
     if (error) last_word("read", error);
+    if (slice) value->p = (const uint8_t *)rocksdb_pinnableslice_value(slice, &value->n);
+    return slice;
+}
+
+static int rocks_get(void *self, struct span key, struct buf *out)
+{
+    struct span value;
+    rocksdb_pinnableslice_t *slice = read_value(self, key, false, &value);
+
     if (!slice) return ERR_NOT_FOUND;
-    p = rocksdb_pinnableslice_value(slice, &n);
-    buf_add(value, p, n);
+    buf_add_span(out, value);
+    rocksdb_pinnableslice_destroy(slice);
+    return 0;
+}
+
+static int rocks_body_get(void *self, struct span key, struct blob **out)
+{
+    struct span value;
+    rocksdb_pinnableslice_t *slice = read_value(self, key, true, &value);
+
+    if (!slice) return ERR_NOT_FOUND;
+    *out = blob_new(value.n);
+    CHECK(blob_add(*out, value.p, value.n, value.n) == 0);
     rocksdb_pinnableslice_destroy(slice);
     return 0;
 }
@@ -132,23 +170,6 @@ static int rocks_flush(void *self, struct errmsg *why)
     return 0;
 }
 
-static int rocks_body_get(void *self, struct span key, struct blob **out)
-{
-    struct rocks *r = self;
-    char *error = NULL;
-    const char *p;
-    size_t n;
-    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned(r->db, r->reading, (const char *)key.p, key.n, &error);
-
-    if (error) last_word("read of a body", error);
-    if (!slice) return ERR_NOT_FOUND;
-    p = rocksdb_pinnableslice_value(slice, &n);
-    *out = blob_new(n);
-    CHECK(blob_add(*out, p, n, n) == 0);
-    rocksdb_pinnableslice_destroy(slice);
-    return 0;
-}
-
 static uint64_t rocks_bytes(void *self)
 {
     static const char *const properties[] = { "rocksdb.total-sst-files-size",
@@ -208,7 +229,8 @@ static void set_options(struct rocks *r)
     rocksdb_options_set_blob_compression_type(o, rocksdb_lz4_compression);
     rocksdb_options_set_enable_blob_gc(o, 1);
     rocksdb_options_set_blob_gc_age_cutoff(o, 0.5);
-    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_filter_policy(table,
+                                                  rocksdb_filterpolicy_create_bloom_full(10));
     rocksdb_options_set_block_based_table_factory(o, table);
     rocksdb_block_based_options_destroy(table);
     r->writing = rocksdb_writeoptions_create();

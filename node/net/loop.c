@@ -247,14 +247,19 @@ fail:
     return errmsg_set(why, loop_err(err), "event loop: %s", uv_strerror(err));
 }
 
+void loop_settle(struct loop *l)
+{
+    while (l->works > 0)
+        loop_turn(l, 100);
+}
+
 void loop_free(struct loop **lp)
 {
     struct loop *l = *lp;
 
     if (!l) return;
     *lp = NULL;
-    while (l->works > 0)
-        loop_turn(l, 100);
+    loop_settle(l);
     pool_stop();
     stream_end_all(l);
     signal_end_all(l);

@@ -22,6 +22,8 @@ struct uv_loop_s *loop_uv(struct loop *l); /* for node/net only */
 /* Runs until loop_stop. Call it on the thread that is to be the loop's. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* any thread */
+/* After loop_run: turns until no work of this loop is with the pools, so that what the work uses can be closed. */
+void loop_settle(struct loop *l);
 /* For tests: one turn; waits for something to do at most wait_ms. */
 void loop_turn(struct loop *l, unsigned wait_ms);
 

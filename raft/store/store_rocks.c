@@ -263,7 +263,7 @@ static void set_options(struct rocks *r, const struct store_options *o)
     rocksdb_options_set_paranoid_checks(r->options, 1);
     rocksdb_options_set_wal_recovery_mode(r->options, rocksdb_point_in_time_recovery);
     /* big memtables: most entries are cut away before theirs would be written out */
-    rocksdb_options_set_write_buffer_size(r->options, o->memtable_bytes ? o->memtable_bytes : 128u << 20);
+    rocksdb_options_set_write_buffer_size(r->options, o->memtable_bytes ? o->memtable_bytes : 64u << 20);
     rocksdb_options_set_max_write_buffer_number(r->options, 3);
     rocksdb_options_set_max_background_jobs(r->options, 2);
     rocksdb_options_set_compression(r->options, rocksdb_no_compression);

@@ -836,6 +836,27 @@ static void due_scans_go_on_where_they_stopped(void **state)
     scene_close(&s);
 }
 
+/* P6: replicas that differ in anything tell so. */
+static void the_digest_tells_states_apart(void **state)
+{
+    static const char *const to[] = { "b@y.example", "b@y.example", "c@y.example", "b@z.example" };
+    uint64_t digests[4];
+    struct scene s;
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        scene_open(&s);
+        scene_accept(&s, "a@x.example", to[i], NULL);
+        digests[i] = queue_digest(s.q);
+        scene_claim(&s, 77, 0); /* refused, and part of the history all the same */
+        assert_int_not_equal(queue_digest(s.q), digests[i]);
+        scene_close(&s);
+    }
+    assert_int_equal(digests[0], digests[1]);
+    assert_int_not_equal(digests[0], digests[2]);
+    assert_int_not_equal(digests[0], digests[3]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -866,6 +887,7 @@ int main(void)
         cmocka_unit_test(purge_drops_uploads_by_name_and_by_age),
         cmocka_unit_test(a_moved_body_goes_when_it_is_no_longer_needed),
         cmocka_unit_test(stories_and_events_are_told_in_order),
+        cmocka_unit_test(the_digest_tells_states_apart),
         cmocka_unit_test(due_scans_go_on_where_they_stopped),
     };
 

@@ -99,6 +99,8 @@ static void open_world(struct world *w, unsigned shards, size_t cut_bytes)
 
 static void close_world(struct world *w)
 {
+    loop_settle(w->loops[0]);
+    loop_settle(w->loops[1]);
     commit_close(&w->commit);
     raft_close(&w->raft);
     queue_store_close(&w->store);

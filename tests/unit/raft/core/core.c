@@ -226,6 +226,22 @@ static void r2_a_failed_write_ends_all(void **state)
     deinit(&o);
 }
 
+static void r2_a_failed_vote_never_leads(void **state)
+{
+    struct one o;
+
+    (void)state;
+    init(&o);
+    assert_int_equal(boot(&o, &(struct disk){ 0 }), 0);
+    tick(&o);
+    assert_int_equal(o.u.role, CORE_CANDIDATE);
+    assert_int_equal(step(&o, (struct core_event){ .kind = CORE_IOFAIL }), 0);
+    durable(&o, 1);
+    assert_int_equal(o.u.role, CORE_BROKEN);
+    assert_int_equal(see(&o).durable_write, 0); /* nothing is believed any more */
+    deinit(&o);
+}
+
 /* ---- R3: only entries of the current term commit by counting */
 
 static void r3_entries_of_earlier_terms_wait_for_an_own_one(void **state)
@@ -560,6 +576,7 @@ int main(void)
         cmocka_unit_test(r1_a_write_id_is_no_index),
         cmocka_unit_test(r1_writes_count_up_to_the_one_that_is_told),
         cmocka_unit_test(r2_a_failed_write_ends_all),
+        cmocka_unit_test(r2_a_failed_vote_never_leads),
         cmocka_unit_test(r3_entries_of_earlier_terms_wait_for_an_own_one),
         cmocka_unit_test(r4_the_vote_is_durable_before_it_counts),
         cmocka_unit_test(r5_commit_never_regresses),
