@@ -2,10 +2,9 @@
  * implementations (store_rocks.c, and store_mem.c for tests).
  *
  * Two sets of records: the state, and the bodies that outlived the log. A batch is applied as one,
- * over both. Reads see applied batches. flush makes everything before it durable: the state as of
- * one batch, the bodies as of the same or a later one (a body may be put, or forgotten, ahead of
- * the state: replay comes to the same). An implementation that cannot read or write ends the
- * process with a last word (P7).
+ * over both, and what is durable is always everything as of one batch; flush makes it the last one.
+ * Reads see applied batches. An implementation that cannot read or write ends the process with a
+ * last word (P7).
  */
 #ifndef QUEUE_STORE_H
 #define QUEUE_STORE_H

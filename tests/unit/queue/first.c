@@ -139,6 +139,28 @@ static void scans_from_the_start_miss_nothing(void **state)
     scene_close(&s);
 }
 
+/* A bound that was learned before a crash is not one of the state after it. */
+static void a_crash_forgets_the_bounds(void **state)
+{
+    struct queue_place place = { 0 };
+    struct queue_due d[2];
+    struct scene s;
+    uint64_t m;
+
+    (void)state;
+    scene_open(&s);
+    s.verify_each = false;
+    m = scene_accept(&s, "s@x.example", "b@two.example", NULL);
+    assert_int_equal(queue_store_flush(s.store, NULL), 0);
+    scene_cancel(&s, m, NULL, 0);
+    assert_int_equal(queue_due_by_time(s.store, SHARD, &place, UINT64_MAX, d, 2), 0);
+    queue_close(&s.q);
+    queue_store_mem_crash(s.store);
+    assert_int_equal(queue_open(&s.q, s.store, SHARD, NULL), 0);
+    assert_int_equal(queue_due_by_time(s.store, SHARD, &place, UINT64_MAX, d, 2), 1);
+    scene_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +168,7 @@ int main(void)
         cmocka_unit_test(a_write_during_a_scan_keeps_the_bound),
         cmocka_unit_test(slots_change_hands),
         cmocka_unit_test(scans_from_the_start_miss_nothing),
+        cmocka_unit_test(a_crash_forgets_the_bounds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
