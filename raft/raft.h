@@ -36,7 +36,7 @@ struct raft_config {
 
 struct raft_loop_port {
     void *arg;
-    void (*wake)(void *arg); /* any thread; coalesced calls are fine */
+    void (*wake)(void *arg); /* any thread, until raft_close returns; coalesced calls are fine */
 };
 
 struct raft_options {
@@ -87,10 +87,13 @@ struct raft_machine {
 
 /* Opens the group, making it when the log does not know it (its voters are then `config`). The machine
  * has everything up to applied_at_open; entries after it are applied as they (re)commit. ERR_CORRUPT when
- * the log begins after applied_at_open + 1 (R7: a gap is fatal). Called before loops run, or on `loop`. */
+ * the log begins after applied_at_open + 1 (R7: a gap is fatal) or ends before it and is not tainted.
+ * ERR_EXISTS when it is open. Called before loops run, or on `loop`. The role is told inside. */
 int raft_group_open(struct raft *r, uint64_t group, unsigned loop, const struct raft_config *config,
                     const struct raft_machine *machine, uint64_t applied_at_open,
                     struct raft_group **out, struct errmsg *why);
+/* Waits until the log thread has let go of the group's proposals (a sync at most), then answers them with
+ * RAFT_UNKNOWN. On the group's loop, or when loops have stopped; never inside a call-back. */
 void raft_group_close(struct raft_group **g);
 
 enum raft_answer {
@@ -108,8 +111,9 @@ struct raft_proposal {
     uint64_t index, entry_term;
 };
 
-/* 0: on_done will be called once, later. ERR_NOT_LEADER, ERR_FULL (bytes in flight), ERR_SUPERSEDED (the
- * fence), ERR_TOO_LONG (over RAFT_ENTRY_SIZE_MAX): it will not be called. */
+/* 0: on_done will be called once, later. ERR_NOT_LEADER (also before RAFT_LEADER was told), ERR_FULL (bytes
+ * or entries in flight), ERR_SUPERSEDED (the fence), ERR_TOO_LONG (over RAFT_ENTRY_SIZE_MAX): it will not be
+ * called. It leaves with the loop's next raft_turn. */
 #define RAFT_ENTRY_SIZE_MAX (1u << 20)
 int raft_propose(struct raft_group *g, struct raft_proposal *p);
 
@@ -120,14 +124,15 @@ int raft_entry_read(struct raft *r, uint64_t group, uint64_t index, struct blob 
                     struct blob **body_out);
 
 /* The machine says: everything up to `upto` is durable in its own store, the log may forget it.
- * Disjoint ranges [last cut, upto] are deleted, by the log thread. upto <= applied. */
+ * Disjoint ranges [last cut, upto] are deleted, by the log thread. No more than what is applied is cut; a
+ * tainted log is left as it is. */
 void raft_group_cut(struct raft_group *g, uint64_t upto);
 
 struct raft_group_view {
     uint64_t group, term, leader, first, last, commit, applied;
-    enum raft_role role;
+    enum raft_role role; /* as told to the machine */
     size_t uncommitted_bytes;
-    size_t log_bytes; /* payload bytes since the last cut */
+    size_t log_bytes; /* payload bytes behind the last cut; may be a little too many */
 };
 void raft_group_see(const struct raft_group *g, struct raft_group_view *out);
 

@@ -1,9 +1,18 @@
-/* core - the dispatch of events, and what every update says at its end.
+/* core - the dispatch of events, what every update says, and what must hold after every step.
  *
- * Way of a start:  BOOT -> TIME: become_candidate (hard write W1) -> DURABLE W1: become_leader (append of a
- * no-op, W2) -> DURABLE W2: commit -> APPLIED: ready.
+ * Way of a start: BOOT -> TIME: candidate, write 1 (term, vote) -> DURABLE 1: leader, write 2 (its
+ * no-op)
+ *                 -> DURABLE 2: commit -> APPLIED: ready -> PROPOSE, write 3 ...
  */
 #include "raft/core/inside.h"
+
+/* What a step must not take back. */
+struct before {
+    enum core_role role;
+    struct core_hard hard;
+    uint64_t leader, commit, applied, last, durable_write;
+    bool ready;
+};
 
 size_t core_size(void)
 {
@@ -12,86 +21,94 @@ size_t core_size(void)
 
 int core_init(struct core *c, const struct core_options *o)
 {
-    *c = (struct core){ .o = *o, .role = CORE_FOLLOWER, .next_write_id = 1 };
-    if (o->voter_count != 1) return ERR_UNSUPPORTED;
-    if (o->self == 0 || o->voters[0] != o->self) return ERR_RANGE;
+    if (o->voter_count > 1) return ERR_UNSUPPORTED;
+    if (o->voter_count == 0 || o->self == 0 || o->voters[0] != o->self) return ERR_RANGE;
+    *c = (struct core){ .o = *o, .role = CORE_FOLLOWER };
     rng_seed(&c->rng, o->seed);
     return 0;
 }
 
-static int step_boot(struct core *c, const struct core_event *e)
+static void applied_upto(struct core *c, uint64_t index)
 {
-    CHECK(!c->booted);
-    CHECK(e->u.boot.last + 1 >= e->u.boot.first);
-    /* R7: the machine must have everything in front of the log */
-    if (e->u.boot.applied + 1 < e->u.boot.first) return ERR_CORRUPT;
-    c->booted = true;
-    c->hard = e->u.boot.hard;
-    c->tainted = e->u.boot.tainted;
-    c->first = e->u.boot.first;
-    c->last = e->u.boot.last;
-    c->last_term = e->u.boot.last_term;
-    c->durable = c->last;
-    /* what is applied was committed; never less than the cut */
-    c->applied = e->u.boot.applied;
-    c->commit = c->applied;
-    CHECK(c->commit <= c->last);
-    elect_start_timer(c);
-    return 0;
-}
-
-static int step_applied(struct core *c, uint64_t index)
-{
-    CHECK(index >= c->applied && index <= c->commit);
+    CHECK(index >= c->applied);
+    CHECK(index <= c->commit);
     c->applied = index;
-    return 0;
+    if (c->role == CORE_LEADER && index >= c->own_first) c->ready = true;
 }
 
-static int dispatch(struct core *c, const struct core_event *e, struct core_update *out)
+static int dispatch(struct core *c, const struct core_event *e, struct core_update *u)
 {
+    CHECK(c->booted == (e->kind != CORE_BOOT));
     switch (e->kind) {
     case CORE_BOOT:
-        return step_boot(c, e);
+        return boot(c, e);
     case CORE_TIME:
-        return elect_time(c, out);
+        elect_on_time(c, u);
+        return 0;
     case CORE_PROPOSE:
-        return append_propose(c, e, out);
+        return append_propose(c, e, u);
     case CORE_DURABLE:
-        return durable_upto(c, e->u.durable.write_id, out);
+        durable_upto(c, e->u.durable.write_id, u);
+        return 0;
     case CORE_IOFAIL:
-        become_broken(c);
+        durable_failed(c);
         return 0;
     case CORE_APPLIED:
-        return step_applied(c, e->u.applied.index);
+        applied_upto(c, e->u.applied.index);
+        return 0;
     }
     UNREACHED();
 }
 
+static void check_invariants(const struct core *c, const struct before *b,
+                             const struct core_update *u)
+{
+    CHECK(c->hard.term >= b->hard.term);
+    CHECK(c->hard.term > b->hard.term || c->hard.vote == b->hard.vote); /* R4: one vote a term */
+    CHECK(c->commit >= b->commit);                                      /* R5 */
+    CHECK(c->last >= b->last);
+    CHECK(c->applied <= c->commit);
+    CHECK(c->commit <= c->last || c->tainted);
+    CHECK(c->durable_write <= c->last_write);
+    CHECK(b->role != CORE_BROKEN || c->role == CORE_BROKEN); /* R2 */
+    CHECK(c->role != CORE_BROKEN || u->write_id == 0);
+    CHECK(!c->tainted || u->write_id == 0);
+    CHECK((u->write_id != 0) == ((u->flags & (CORE_HARD | CORE_APPEND)) != 0));
+    CHECK(!c->ready || (c->role == CORE_LEADER && c->applied >= c->own_first));
+    CHECK(c->commit == b->commit || c->commit >= c->own_first); /* R3 */
+}
+
+static void fill_update(const struct core *c, const struct before *b, struct core_update *u)
+{
+    if (c->commit > b->commit) u->flags |= CORE_COMMIT;
+    if (c->role != b->role || c->leader != b->leader || c->hard.term != b->hard.term ||
+        c->ready != b->ready)
+        u->flags |= CORE_ROLE;
+    u->hard = c->hard;
+    u->commit = c->commit;
+    u->role = c->role;
+    u->term = c->hard.term;
+    u->leader = c->leader;
+    u->ready = c->ready;
+    u->wake_at_ms = elect_wake_at(c);
+}
+
 int core_step(struct core *c, const struct core_event *e, struct core_update *out)
 {
-    struct core before = { .role = c->role, .hard = c->hard, .leader = c->leader, .commit = c->commit };
-    bool was_ready = c->ready;
+    struct before before;
     int rv;
 
-    CHECK(c->booted || e->kind == CORE_BOOT);
-    CHECK(e->now_ms >= c->now_ms); /* R10: time comes with events and never goes back */
+    CHECK(e->now_ms >= c->now_ms); /* R10 */
     c->now_ms = e->now_ms;
     *out = (struct core_update){ 0 };
+    before = (struct before){ c->role,    c->hard, c->leader,        c->commit,
+                              c->applied, c->last, c->durable_write, c->ready };
     rv = dispatch(c, e, out);
-    c->ready = c->role == CORE_LEADER && c->own_first > 0 && c->applied >= c->own_first;
-    CHECK(c->commit >= before.commit); /* R5 */
-    CHECK(c->commit <= c->last);
-    if (c->commit > before.commit) out->flags |= CORE_COMMIT;
-    if (c->role != before.role || c->leader != before.leader || c->hard.term != before.hard.term ||
-        c->ready != was_ready)
-        out->flags |= CORE_ROLE;
-    out->hard = c->hard;
-    out->commit = c->commit;
-    out->role = c->role;
-    out->term = c->hard.term;
-    out->leader = c->leader;
-    out->ready = c->ready;
-    out->wake_at_ms = c->role == CORE_FOLLOWER && !c->tainted ? c->deadline_ms : UINT64_MAX;
+    if (e->kind == CORE_BOOT) /* the beginning takes nothing back */
+        before = (struct before){ .role = CORE_FOLLOWER, .hard = c->hard, .commit = c->commit };
+    check_invariants(c, &before, out);
+    CHECK(rv == 0 || out->flags == 0);
+    fill_update(c, &before, out);
     return rv;
 }
 
@@ -106,8 +123,8 @@ void core_see(const struct core *c, struct core_view *out)
                                .commit = c->commit,
                                .applied = c->applied,
                                .durable_write = c->durable_write,
-                               .last_write = c->next_write_id - 1,
-                               .uncommitted_bytes = c->uncommitted_bytes,
+                               .last_write = c->last_write,
+                               .uncommitted_bytes = c->window.bytes,
                                .tainted = c->tainted,
                                .ready = c->ready };
 }

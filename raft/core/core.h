@@ -22,7 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CORE_VOTERS_MAX 7
+#define CORE_VOTERS_MAX      7
+#define CORE_UNCOMMITTED_MAX 4096 /* entries that a leader has appended and not committed */
 
 enum core_role { CORE_FOLLOWER, CORE_CANDIDATE, CORE_LEADER, CORE_BROKEN };
 enum core_entry_kind { CORE_NOOP = 1, CORE_COMMAND = 2, CORE_CONFIG = 3 };
@@ -50,7 +51,7 @@ struct core_event {
             uint64_t first, last;  /* indexes in the log; last = first - 1 when empty */
             uint64_t last_term;    /* term of `last` (or of the entry before first) */
             uint64_t applied;      /* the machine's; first - 1 <= applied, else R7 */
-            bool tainted;          /* synced data was lost: follow, do not vote or lead */
+            bool tainted;          /* synced data was lost: follow, do not vote, lead or write */
         } boot;
         struct {
             uint64_t term;   /* fence, 0: any */
@@ -91,8 +92,8 @@ struct core_options {
     uint64_t self;
     uint64_t voters[CORE_VOTERS_MAX];
     unsigned voter_count;
-    uint32_t election_ms;            /* timeout is drawn from [election_ms, 2 * election_ms) */
-    uint64_t uncommitted_bytes_max;
+    uint32_t election_ms;            /* timeout is drawn from [election_ms, 2 * election_ms); 0: at once */
+    uint64_t uncommitted_bytes_max;  /* one entry is always let in when there is none */
     uint64_t seed;
 };
 
@@ -100,8 +101,9 @@ struct core; /* opaque; the caller gives its memory */
 size_t core_size(void);
 /* 0, or ERR_UNSUPPORTED (several voters: not in this version), ERR_RANGE (self is not a voter). */
 int core_init(struct core *c, const struct core_options *o);
-/* 0, or for PROPOSE: ERR_NOT_LEADER, ERR_SUPERSEDED (fence), ERR_FULL; nothing happened then. ERR_CORRUPT
- * for a BOOT with a gap. The update is filled in any case. */
+/* 0, or for PROPOSE: ERR_NOT_LEADER (not ready), ERR_SUPERSEDED (fence), ERR_FULL (bytes or entries);
+ * nothing happened then. ERR_CORRUPT for a BOOT with a gap (R7), and, unless tainted, with a machine ahead
+ * of the log or a log ahead of the hard state: the core is not booted then. The update is filled in any case. */
 int core_step(struct core *c, const struct core_event *e, struct core_update *out);
 
 struct core_view {

@@ -1,187 +1,145 @@
-/* engine - turns of a loop: completions in, steps, one write out.
+/* engine - opening, closing, and the turn of a loop.
  *
- * Way of a turn:  done writes -> DURABLE steps -> TIME steps -> apply and answer -> submit the open write.
- * Ownership:      a write belongs to the loop while it is open or pooled, to the log thread in between. The
- *                 spans in it are the proposals' owners', who keep them until on_done.
+ * Way of a turn: landed writes -> DURABLE steps -> TIME steps -> apply, answer -> one write to the
+ * log thread. Nothing blocks in it but the replay of what was in the log at boot.
  */
 #include <stdlib.h>
 
 #include "raft/engine/inside.h"
+
+#define UNCOMMITTED_BYTES_DEFAULT (64u << 20)
 
 struct store *raft_store_of(struct raft *r)
 {
     return r->store;
 }
 
-int raft_open(struct raft **out, const struct raft_options *o, bool *tainted_out, struct errmsg *why)
+static void init_loop(struct raft *r, struct engine_loop *l, const struct raft_loop_port *port)
 {
-    struct raft *r;
-    int rv;
+    *l = (struct engine_loop){ .raft = r, .port = *port, .wake_at_ms = UINT64_MAX };
+    mpsc_init(&l->landed);
+    list_init(&l->groups);
+    list_init(&l->unsent);
+    list_init(&l->unapplied);
+    l->flights = check_calloc(FLIGHTS, sizeof *l->flights);
+    for (unsigned i = 0; i < FLIGHTS; i++)
+        l->flights[i].loop = l;
+}
 
-    CHECK(o->loop_count > 0 && o->loop_count <= ENGINE_LOOPS_MAX && o->node_id > 0);
-    r = check_calloc(1, sizeof *r);
-    r->o = *o;
-    if (r->o.group_uncommitted_bytes_max == 0) r->o.group_uncommitted_bytes_max = ENGINE_UNCOMMITTED_MAX;
-    rv = store_open(&r->store, &(struct store_options){ .dir = o->dir, .memtable_bytes = o->memtable_bytes },
-                    &r->tainted, why);
-    if (rv != 0) {
-        free(r);
-        return rv;
-    }
-    for (unsigned i = 0; i < o->loop_count; i++) {
-        r->loops[i].raft = r;
-        r->loops[i].number = i;
-        r->loops[i].port = o->loops[i];
-        mpsc_init(&r->loops[i].done);
-        list_init(&r->loops[i].groups);
-    }
-    if (tainted_out) *tainted_out = r->tainted;
-    *out = r;
+struct raft *raft_open_over(struct store *store, bool tainted, const struct raft_options *o)
+{
+    struct raft *r = check_calloc(1, sizeof *r);
+
+    CHECK(o->node_id > 0);
+    CHECK(o->loop_count > 0);
+    r->store = store;
+    r->tainted = tainted;
+    r->node_id = o->node_id;
+    r->seed = o->seed;
+    r->uncommitted_bytes_max =
+        o->group_uncommitted_bytes_max ? o->group_uncommitted_bytes_max : UNCOMMITTED_BYTES_DEFAULT;
+    r->loop_count = o->loop_count;
+    r->loops = check_calloc(o->loop_count, sizeof *r->loops);
+    for (unsigned i = 0; i < o->loop_count; i++)
+        init_loop(r, &r->loops[i], &o->loops[i]);
+    return r;
+}
+
+int raft_open(struct raft **out, const struct raft_options *o, bool *tainted_out,
+              struct errmsg *why)
+{
+    struct store_options so = { .dir = o->dir, .memtable_bytes = o->memtable_bytes };
+    struct store *store;
+    bool tainted;
+    int rv = store_open(&store, &so, &tainted, why);
+
+    if (rv != 0) return rv;
+    *out = raft_open_over(store, tainted, o);
+    (*out)->owns_store = true;
+    if (tainted_out) *tainted_out = tainted;
     return 0;
 }
-
-/* ---- writes */
-
-static void write_free(struct engine_write *w)
-{
-    free(w->ops);
-    free(w->acks);
-    free(w);
-}
-
-struct engine_write *engine_open_write(struct engine_loop *l)
-{
-    struct engine_write *w = l->open;
-
-    if (w) return w;
-    w = l->pool;
-    if (w) l->pool = w->next_free;
-    if (!w) {
-        w = check_calloc(1, sizeof *w);
-        w->next_all = l->all;
-        l->all = w;
-    }
-    w->loop = l;
-    w->count = 0;
-    l->open = w;
-    return w;
-}
-
-/* On the log thread. */
-static void on_written(struct store_write *sw)
-{
-    struct engine_write *w = CONTAINER_OF(sw, struct engine_write, write);
-    struct engine_loop *l = w->loop;
-
-    if (mpsc_put(&l->done, &w->write.node)) l->port.wake(l->port.arg);
-}
-
-static void submit(struct engine_loop *l)
-{
-    struct engine_write *w = l->open;
-
-    if (!w) return;
-    l->open = NULL;
-    w->write.ops = w->ops;
-    w->write.op_count = w->count;
-    w->write.on_done = on_written;
-    store_submit(l->raft->store, &w->write);
-}
-
-void engine_add_op(struct raft_group *g, const struct store_op *op, uint64_t write_id)
-{
-    struct engine_write *w = engine_open_write(g->loop);
-
-    if (w->count == w->cap) {
-        w->cap = w->cap ? 2 * w->cap : 16;
-        w->ops = check_realloc(w->ops, w->cap * sizeof *w->ops);
-        w->acks = check_realloc(w->acks, w->cap * sizeof *w->acks);
-    }
-    w->ops[w->count] = *op;
-    w->acks[w->count] = (struct engine_ack){ .group = write_id ? g : NULL, .write_id = write_id };
-    w->count++;
-    if (w->count == ENGINE_OPS_MAX) submit(g->loop);
-}
-
-static void acknowledge(struct engine_write *w)
-{
-    for (size_t i = 0; i < w->count; i++) {
-        struct raft_group *g = w->acks[i].group;
-        struct core_event e = { .kind = CORE_DURABLE };
-        struct core_update u;
-
-        if (!g) continue;
-        /* consecutive ops of one group are acknowledged by the last one: write ids are cumulative */
-        if (i + 1 < w->count && w->acks[i + 1].group == g) continue;
-        e.u.durable.write_id = w->acks[i].write_id;
-        CHECK(group_step(g, &e, &u) == 0);
-        group_carry_out(g, &u);
-    }
-}
-
-static void take_completions(struct engine_loop *l)
-{
-    struct mpsc_node *node = mpsc_take_all(&l->done), *next;
-
-    for (; node; node = next) {
-        struct engine_write *w = CONTAINER_OF(node, struct engine_write, write.node);
-
-        next = node->next;
-        acknowledge(w);
-        w->next_free = l->pool;
-        l->pool = w;
-    }
-}
-
-/* ---- turns */
-
-uint64_t raft_turn(struct raft *r, unsigned loop, uint64_t mono_ms)
-{
-    struct engine_loop *l = &r->loops[loop];
-    uint64_t wake_at = UINT64_MAX;
-    bool more = false;
-
-    CHECK(loop < r->o.loop_count);
-    if (mono_ms > l->now_ms) l->now_ms = mono_ms;
-    take_completions(l);
-    LIST_FOR_SAFE(it, &l->groups)
-    {
-        struct raft_group *g = CONTAINER_OF(it, struct raft_group, link);
-
-        if (g->wake_at_ms <= l->now_ms) {
-            struct core_event e = { .kind = CORE_TIME };
-            struct core_update u;
-
-            CHECK(group_step(g, &e, &u) == 0);
-            group_carry_out(g, &u);
-        }
-        more |= group_apply(g);
-        if (g->wake_at_ms < wake_at) wake_at = g->wake_at_ms;
-    }
-    submit(l);
-    return more ? l->now_ms : wake_at;
-}
-
-/* ---- closing */
 
 void raft_close(struct raft **pr)
 {
     struct raft *r = *pr;
 
     if (!r) return;
-    *pr = NULL;
-    for (unsigned i = 0; i < r->o.loop_count; i++)
-        CHECK(list_empty(&r->loops[i].groups));
-    store_close(&r->store); /* ends the log thread behind its last write */
-    for (unsigned i = 0; i < r->o.loop_count; i++) {
-        struct engine_loop *l = &r->loops[i];
+    for (unsigned i = 0; i < r->loop_count; i++) {
+        struct list *it;
 
-        while (l->all) {
-            struct engine_write *w = l->all;
+        while ((it = list_first(&r->loops[i].groups)) != NULL) {
+            struct raft_group *g = CONTAINER_OF(it, struct raft_group, link);
 
-            l->all = w->next_all;
-            write_free(w);
+            raft_group_close(&g);
         }
     }
+    /* After all that was submitted: then the flights are nobody's. */
+    if (r->owns_store)
+        store_close(&r->store);
+    else
+        store_drain(r->store);
+    for (unsigned i = 0; i < r->loop_count; i++)
+        free(r->loops[i].flights);
+    free(r->loops);
     free(r);
+    *pr = NULL;
+}
+
+/* ---- the turn */
+
+static void tell_time(struct engine_loop *l)
+{
+    if (l->wake_at_ms > l->now_ms) return;
+    l->wake_at_ms = UINT64_MAX; /* steps lower it again */
+    LIST_FOR(it, &l->groups)
+    {
+        struct raft_group *g = CONTAINER_OF(it, struct raft_group, link);
+        struct core_event e = { .kind = CORE_TIME };
+
+        if (g->wake_at_ms <= l->now_ms)
+            group_event(g, &e);
+        else if (g->wake_at_ms < l->wake_at_ms)
+            l->wake_at_ms = g->wake_at_ms;
+    }
+}
+
+/* One slice for each group that has something; true: there is more. */
+static bool apply_all(struct engine_loop *l)
+{
+    struct list round, *it;
+
+    list_init(&round);
+    while ((it = list_take_first(&l->unapplied)) != NULL)
+        list_add(&round, it);
+    while ((it = list_take_first(&round)) != NULL) {
+        struct raft_group *g = CONTAINER_OF(it, struct raft_group, unapplied_link);
+
+        if (group_apply(g)) list_add(&l->unapplied, &g->unapplied_link);
+    }
+    return !list_empty(&l->unapplied);
+}
+
+uint64_t raft_turn(struct raft *r, unsigned loop, uint64_t mono_ms)
+{
+    struct engine_loop *l = &r->loops[loop];
+    bool is_more;
+
+    CHECK(loop < r->loop_count);
+    CHECK(!l->is_turning);
+    l->is_turning = true;
+    if (mono_ms > l->now_ms) l->now_ms = mono_ms;
+    flights_land(l);
+    tell_time(l);
+    is_more = apply_all(l);
+    flights_send(l);
+    l->is_turning = false;
+    if (is_more) l->port.wake(l->port.arg);
+    return l->wake_at_ms;
+}
+
+int raft_entry_read(struct raft *r, uint64_t group, uint64_t index, struct blob **head_out,
+                    struct blob **body_out)
+{
+    return store_entry_read(r->store, group, index, NULL, NULL, head_out, body_out);
 }

@@ -1,5 +1,8 @@
-/* group - one group's life: opened from the log, stepped, closed. */
-#include <pthread.h>
+/* group - one group: opened from its log, stepped, loaded into flights, closed.
+ *
+ * The core says what is to be written; its bytes are here. Invariant: write ids are handed to the
+ * log without a gap and in order (write_sent follows write_last).
+ */
 #include <stdlib.h>
 
 #include "raft/engine/inside.h"
@@ -12,42 +15,168 @@ const char *raft_role_name(enum raft_role role)
     return names[role];
 }
 
-int group_step(struct raft_group *g, struct core_event *e, struct core_update *out)
+/* ---- steps */
+
+int group_step(struct raft_group *g, struct core_event *e, struct core_update *u)
 {
     int rv;
 
     e->now_ms = g->loop->now_ms;
-    rv = core_step(g->core, e, out);
-    g->wake_at_ms = out->wake_at_ms;
-    g->commit = out->commit;
+    rv = core_step(g->core, e, u);
+    g->wake_at_ms = u->wake_at_ms;
+    if (u->wake_at_ms < g->loop->wake_at_ms) g->loop->wake_at_ms = u->wake_at_ms;
     return rv;
 }
 
-/* The order of core.h: writes first; what is committed is applied at the end of the turn. */
+void group_event(struct raft_group *g, struct core_event *e)
+{
+    struct core_update u;
+
+    CHECK(group_step(g, e, &u) == 0);
+    group_carry_out(g, &u);
+}
+
+void group_mark_unsent(struct raft_group *g)
+{
+    if (list_empty(&g->unsent_link)) list_add(&g->loop->unsent, &g->unsent_link);
+}
+
+/* What the core writes of its own: the hard state, or its no-op. Never both, never two at once: the
+ * one is durable before the other is asked for. */
+static void take_own_write(struct raft_group *g, const struct core_update *u)
+{
+    CHECK(!g->has_own);
+    CHECK(u->write_id == g->write_last + 1);
+    CHECK(!(u->flags & CORE_HARD) != !(u->flags & CORE_APPEND));
+    g->own =
+        (struct store_op){ .kind = STORE_HARD, .hard = u->hard, .entry = { .group = g->number } };
+    if (u->flags & CORE_APPEND) {
+        CHECK(u->append.kind == CORE_NOOP); /* commands come by raft_propose */
+        g->own.kind = STORE_APPEND;
+        g->own.entry.index = u->append.index;
+        g->own.entry.term = u->append.term;
+        g->own.entry.kind = u->append.kind;
+        g->noop = u->append.index;
+    }
+    g->has_own = true;
+    g->write_last = u->write_id;
+    group_mark_unsent(g);
+}
+
+/* A leader that is not ready is a candidate to the machine: it cannot act on its office yet. */
+static void tell_role(struct raft_group *g, const struct core_update *u)
+{
+    static const enum raft_role roles[] = { [CORE_FOLLOWER] = RAFT_FOLLOWER,
+                                            [CORE_CANDIDATE] = RAFT_CANDIDATE,
+                                            [CORE_LEADER] = RAFT_LEADER,
+                                            [CORE_BROKEN] = RAFT_BROKEN };
+    bool is_early = u->role == CORE_LEADER && !u->ready;
+    enum raft_role role = is_early ? RAFT_CANDIDATE : roles[u->role];
+
+    if (role == g->told_role && u->term == g->told_term) return;
+    g->told_role = role;
+    g->told_term = u->term;
+    g->machine.role(g->machine.arg, role, u->term, is_early ? 0 : u->leader);
+}
+
 void group_carry_out(struct raft_group *g, const struct core_update *u)
 {
-    if (u->flags & CORE_HARD) {
-        struct store_op op = { .kind = STORE_HARD, .hard = u->hard };
-
-        op.entry.group = g->number;
-        engine_add_op(g, &op, u->write_id);
+    if (u->flags & (CORE_HARD | CORE_APPEND)) take_own_write(g, u);
+    if (u->flags & CORE_COMMIT) {
+        g->commit = u->commit;
+        if (list_empty(&g->unapplied_link)) list_add(&g->loop->unapplied, &g->unapplied_link);
     }
-    if (u->flags & CORE_APPEND) {
-        struct store_op op = { .kind = STORE_APPEND };
+    if (u->flags & CORE_ROLE) tell_role(g, u);
+}
 
-        CHECK(u->append.kind == CORE_NOOP); /* commands are appended by raft_propose, which has their bytes */
-        op.entry = (struct store_entry){ .group = g->number, .index = u->append.index, .term = u->append.term,
-                                         .kind = u->append.kind };
-        engine_add_op(g, &op, u->write_id);
-        g->last = u->append.index;
-        g->own_noop = u->append.index;
+/* ---- into the log */
+
+static bool has_room(const struct flight *f, size_t bytes)
+{
+    if (f->op_count == FLIGHT_OPS_MAX) return false;
+    return f->op_count == 0 || f->bytes + bytes <= FLIGHT_BYTES_MAX;
+}
+
+static bool load_cut(struct raft_group *g, struct flight *f)
+{
+    if (g->cut_to == 0) return true;
+    if (!has_room(f, 0)) return false;
+    f->ops[f->op_count++] = (struct store_op){ .kind = STORE_CUT,
+                                               .entry = { .group = g->number },
+                                               .cut_from = g->cut_from,
+                                               .cut_to = g->cut_to,
+                                               .cut_term = g->cut_term };
+    g->cut_to = 0;
+    return true;
+}
+
+static bool load_own(struct raft_group *g, struct flight *f)
+{
+    if (!g->has_own) return true;
+    if (!has_room(f, 0)) return false;
+    f->ops[f->op_count++] = g->own;
+    g->has_own = false;
+    g->write_sent++;
+    return true;
+}
+
+static bool load_proposals(struct raft_group *g, struct flight *f)
+{
+    while (!list_empty(&g->unsent)) {
+        struct raft_proposal *p = CONTAINER_OF(g->unsent.next, struct raft_proposal, link);
+
+        if (!has_room(f, p->head.n + p->body.n)) return false;
+        f->ops[f->op_count++] = (struct store_op){ .kind = STORE_APPEND,
+                                                   .entry = { .group = g->number,
+                                                              .index = p->index,
+                                                              .term = p->entry_term,
+                                                              .kind = CORE_COMMAND,
+                                                              .head = p->head,
+                                                              .body = p->body } };
+        f->bytes += p->head.n + p->body.n;
+        g->write_sent++;
+        list_remove(&p->link);
+        list_add(&g->sent, &p->link);
     }
-    g->last_update = *u;
+    CHECK(g->write_sent == g->write_last);
+    return true;
+}
+
+bool group_load(struct raft_group *g, struct flight *f)
+{
+    uint64_t sent_before = g->write_sent;
+    bool fits = load_cut(g, f) && load_own(g, f) && load_proposals(g, f);
+
+    if (g->write_sent > sent_before)
+        f->acks[f->ack_count++] = (struct flight_ack){ .group = g, .write_id = g->write_sent };
+    return fits;
 }
 
 /* ---- opening */
 
-static int boot(struct raft_group *g, const struct store_group *log, uint64_t applied, struct errmsg *why)
+static int make_core(struct raft_group *g, const struct raft_config *config, struct errmsg *why)
+{
+    struct core_options o = { .self = g->raft->node_id,
+                              .voter_count = config->voter_count,
+                              .election_ms = 0, /* the only voter waits for nobody */
+                              .uncommitted_bytes_max = g->raft->uncommitted_bytes_max,
+                              .seed = g->raft->seed ^ g->number };
+    int rv;
+
+    CHECK(config->voter_count <= RAFT_VOTERS_MAX);
+    memcpy(o.voters, config->voters, sizeof o.voters);
+    g->core = check_calloc(1, core_size());
+    rv = core_init(g->core, &o);
+    if (rv == ERR_UNSUPPORTED)
+        return errmsg_set(why, rv, "group %llu: this version takes one voter, %u are named",
+                          (unsigned long long)g->number, config->voter_count);
+    if (rv != 0)
+        return errmsg_set(why, rv, "group %llu: its one voter must be this node, %llu",
+                          (unsigned long long)g->number, (unsigned long long)g->raft->node_id);
+    return 0;
+}
+
+static int boot(struct raft_group *g, const struct store_group *log, struct errmsg *why)
 {
     struct core_event e = { .kind = CORE_BOOT };
     struct core_update u;
@@ -56,156 +185,133 @@ static int boot(struct raft_group *g, const struct store_group *log, uint64_t ap
     e.u.boot.first = log->first;
     e.u.boot.last = log->last;
     e.u.boot.last_term = log->last_term;
-    e.u.boot.applied = applied;
+    e.u.boot.applied = g->applied;
     e.u.boot.tainted = g->raft->tainted;
-    if (applied > log->last)
-        return errmsg_set(why, ERR_CORRUPT,
-                          "group %llu: the state has entries up to %llu, its log ends at %llu: log and state are not of "
-                          "one node, or the log was lost",
-                          (unsigned long long)g->number, (unsigned long long)applied,
-                          (unsigned long long)log->last);
     if (group_step(g, &e, &u) != 0)
-        return errmsg_set(why, ERR_CORRUPT, "group %llu: the log begins at %llu, the state ends at %llu (R7)",
-                          (unsigned long long)g->number, (unsigned long long)log->first,
-                          (unsigned long long)applied);
-    group_carry_out(g, &u);
+        return errmsg_set(
+            why, ERR_CORRUPT,
+            "group %llu: the log holds entries %llu to %llu (term %llu, voted in term %llu), the "
+            "state "
+            "ends at %llu: they do not belong together, or one of them has lost entries",
+            (unsigned long long)g->number, (unsigned long long)log->first,
+            (unsigned long long)log->last, (unsigned long long)log->last_term,
+            (unsigned long long)log->hard.term, (unsigned long long)g->applied);
+    g->told_role = RAFT_FOLLOWER;
+    g->told_term = u.term;
     return 0;
 }
 
-static void group_free(struct raft_group *g)
+static struct raft_group *new_group(struct raft *r, uint64_t number, unsigned loop,
+                                    const struct raft_machine *machine,
+                                    const struct store_group *log, uint64_t applied)
+{
+    struct raft_group *g = check_calloc(1, sizeof *g);
+
+    list_init(&g->link);
+    list_init(&g->unsent_link);
+    list_init(&g->unapplied_link);
+    list_init(&g->unsent);
+    list_init(&g->sent);
+    g->raft = r;
+    g->loop = &r->loops[loop];
+    g->number = number;
+    g->machine = *machine;
+    g->first = log->first;
+    g->boot_last = log->last;
+    g->boot_term = log->last_term;
+    g->applied = g->commit = applied;
+    weight_init(&g->weight, log->first - 1);
+    if (log->last >= log->first) weight_add(&g->weight, log->last, log->bytes);
+    return g;
+}
+
+static void free_group(struct raft_group *g)
 {
     free(g->core);
     free(g);
+}
+
+static bool is_open(const struct engine_loop *l, uint64_t number)
+{
+    LIST_FOR(it, &l->groups)
+    {
+        if (CONTAINER_OF(it, struct raft_group, link)->number == number) return true;
+    }
+    return false;
 }
 
 int raft_group_open(struct raft *r, uint64_t group, unsigned loop, const struct raft_config *config,
                     const struct raft_machine *machine, uint64_t applied_at_open,
                     struct raft_group **out, struct errmsg *why)
 {
-    struct core_options o = { .self = r->o.node_id, .voter_count = config->voter_count,
-                              .election_ms = ENGINE_ELECTION_MS,
-                              .uncommitted_bytes_max = r->o.group_uncommitted_bytes_max,
-                              .seed = r->o.seed ^ group };
     struct store_group log;
     struct raft_group *g;
     int rv;
 
-    CHECK(loop < r->o.loop_count && config->voter_count <= RAFT_VOTERS_MAX);
-    memcpy(o.voters, config->voters, sizeof o.voters);
+    CHECK(loop < r->loop_count);
+    CHECK(group != UINT64_MAX); /* the store's own */
+    if (is_open(&r->loops[loop], group))
+        return errmsg_set(why, ERR_EXISTS, "group %llu is open already", (unsigned long long)group);
     rv = store_group_read(r->store, group, &log, why);
     if (rv != 0) return rv;
-    g = check_calloc(1, sizeof *g);
-    list_init(&g->link);
-    list_init(&g->proposals);
-    g->raft = r;
-    g->loop = &r->loops[loop];
-    g->number = group;
-    g->machine = *machine;
-    g->first = log.first;
-    g->last = log.last;
-    g->replay_to = log.last;
-    g->applied = applied_at_open;
-    g->log_bytes = log.bytes;
-    g->core = check_calloc(1, core_size());
-    rv = core_init(g->core, &o);
-    if (rv != 0)
-        errmsg_set(why, rv, "group %llu: this version takes one voter, this node", (unsigned long long)group);
-    else
-        rv = boot(g, &log, applied_at_open, why);
+    g = new_group(r, group, loop, machine, &log, applied_at_open);
+    rv = make_core(g, config, why);
+    if (rv == 0) rv = boot(g, &log, why);
     if (rv != 0) {
-        group_free(g);
+        free_group(g);
         return rv;
     }
     list_add(&g->loop->groups, &g->link);
     *out = g;
+    g->machine.role(g->machine.arg, RAFT_FOLLOWER, g->told_term, 0);
     return 0;
 }
 
-/* ---- closing: the log thread must be done with the proposals' bytes before their owners get them back */
+/* ---- closing */
 
-struct barrier {
-    struct store_write write;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool passed;
-};
-
-static void on_barrier(struct store_write *w)
+void group_answer(struct list *proposals, enum raft_answer answer)
 {
-    struct barrier *b = CONTAINER_OF(w, struct barrier, write);
+    struct list *it;
 
-    pthread_mutex_lock(&b->lock);
-    b->passed = true;
-    pthread_cond_signal(&b->wake);
-    pthread_mutex_unlock(&b->lock);
-}
+    while ((it = list_take_first(proposals)) != NULL) {
+        struct raft_proposal *p = CONTAINER_OF(it, struct raft_proposal, link);
 
-static void wait_for_writes(struct raft *r)
-{
-    struct barrier b = { .write = { .on_done = on_barrier } };
-
-    if (!r->o.dir) return; /* the memory store has no thread */
-    pthread_mutex_init(&b.lock, NULL);
-    pthread_cond_init(&b.wake, NULL);
-    store_submit(r->store, &b.write);
-    pthread_mutex_lock(&b.lock);
-    while (!b.passed)
-        pthread_cond_wait(&b.wake, &b.lock);
-    pthread_mutex_unlock(&b.lock);
-    pthread_mutex_destroy(&b.lock);
-    pthread_cond_destroy(&b.wake);
+        p->on_done(p, answer, p->index, p->entry_term); /* p is the caller's again */
+    }
 }
 
 void raft_group_close(struct raft_group **pg)
 {
     struct raft_group *g = *pg;
-    struct list *it;
 
     if (!g) return;
-    *pg = NULL;
-    wait_for_writes(g->raft);
+    CHECK(!g->loop->is_turning);
+    g->closing = true;
     list_remove(&g->link);
-    while ((it = list_take_first(&g->proposals)) != NULL) {
-        struct raft_proposal *p = CONTAINER_OF(it, struct raft_proposal, link);
-
-        p->on_done(p, RAFT_UNKNOWN, p->index, p->entry_term);
-    }
-    group_free(g);
+    list_remove(&g->unsent_link);
+    list_remove(&g->unapplied_link);
+    flights_forget(g->loop, g);
+    group_answer(&g->sent, RAFT_UNKNOWN);
+    group_answer(&g->unsent, RAFT_UNKNOWN);
+    free_group(g);
+    *pg = NULL;
 }
 
-/* ---- cutting, reading, seeing */
-
-void raft_group_cut(struct raft_group *g, uint64_t upto)
-{
-    struct store_op op = { .kind = STORE_CUT };
-
-    CHECK(upto <= g->applied);
-    if (upto < g->first) return;
-    op.entry.group = g->number;
-    op.cut_from = g->first;
-    op.cut_to = upto;
-    op.cut_term = g->last_update.term;
-    engine_add_op(g, &op, 0);
-    g->first = upto + 1;
-    g->log_bytes = 0;
-    g->loop->port.wake(g->loop->port.arg);
-}
-
-int raft_entry_read(struct raft *r, uint64_t group, uint64_t index, struct blob **head_out, struct blob **body_out)
-{
-    return store_entry_read(r->store, group, index, NULL, NULL, head_out, body_out);
-}
+/* ---- seeing */
 
 void raft_group_see(const struct raft_group *g, struct raft_group_view *out)
 {
+    struct core_view v;
+
+    core_see(g->core, &v);
     *out = (struct raft_group_view){ .group = g->number,
-                                     .term = g->last_update.term,
-                                     .leader = g->last_update.leader,
+                                     .term = v.term,
+                                     .leader = v.leader,
                                      .first = g->first,
-                                     .last = g->last,
-                                     .commit = g->commit,
+                                     .last = v.last,
+                                     .commit = v.commit,
                                      .applied = g->applied,
-                                     .role = g->role,
-                                     .uncommitted_bytes = g->uncommitted_bytes,
-                                     .log_bytes = g->log_bytes };
+                                     .role = g->told_role,
+                                     .uncommitted_bytes = v.uncommitted_bytes,
+                                     .log_bytes = weight_bytes(&g->weight) };
 }

@@ -1,70 +1,106 @@
-/* inside - private to the store: records, the watermark, and the one contract of its two implementations. */
+/* inside - private to the store: records, the watermark, the log thread, and what an implementation
+ * is. */
 #ifndef RAFT_STORE_INSIDE_H
 #define RAFT_STORE_INSIDE_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "proto/ground/buf.h"
 #include "proto/ground/check.h"
 #include "proto/ground/list.h"
-#include "proto/ground/metric.h"
 #include "raft/store/store.h"
 
-#define STORE_FORMAT     1
-#define KEY_SIZE         17
-#define ENTRY_FRONT_SIZE 14
-#define PAIR_SIZE        17
-#define STORE_OWN_GROUP  UINT64_MAX
-#define STORE_BATCH_BYTES_MAX (8u << 20)
+#define STORE_FORMAT 1
 
-void key_print(uint8_t out[KEY_SIZE], uint64_t group, uint8_t kind, uint64_t index);
-int key_parse(struct span key, uint64_t *group, uint8_t *kind, uint64_t *index);
-void entry_front_print(uint8_t out[ENTRY_FRONT_SIZE], const struct store_entry *e);
-int entry_parse(struct span value, struct store_entry *out); /* term, kind, head, body; borrows */
-void pair_print(uint8_t out[PAIR_SIZE], uint64_t a, uint64_t b);
-int pair_parse(struct span value, uint64_t *a, uint64_t *b);
+/* ---- records (keys.c has the picture) */
 
-/* watermark.c */
-struct watermark {
-    int fd;
-    unsigned next; /* slot */
+#define KEY_SIZE        17
+#define ENTRY_LEAD_SIZE 14
+#define PAIR_SIZE       17
+#define KEY_CUT         'c'
+#define KEY_ENTRY       'e'
+#define KEY_HARD        'h'
+/* The store's own records stand under a group number that no group may have. */
+#define KEY_OWN_GROUP UINT64_MAX
+#define KEY_BATCH     'b'
+#define KEY_FORMAT    'f'
+
+void key_pack(uint8_t out[KEY_SIZE], uint64_t group, uint8_t kind, uint64_t index);
+int key_unpack(struct span key, uint64_t *group, uint8_t *kind, uint64_t *index);
+/* What stands before head and body in an entry's value. */
+void entry_lead_pack(uint8_t out[ENTRY_LEAD_SIZE], const struct store_entry *e);
+/* Fills term, kind, head and body (borrowed). ERR_CORRUPT, ERR_VERSION. */
+int entry_unpack(struct span value, struct store_entry *out);
+void pair_pack(uint8_t out[PAIR_SIZE], uint64_t a, uint64_t b);
+int pair_unpack(struct span value, uint64_t *a, uint64_t *b);
+
+/* ---- watermark.c */
+
+#define WATERMARK_SLOT_SIZE  64
+#define WATERMARK_SLOT_SPACE 4096 /* each in a block of its own: one torn write harms one slot */
+#define WATERMARK_FILE_SIZE  (2 * WATERMARK_SLOT_SPACE)
+#define WATERMARK_SYNC_EVERY 1024 /* batches */
+
+struct watermark_slot {
     uint64_t sequence, batch;
 };
-#define WATERMARK_SLOT_SIZE 64
-void watermark_slot_print(uint8_t out[WATERMARK_SLOT_SIZE], uint64_t sequence, uint64_t batch);
-int watermark_slot_parse(struct span slot, uint64_t *sequence, uint64_t *batch);
+void watermark_slot_pack(uint8_t out[WATERMARK_SLOT_SIZE], const struct watermark_slot *slot);
+int watermark_slot_unpack(struct span bytes,
+                          struct watermark_slot *out); /* ERR_CORRUPT, ERR_VERSION */
+
+struct watermark {
+    int fd; /* -1: not open */
+    char *path;
+    struct watermark_slot now;
+    unsigned unsynced;
+};
+/* Opens or makes the file and locks it. ERR_BUSY, ERR_VERSION, ERR_IO. */
 int watermark_open(struct watermark *w, const char *dir, struct errmsg *why);
 void watermark_set(struct watermark *w, uint64_t batch);
-void watermark_close(struct watermark *w);
+void watermark_close(struct watermark *w); /* may be called twice */
 
-/* What an implementation does; `self` is its own. Batches are written by one thread at a time. */
-struct store_calls {
-    void (*batch_add)(void *self, const struct store_op *op);
-    void (*batch_write)(void *self, bool sync); /* ends the process when it fails */
-    int (*group_read)(void *self, uint64_t group, struct store_group *out, struct errmsg *why);
-    int (*entry_read)(void *self, uint64_t group, uint64_t index, enum core_entry_kind *kind, uint64_t *term,
-                      struct blob **head, struct blob **body);
-    int (*entries_each)(void *self, uint64_t group, uint64_t first, uint64_t last, void *arg,
-                        bool (*each)(void *arg, const struct store_entry *entry));
-    void (*close)(void *self);
+/* ---- log_thread.c */
+
+#define LOG_BATCH_BYTES_MAX (8u << 20)
+
+/* Where batches go. Called by the log thread only. A failure ends the process inside. */
+struct log_sink {
+    void *arg;
+    void (*add)(void *arg, const struct store_op *op);
+    void (*write)(void *arg, bool sync); /* what was added, as one batch */
 };
+struct log_thread {
+    struct mpsc submitted;
+    sem_t wake;
+    pthread_t thread;
+    atomic_bool stopping;
+    struct log_sink sink;
+};
+void log_thread_start(struct log_thread *t, const struct log_sink *sink);
+void log_thread_submit(struct log_thread *t, struct store_write *w);
+void log_thread_drain(struct log_thread *t);
+void log_thread_stop(struct log_thread *t); /* after all that was submitted is written */
 
+/* ---- an implementation: its object begins with struct store */
+
+struct store_calls {
+    void (*submit)(struct store *s, struct store_write *w);
+    void (*drain)(struct store *s);
+    int (*group_read)(struct store *s, uint64_t group, struct store_group *out, struct errmsg *why);
+    int (*entry_read)(struct store *s, uint64_t group, uint64_t index,
+                      enum core_entry_kind *kind_out, uint64_t *term_out, struct blob **head_out,
+                      struct blob **body_out);
+    int (*entries_each)(struct store *s, uint64_t group, uint64_t first, uint64_t last, void *arg,
+                        bool (*each)(void *arg, const struct store_entry *entry));
+    void (*close)(struct store *s);
+};
 struct store {
     const struct store_calls *calls;
-    void *self;
-    bool has_thread;
-    struct mpsc submitted;
-    struct mpsc_node *waiting; /* memory store: taken and not synced, oldest first */
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards the sleep of the thread */
-    pthread_cond_t wake;
-    bool is_awake, stopping;
 };
-
-int store_rocks_open(struct store *s, const struct store_options *o, bool *tainted, struct errmsg *why);
-int store_mem_open(struct store *s);
-void log_thread_start(struct store *s);
-void log_thread_stop(struct store *s);
+int store_rocks_open(struct store **out, const struct store_options *o, bool *tainted_out,
+                     struct errmsg *why);
+struct store *store_mem_open(void);
 
 #endif

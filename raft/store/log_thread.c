@@ -1,113 +1,147 @@
-/* log_thread - collects what all loops submit and writes it as one batch with one sync: group commit with no
- * timer, because while one batch is being synced the next one gathers.
+/* log_thread - collects what all loops submit and writes it as one batch with one sync.
  *
- * Rules: order of submission is order of writing and of completion. A batch holds at most
- *   STORE_BATCH_BYTES_MAX of payload (one submission always fits). Cuts alone need no sync.
+ * Group commit without a timer: while one batch is being synced the next one gathers.
+ * Rules: order of submission is order of writing and of completion. A batch holds whole
+ * submissions, up to LOG_BATCH_BYTES_MAX of payload (one is always taken). Cuts alone are written
+ * without a sync: a log that remembers more than it must harms nobody.
  */
-#include <stdlib.h>
+#include <errno.h>
 
 #include "proto/ground/clock.h"
+#include "proto/ground/metric.h"
 #include "raft/store/inside.h"
 
-static size_t write_bytes(const struct store_write *w, bool *needs_sync)
+struct tally {
+    size_t bytes, entries, cuts, ops;
+    bool must_sync;
+};
+
+static struct store_write *write_of(struct mpsc_node *node)
+{
+    return CONTAINER_OF(node, struct store_write, node);
+}
+
+static size_t payload(const struct store_write *w)
 {
     size_t bytes = 0;
 
-    for (size_t i = 0; i < w->op_count; i++) {
-        const struct store_op *op = &w->ops[i];
-
-        if (op->kind != STORE_CUT) *needs_sync = true;
-        if (op->kind == STORE_APPEND) bytes += op->entry.head.n + op->entry.body.n;
-        if (op->kind == STORE_APPEND) metric_add(M_LOG_ENTRIES, 1);
-        if (op->kind == STORE_CUT) metric_add(M_LOG_CUTS, 1);
-    }
+    for (size_t i = 0; i < w->op_count; i++)
+        if (w->ops[i].kind == STORE_APPEND)
+            bytes += w->ops[i].entry.head.n + w->ops[i].entry.body.n;
     return bytes;
 }
 
-/* One batch from the front of the list; returns what is left. */
-static struct mpsc_node *write_batch(struct store *s, struct mpsc_node *first)
+static void add_write(struct log_thread *t, const struct store_write *w, struct tally *tally)
 {
-    struct mpsc_node *end = first, *next;
-    size_t bytes = 0;
-    bool needs_sync = false;
-    uint64_t began;
+    for (size_t i = 0; i < w->op_count; i++) {
+        const struct store_op *op = &w->ops[i];
+
+        t->sink.add(t->sink.arg, op);
+        tally->entries += op->kind == STORE_APPEND;
+        tally->cuts += op->kind == STORE_CUT;
+        tally->must_sync |= op->kind != STORE_CUT;
+    }
+    tally->ops += w->op_count;
+}
+
+static void write_tally(struct log_thread *t, const struct tally *tally)
+{
+    uint64_t began = clock_mono_us();
+
+    if (tally->ops == 0) return;
+    t->sink.write(t->sink.arg, tally->must_sync);
+    metric_add(M_LOG_ENTRIES, tally->entries);
+    metric_add(M_LOG_BYTES, tally->bytes);
+    metric_add(M_LOG_CUTS, tally->cuts);
+    if (!tally->must_sync) return;
+    metric_add(M_LOG_SYNCS, 1);
+    metric_time_us(M_LOG_SYNC_TIME, clock_mono_us() - began);
+}
+
+/* Writes one batch from the front of the list; returns what is left. */
+static struct mpsc_node *write_batch(struct log_thread *t, struct mpsc_node *first)
+{
+    struct tally tally = { 0 };
+    struct mpsc_node *end = first;
 
     while (end) {
-        struct store_write *w = CONTAINER_OF(end, struct store_write, node);
+        size_t bytes = payload(write_of(end));
 
-        if (bytes >= STORE_BATCH_BYTES_MAX) break;
-        bytes += write_bytes(w, &needs_sync);
-        for (size_t i = 0; i < w->op_count; i++)
-            s->calls->batch_add(s->self, &w->ops[i]);
+        if (end != first && tally.bytes + bytes > LOG_BATCH_BYTES_MAX) break;
+        tally.bytes += bytes;
+        add_write(t, write_of(end), &tally);
         end = end->next;
     }
-    began = clock_mono_us();
-    s->calls->batch_write(s->self, needs_sync);
-    if (needs_sync) {
-        metric_add(M_LOG_SYNCS, 1);
-        metric_time_us(M_LOG_SYNC_TIME, clock_mono_us() - began);
-    }
-    metric_add(M_LOG_BYTES, bytes);
-    for (; first != end; first = next) {
-        struct store_write *w = CONTAINER_OF(first, struct store_write, node);
+    write_tally(t, &tally);
+    while (first != end) {
+        struct store_write *w = write_of(first);
 
-        next = first->next; /* on_done gives the write back */
+        first = first->next; /* on_done gives w away */
         w->on_done(w);
     }
     return end;
 }
 
-static bool wait_for_work(struct store *s)
-{
-    bool go_on;
-
-    pthread_mutex_lock(&s->lock);
-    while (!s->is_awake && !s->stopping)
-        pthread_cond_wait(&s->wake, &s->lock);
-    go_on = s->is_awake || !s->stopping;
-    s->is_awake = false;
-    pthread_mutex_unlock(&s->lock);
-    return go_on;
-}
-
 static void *run(void *arg)
 {
-    struct store *s = arg;
+    struct log_thread *t = arg;
+    bool last_round;
 
-    while (wait_for_work(s)) {
+    /* One post for each time that the queue ceased to be empty, and one take for each post. */
+    do {
         struct mpsc_node *list;
 
-        while ((list = mpsc_take_all(&s->submitted)) != NULL)
-            while (list)
-                list = write_batch(s, list);
-    }
+        while (sem_wait(&t->wake) != 0)
+            CHECK(errno == EINTR);
+        last_round = atomic_load(&t->stopping); /* what is submitted before stopping is written */
+        list = mpsc_take_all(&t->submitted);
+        while (list)
+            list = write_batch(t, list);
+    } while (!last_round);
     return NULL;
 }
 
-void log_thread_start(struct store *s)
+void log_thread_start(struct log_thread *t, const struct log_sink *sink)
 {
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->wake, NULL);
-    CHECK(pthread_create(&s->thread, NULL, run, s) == 0);
-    s->has_thread = true;
+    t->sink = *sink;
+    mpsc_init(&t->submitted);
+    atomic_init(&t->stopping, false);
+    CHECK(sem_init(&t->wake, 0, 0) == 0);
+    CHECK(pthread_create(&t->thread, NULL, run, t) == 0);
 }
 
-void log_thread_stop(struct store *s)
+void log_thread_submit(struct log_thread *t, struct store_write *w)
 {
-    pthread_mutex_lock(&s->lock);
-    s->stopping = true;
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
-    pthread_join(s->thread, NULL);
-    pthread_mutex_destroy(&s->lock);
-    pthread_cond_destroy(&s->wake);
+    if (mpsc_put(&t->submitted, &w->node)) CHECK(sem_post(&t->wake) == 0);
 }
 
-void store_submit(struct store *s, struct store_write *w)
+/* ---- draining: a submission of nothing, waited for */
+
+struct barrier {
+    struct store_write write;
+    sem_t passed;
+};
+
+static void on_barrier(struct store_write *w)
 {
-    if (!mpsc_put(&s->submitted, &w->node) || !s->has_thread) return;
-    pthread_mutex_lock(&s->lock);
-    s->is_awake = true;
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
+    sem_post(&CONTAINER_OF(w, struct barrier, write)->passed);
+}
+
+void log_thread_drain(struct log_thread *t)
+{
+    struct barrier b = { .write = { .on_done = on_barrier } };
+
+    CHECK(sem_init(&b.passed, 0, 0) == 0);
+    log_thread_submit(t, &b.write);
+    while (sem_wait(&b.passed) != 0)
+        CHECK(errno == EINTR);
+    sem_destroy(&b.passed);
+}
+
+void log_thread_stop(struct log_thread *t)
+{
+    atomic_store(&t->stopping, true);
+    CHECK(sem_post(&t->wake) == 0);
+    CHECK(pthread_join(t->thread, NULL) == 0);
+    sem_destroy(&t->wake);
 }

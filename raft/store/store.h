@@ -8,10 +8,13 @@
  * format u8 | kind u8 | term u64 BE | head length u32 BE | head | body. The format version of the store
  * stands under its own key; a newer one is refused.
  *
- * Watermark: the file `watermark` beside the database holds two checksummed slots, written in turn after
- * every synced batch (it may be behind the synced log, never ahead of it): the number
- * of the last synced batch, which every batch also stores in the database. At open, a database whose
- * batch number is lower than the watermark's has lost synced data: tainted.
+ * Files: in `dir` the database `db` and the file `watermark`. Whoever has the log open holds a lock on it.
+ *
+ * Watermark: the file holds two checksummed slots, written in turn after every synced batch (it may be
+ * behind the synced log, never ahead of it): the number of the last synced batch, which every synced batch
+ * also stores in the database. At open, a database whose batch number is lower than the watermark's has lost
+ * synced data: tainted. A tainted log is read, and not appended to. A missing or damaged watermark says
+ * nothing.
  */
 #ifndef RAFT_STORE_STORE_H
 #define RAFT_STORE_STORE_H
@@ -64,8 +67,11 @@ struct store_write {
     size_t op_count;
     void (*on_done)(struct store_write *w); /* on the log thread: hand it to the loop, do nothing else */
 };
-/* Any thread. In the memory store without a thread (dir NULL) the write happens at store_mem_sync(). */
+/* Any thread. In the memory store without a thread (dir NULL) the write happens at store_mem_sync(). A
+ * write or sync that fails ends the process with a last word; nothing is tried again (P7). */
 void store_submit(struct store *s, struct store_write *w);
+/* Returns when all that was submitted before is written and its on_done was called. Blocks. */
+void store_drain(struct store *s);
 
 /* Any thread. ERR_NOT_FOUND when it was cut or never there; ERR_CORRUPT. */
 int store_entry_read(struct store *s, uint64_t group, uint64_t index, enum core_entry_kind *kind_out,
@@ -74,9 +80,12 @@ int store_entry_read(struct store *s, uint64_t group, uint64_t index, enum core_
 int store_entries_each(struct store *s, uint64_t group, uint64_t first, uint64_t last, void *arg,
                        bool (*each)(void *arg, const struct store_entry *entry));
 
-/* The memory store, for tests: completes submitted writes (up to n; SIZE_MAX: all) as one synced batch;
- * drops what was submitted and not synced, as a power cut would; forgets synced entries of the tail. */
+/* The memory store, for tests. */
+/* Completes submitted writes (up to n; SIZE_MAX: all), oldest first, as synced. Returns how many. */
 size_t store_mem_sync(struct store *s, size_t n);
+/* Drops what was submitted and not synced, as a power cut would: on_done never comes. */
 void store_mem_power_cut(struct store *s);
+/* Forgets synced entries of the group from index `from` on, as a lying disk would. */
+void store_mem_lose(struct store *s, uint64_t group, uint64_t from);
 
 #endif

@@ -1,9 +1,11 @@
-/* store_rocks - the log on RocksDB: one column family, one synced write a batch.
+/* store_rocks - the log on RocksDB: one column family, one write batch a sync.
  *
- * Rules: P7 a failed write or sync ends the process with a last word; nothing is tried again, because after a
- *   failed fsync the kernel may have dropped the pages. Recovery stops at the first bad record (mode 2); the
- *   watermark tells whether that lost anything that was synced.
- * Cost:  an entry's head and body are gathered straight into the write batch: one copy.
+ * Rules: a failed write or sync ends the process with a last word (P7): after it nobody knows what
+ * is on the disk, so nothing is tried again. Recovery stops at the first record that does not read
+ * well and keeps what stands before it; the watermark tells whether something that was synced stood
+ * behind. Cost: head and body are gathered into the batch from where they are. Most entries are cut
+ * away before their memtable is written out, so memtables are big and nothing flushes them early.
+ * Threads: the log thread alone writes; reads come from any thread.
  */
 #include <errno.h>
 #include <rocksdb/c.h>
@@ -13,190 +15,142 @@
 
 #include "raft/store/inside.h"
 
+#define MEMTABLE_BYTES_DEFAULT (64u << 20)
+#define MEMTABLES_MAX          3
+
 struct rocks {
+    struct store store; /* first */
+    char *path;
     rocksdb_t *db;
     rocksdb_options_t *options;
     rocksdb_writeoptions_t *synced, *unsynced;
     rocksdb_readoptions_t *reading;
     rocksdb_writebatch_t *batch;
     struct watermark watermark;
-    uint64_t batch_number;
-    bool tainted; /* watermark and batch number stay as they are: they are the evidence */
+    uint64_t batch_number; /* of the last synced batch */
+    bool tainted;
+    struct log_thread thread;
 };
 
-static _Noreturn void last_word(const char *what, const char *error)
+static struct rocks *rocks_of(struct store *s)
 {
-    check_last_word("the log failed", what, error);
+    return CONTAINER_OF(s, struct rocks, store);
 }
 
-/* ---- writing */
-
-static void add_entry(struct rocks *r, const struct store_entry *e)
-{
-    uint8_t key[KEY_SIZE], front[ENTRY_FRONT_SIZE];
-    const char *keys[1] = { (const char *)key };
-    const char *values[3] = { (const char *)front, (const char *)e->head.p, (const char *)e->body.p };
-    const size_t key_sizes[1] = { KEY_SIZE }, value_sizes[3] = { ENTRY_FRONT_SIZE, e->head.n, e->body.n };
-
-    key_print(key, e->group, 'e', e->index);
-    entry_front_print(front, e);
-    rocksdb_writebatch_putv(r->batch, 1, keys, key_sizes, 3, values, value_sizes);
-}
+/* ---- writing: on the log thread, and while opening */
 
 static void add_pair(struct rocks *r, uint64_t group, uint8_t kind, uint64_t a, uint64_t b)
 {
     uint8_t key[KEY_SIZE], value[PAIR_SIZE];
 
-    key_print(key, group, kind, 0);
-    pair_print(value, a, b);
-    rocksdb_writebatch_put(r->batch, (const char *)key, KEY_SIZE, (const char *)value, PAIR_SIZE);
+    key_pack(key, group, kind, 0);
+    pair_pack(value, a, b);
+    rocksdb_writebatch_put(r->batch, (const char *)key, sizeof key, (const char *)value,
+                           sizeof value);
+}
+
+static void add_entry(struct rocks *r, const struct store_entry *e)
+{
+    uint8_t key[KEY_SIZE], lead[ENTRY_LEAD_SIZE];
+    const char *keys[] = { (const char *)key };
+    const char *parts[] = { (const char *)lead, (const char *)e->head.p, (const char *)e->body.p };
+    const size_t key_sizes[] = { sizeof key };
+    const size_t part_sizes[] = { sizeof lead, e->head.n, e->body.n };
+
+    key_pack(key, e->group, KEY_ENTRY, e->index);
+    entry_lead_pack(lead, e);
+    rocksdb_writebatch_putv(r->batch, 1, keys, key_sizes, 3, parts, part_sizes);
 }
 
 static void add_cut(struct rocks *r, const struct store_op *op)
 {
-    uint8_t from[KEY_SIZE], to[KEY_SIZE];
+    uint8_t from[KEY_SIZE], behind[KEY_SIZE];
 
     CHECK(op->cut_from <= op->cut_to);
-    key_print(from, op->entry.group, 'e', op->cut_from);
-    key_print(to, op->entry.group, 'e', op->cut_to + 1);
-    rocksdb_writebatch_delete_range(r->batch, (const char *)from, KEY_SIZE, (const char *)to, KEY_SIZE);
-    add_pair(r, op->entry.group, 'c', op->cut_to, op->cut_term);
+    key_pack(from, op->entry.group, KEY_ENTRY, op->cut_from);
+    key_pack(behind, op->entry.group, KEY_ENTRY, op->cut_to + 1);
+    rocksdb_writebatch_delete_range(r->batch, (const char *)from, sizeof from, (const char *)behind,
+                                    sizeof behind);
+    add_pair(r, op->entry.group, KEY_CUT, op->cut_to, op->cut_term);
 }
 
-static void rocks_batch_add(void *self, const struct store_op *op)
+static void sink_add(void *arg, const struct store_op *op)
 {
+    struct rocks *r = arg;
+
+    CHECK(op->entry.group != KEY_OWN_GROUP);
+    CHECK(!r->tainted || op->kind == STORE_CUT);
     switch (op->kind) {
     case STORE_HARD:
-        add_pair(self, op->entry.group, 'h', op->hard.term, op->hard.vote);
+        add_pair(r, op->entry.group, KEY_HARD, op->hard.term, op->hard.vote);
         return;
     case STORE_APPEND:
-        add_entry(self, &op->entry);
+        add_entry(r, &op->entry);
         return;
     case STORE_CUT:
-        add_cut(self, op);
+        add_cut(r, op);
         return;
     }
     UNREACHED();
 }
 
-static void rocks_batch_write(void *self, bool sync)
+/* A batch that is not synced has no number: the watermark must not speak of it. */
+static void sink_write(void *arg, bool sync)
 {
-    struct rocks *r = self;
+    struct rocks *r = arg;
     char *error = NULL;
 
-    if (!r->tainted) add_pair(r, STORE_OWN_GROUP, 'b', ++r->batch_number, 0);
+    if (sync) add_pair(r, KEY_OWN_GROUP, KEY_BATCH, ++r->batch_number, 0);
     rocksdb_write(r->db, sync ? r->synced : r->unsynced, r->batch, &error);
-    if (error) last_word("write and sync", error);
+    if (error) check_last_word(r->path, "write and sync of the log", error);
     rocksdb_writebatch_clear(r->batch);
-    if (sync && !r->tainted) watermark_set(&r->watermark, r->batch_number);
+    if (sync) watermark_set(&r->watermark, r->batch_number);
+}
+
+static void rocks_submit(struct store *s, struct store_write *w)
+{
+    log_thread_submit(&rocks_of(s)->thread, w);
+}
+
+static void rocks_drain(struct store *s)
+{
+    log_thread_drain(&rocks_of(s)->thread);
 }
 
 /* ---- reading */
 
-static int get_pair(struct rocks *r, uint64_t group, uint8_t kind, uint64_t *a, uint64_t *b)
+/* What RocksDB says as a code; frees the text. */
+static int take_error(const struct rocks *r, char *error, struct errmsg *why)
+{
+    bool is_busy = strstr(error, "While lock file") || strstr(error, "lock hold by");
+    int rv = is_busy ? ERR_BUSY : strncmp(error, "IO error", 8) == 0 ? ERR_IO : ERR_CORRUPT;
+
+    errmsg_set(why, rv, "%s: %s", r->path, error);
+    rocksdb_free(error);
+    return rv;
+}
+
+static int get_pair(struct rocks *r, uint64_t group, uint8_t kind, uint64_t *a, uint64_t *b,
+                    struct errmsg *why)
 {
     uint8_t key[KEY_SIZE];
     char *error = NULL, *value;
-    size_t n;
-    int rv = ERR_NOT_FOUND;
+    size_t n = 0;
+    int rv;
 
-    key_print(key, group, kind, 0);
-    value = rocksdb_get(r->db, r->reading, (const char *)key, KEY_SIZE, &n, &error);
-    if (error) last_word("read", error);
-    if (value) rv = pair_parse(span_of(value, n), a, b);
+    key_pack(key, group, kind, 0);
+    value = rocksdb_get(r->db, r->reading, (const char *)key, sizeof key, &n, &error);
+    if (error) return take_error(r, error, why);
+    if (!value) return ERR_NOT_FOUND;
+    rv = pair_unpack(span_of(value, n), a, b);
     rocksdb_free(value);
+    if (rv != 0)
+        errmsg_set(why, rv, "%s: group %llu: record '%c': %s", r->path, (unsigned long long)group,
+                   kind, err_text(rv));
     return rv;
 }
 
-static rocksdb_iterator_t *seek_entry(struct rocks *r, uint64_t group, uint64_t index)
-{
-    uint8_t key[KEY_SIZE];
-    rocksdb_iterator_t *it = rocksdb_create_iterator(r->db, r->reading);
-
-    key_print(key, group, 'e', index);
-    rocksdb_iter_seek(it, (const char *)key, KEY_SIZE);
-    return it;
-}
-
-/* The entry under the iterator, if it is one of the group's. */
-static int entry_under(rocksdb_iterator_t *it, uint64_t group, struct store_entry *out)
-{
-    uint64_t g;
-    uint8_t kind;
-    size_t n;
-    const char *p;
-
-    if (!rocksdb_iter_valid(it)) return ERR_NOT_FOUND;
-    p = rocksdb_iter_key(it, &n);
-    if (key_parse(span_of(p, n), &g, &kind, &out->index) != 0) return ERR_CORRUPT;
-    if (g != group || kind != 'e') return ERR_NOT_FOUND;
-    out->group = g;
-    p = rocksdb_iter_value(it, &n);
-    return entry_parse(span_of(p, n), out);
-}
-
-static int rocks_entries_each(void *self, uint64_t group, uint64_t first, uint64_t last, void *arg,
-                              bool (*each)(void *arg, const struct store_entry *entry))
-{
-    rocksdb_iterator_t *it = seek_entry(self, group, first);
-    char *error = NULL;
-    int rv = 0;
-
-    for (uint64_t index = first; index <= last && rv == 0; index++) {
-        struct store_entry e;
-
-        rv = entry_under(it, group, &e);
-        if (rv == 0 && e.index != index) rv = ERR_CORRUPT; /* a hole in the log */
-        if (rv != 0 || !each(arg, &e)) break;
-        rocksdb_iter_next(it);
-    }
-    rocksdb_iter_get_error(it, &error); /* what cannot be read is not the end of the log */
-    if (error) last_word("scan", error);
-    rocksdb_iter_destroy(it);
-    return rv;
-}
-
-struct counting {
-    uint64_t bytes, last, last_term;
-};
-
-static bool count_one(void *arg, const struct store_entry *e)
-{
-    struct counting *c = arg;
-
-    c->bytes += e->head.n + e->body.n;
-    c->last = e->index;
-    c->last_term = e->term;
-    return true;
-}
-
-static int rocks_group_read(void *self, uint64_t group, struct store_group *out, struct errmsg *why)
-{
-    struct counting c = { 0 };
-    uint64_t cut = 0, cut_term = 0;
-    int hard, found;
-
-    *out = (struct store_group){ .first = 1 };
-    hard = get_pair(self, group, 'h', &out->hard.term, &out->hard.vote);
-    found = get_pair(self, group, 'c', &cut, &cut_term);
-    if ((hard != 0 && hard != ERR_NOT_FOUND) || (found != 0 && found != ERR_NOT_FOUND))
-        return errmsg_set(why, ERR_CORRUPT, "group %llu: its hard state or cut does not decode",
-                          (unsigned long long)group);
-    out->known = hard == 0;
-    out->first = cut + 1;
-    c.last = cut;
-    c.last_term = cut_term;
-    found = rocks_entries_each(self, group, out->first, UINT64_MAX, &c, count_one);
-    if (found != 0 && found != ERR_NOT_FOUND)
-        return errmsg_set(why, found, "group %llu: the entry after %llu is damaged or missing",
-                          (unsigned long long)group, (unsigned long long)c.last);
-    out->last = c.last;
-    out->last_term = c.last_term;
-    out->bytes = c.bytes;
-    return 0;
-}
-
-static struct blob *blob_of(struct span s)
+static struct blob *copy_of(struct span s)
 {
     struct blob *b = blob_new(s.n);
 
@@ -204,130 +158,253 @@ static struct blob *blob_of(struct span s)
     return b;
 }
 
-static int rocks_entry_read(void *self, uint64_t group, uint64_t index, enum core_entry_kind *kind,
-                            uint64_t *term, struct blob **head, struct blob **body)
+static int rocks_entry_read(struct store *s, uint64_t group, uint64_t index,
+                            enum core_entry_kind *kind_out, uint64_t *term_out,
+                            struct blob **head_out, struct blob **body_out)
 {
-    struct rocks *r = self;
+    struct rocks *r = rocks_of(s);
+    rocksdb_pinnableslice_t *value;
     struct store_entry e;
     uint8_t key[KEY_SIZE];
     char *error = NULL;
     const char *p;
-    size_t n;
-    rocksdb_pinnableslice_t *value;
+    size_t n = 0;
     int rv;
 
-    key_print(key, group, 'e', index);
-    value = rocksdb_get_pinned(r->db, r->reading, (const char *)key, KEY_SIZE, &error);
-    if (error) last_word("read", error);
+    key_pack(key, group, KEY_ENTRY, index);
+    value = rocksdb_get_pinned(r->db, r->reading, (const char *)key, sizeof key, &error);
+    if (error) return take_error(r, error, NULL);
     if (!value) return ERR_NOT_FOUND;
     p = rocksdb_pinnableslice_value(value, &n);
-    rv = entry_parse(span_of(p, n), &e);
+    rv = entry_unpack(span_of(p, n), &e);
     if (rv == 0) {
-        if (kind) *kind = e.kind;
-        if (term) *term = e.term;
-        if (head) *head = blob_of(e.head);
-        if (body) *body = blob_of(e.body);
+        if (kind_out) *kind_out = e.kind;
+        if (term_out) *term_out = e.term;
+        if (head_out) *head_out = copy_of(e.head);
+        if (body_out) *body_out = copy_of(e.body);
     }
     rocksdb_pinnableslice_destroy(value);
     return rv;
 }
 
-/* ---- opening */
-
-static void rocks_close(void *self)
+/* The entry that the iterator stands on; ERR_NOT_FOUND when it has left the group's entries. */
+static int entry_under(const struct rocks *r, rocksdb_iterator_t *it, uint64_t group,
+                       struct store_entry *out)
 {
-    struct rocks *r = self;
+    char *error = NULL;
+    uint8_t kind;
+    const char *p;
+    size_t n = 0;
 
-    watermark_close(&r->watermark);
+    if (!rocksdb_iter_valid(it)) {
+        rocksdb_iter_get_error(it, &error);
+        return error ? take_error(r, error, NULL) : ERR_NOT_FOUND;
+    }
+    p = rocksdb_iter_key(it, &n);
+    if (key_unpack(span_of(p, n), &out->group, &kind, &out->index) != 0) return ERR_CORRUPT;
+    if (out->group != group || kind != KEY_ENTRY) return ERR_NOT_FOUND;
+    p = rocksdb_iter_value(it, &n);
+    return entry_unpack(span_of(p, n), out);
+}
+
+static int rocks_entries_each(struct store *s, uint64_t group, uint64_t first, uint64_t last,
+                              void *arg, bool (*each)(void *arg, const struct store_entry *entry))
+{
+    struct rocks *r = rocks_of(s);
+    rocksdb_iterator_t *it = rocksdb_create_iterator(r->db, r->reading);
+    uint8_t key[KEY_SIZE];
+    bool go_on = true;
+    int rv = 0;
+
+    key_pack(key, group, KEY_ENTRY, first);
+    rocksdb_iter_seek(it, (const char *)key, sizeof key);
+    for (uint64_t index = first; go_on && index <= last; index++) {
+        struct store_entry e;
+
+        rv = entry_under(r, it, group, &e);
+        if (rv == 0 && e.index != index) rv = ERR_CORRUPT; /* a hole */
+        if (rv != 0) break;
+        go_on = each(arg, &e);
+        rocksdb_iter_next(it);
+    }
+    rocksdb_iter_destroy(it);
+    return rv;
+}
+
+static bool note_entry(void *arg, const struct store_entry *e)
+{
+    struct store_group *g = arg;
+
+    if (e->term < g->last_term) return false; /* terms never go back along a log */
+    g->last = e->index;
+    g->last_term = e->term;
+    g->bytes += e->head.n + e->body.n;
+    return true;
+}
+
+/* Reads the whole log of the group once: what is damaged is found now, not when it is needed. */
+static int rocks_group_read(struct store *s, uint64_t group, struct store_group *out,
+                            struct errmsg *why)
+{
+    struct rocks *r = rocks_of(s);
+    uint64_t cut = 0, cut_term = 0;
+    int rv;
+
+    *out = (struct store_group){ .first = 1 };
+    rv = get_pair(r, group, KEY_HARD, &out->hard.term, &out->hard.vote, why);
+    out->known = rv == 0;
+    if (rv == 0 || rv == ERR_NOT_FOUND) rv = get_pair(r, group, KEY_CUT, &cut, &cut_term, why);
+    if (rv != 0 && rv != ERR_NOT_FOUND) return rv;
+    out->first = cut + 1;
+    out->last = cut;
+    out->last_term = cut_term;
+    rv = rocks_entries_each(s, group, out->first, UINT64_MAX, out, note_entry);
+    if (rv == ERR_NOT_FOUND) return 0; /* the end of the log */
+    if (rv == 0) rv = ERR_CORRUPT;     /* note_entry stopped */
+    return errmsg_set(why, rv, "%s: group %llu: the entry after %llu cannot be read: %s", r->path,
+                      (unsigned long long)group, (unsigned long long)out->last, err_text(rv));
+}
+
+/* ---- opening and closing */
+
+static void free_rocks(struct rocks *r)
+{
     if (r->db) rocksdb_close(r->db);
     rocksdb_options_destroy(r->options);
     rocksdb_writeoptions_destroy(r->synced);
     rocksdb_writeoptions_destroy(r->unsynced);
     rocksdb_readoptions_destroy(r->reading);
     rocksdb_writebatch_destroy(r->batch);
+    watermark_close(&r->watermark); /* the lock goes last */
+    free(r->path);
     free(r);
 }
 
-static void set_options(struct rocks *r, const struct store_options *o)
+static void rocks_close(struct store *s)
 {
-    rocksdb_options_t *base = rocksdb_options_create();
+    log_thread_stop(&rocks_of(s)->thread);
+    free_rocks(rocks_of(s));
+}
+
+static rocksdb_options_t *make_options(const struct store_options *o)
+{
+    /* What the C interface has no setters for. A background error stays one: nothing is tried
+     * again. */
+    static const char more[] = "avoid_flush_during_shutdown=true;max_bgerror_resume_count=0";
+    rocksdb_options_t *base = rocksdb_options_create(), *made = rocksdb_options_create();
     char *error = NULL;
 
-    r->options = rocksdb_options_create();
-    /* what the C interface has no setter for */
-    rocksdb_get_options_from_string(base, "avoid_flush_during_shutdown=true;track_and_verify_wals_in_manifest=true",
-                                    r->options, &error);
+    rocksdb_get_options_from_string(base, more, made, &error);
     CHECK(error == NULL);
     rocksdb_options_destroy(base);
-    rocksdb_options_set_create_if_missing(r->options, 1);
-    rocksdb_options_set_paranoid_checks(r->options, 1);
-    rocksdb_options_set_wal_recovery_mode(r->options, rocksdb_point_in_time_recovery);
-    /* big memtables: most entries are cut away before theirs would be written out */
-    rocksdb_options_set_write_buffer_size(r->options, o->memtable_bytes ? o->memtable_bytes : 64u << 20);
-    rocksdb_options_set_max_write_buffer_number(r->options, 3);
-    rocksdb_options_set_max_background_jobs(r->options, 2);
-    rocksdb_options_set_compression(r->options, rocksdb_no_compression);
-    rocksdb_options_set_keep_log_file_num(r->options, 4);
-    rocksdb_options_set_info_log_level(r->options, 2);
+    rocksdb_options_set_create_if_missing(made, 1);
+    rocksdb_options_set_paranoid_checks(made, 1);
+    rocksdb_options_set_wal_recovery_mode(made, rocksdb_point_in_time_recovery);
+    rocksdb_options_set_write_buffer_size(made, o->memtable_bytes ? o->memtable_bytes
+                                                                  : MEMTABLE_BYTES_DEFAULT);
+    rocksdb_options_set_max_write_buffer_number(made, MEMTABLES_MAX);
+    rocksdb_options_set_compression(
+        made, rocksdb_no_compression); /* mail is cut soon, or is compressed */
+    rocksdb_options_set_max_background_jobs(made, 2);
+    rocksdb_options_set_keep_log_file_num(made, 4);
+    return made;
+}
+
+static struct rocks *make_rocks(const struct store_options *o)
+{
+    size_t size = strlen(o->dir) + sizeof "/db";
+    struct rocks *r = check_calloc(1, sizeof *r);
+
+    r->path = check_malloc(size);
+    snprintf(r->path, size, "%s/db", o->dir);
+    r->options = make_options(o);
     r->synced = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(r->synced, 1);
     r->unsynced = rocksdb_writeoptions_create();
     r->reading = rocksdb_readoptions_create();
     r->batch = rocksdb_writebatch_create();
+    r->watermark.fd = -1;
+    return r;
 }
 
-static int check_format(struct rocks *r, const char *dir, struct errmsg *why)
+/* A database without our format record is new, or it is not ours. */
+static int mark_new(struct rocks *r, struct errmsg *why)
+{
+    rocksdb_iterator_t *it = rocksdb_create_iterator(r->db, r->reading);
+    char *error = NULL;
+    bool is_empty;
+
+    rocksdb_iter_seek_to_first(it);
+    is_empty = !rocksdb_iter_valid(it);
+    rocksdb_iter_destroy(it);
+    if (!is_empty)
+        return errmsg_set(why, ERR_CORRUPT,
+                          "%s: holds records, but no format version: damaged, or not a "
+                          "log of this program",
+                          r->path);
+    add_pair(r, KEY_OWN_GROUP, KEY_FORMAT, STORE_FORMAT, 0);
+    rocksdb_write(r->db, r->synced, r->batch, &error);
+    rocksdb_writebatch_clear(r->batch);
+    return error ? take_error(r, error, why) : 0;
+}
+
+static int check_format(struct rocks *r, struct errmsg *why)
 {
     uint64_t format = 0, unused;
-    int rv = get_pair(r, STORE_OWN_GROUP, 'f', &format, &unused);
+    int rv = get_pair(r, KEY_OWN_GROUP, KEY_FORMAT, &format, &unused, why);
 
-    if (rv == ERR_NOT_FOUND) {
-        add_pair(r, STORE_OWN_GROUP, 'f', STORE_FORMAT, 0);
-        return 0;
-    }
-    if (rv != 0 && rv != ERR_VERSION) return errmsg_set(why, ERR_CORRUPT, "%s: the format record is damaged", dir);
+    if (rv == ERR_NOT_FOUND) return mark_new(r, why);
+    if (rv == ERR_CORRUPT || rv == ERR_IO) return rv;
     if (rv == ERR_VERSION || format > STORE_FORMAT)
-        return errmsg_set(why, ERR_VERSION, "%s: written by a newer version (format %llu, this one reads up to %d)",
-                          dir, (unsigned long long)format, STORE_FORMAT);
+        return errmsg_set(why, ERR_VERSION,
+                          "%s: written by a newer version (this one reads formats up to %d)",
+                          r->path, STORE_FORMAT);
     return 0;
 }
 
-static int open_error(const char *dir, char *error, struct errmsg *why)
+static int read_batch_number(struct rocks *r, struct errmsg *why)
 {
-    bool busy = strstr(error, "lock") != NULL || strstr(error, "LOCK") != NULL;
-    int rv = busy ? errmsg_set(why, ERR_BUSY, "%s: in use by another process", dir)
-                  : errmsg_set(why, strstr(error, "Corruption") ? ERR_CORRUPT : ERR_IO, "%s: %s", dir, error);
+    uint64_t unused;
+    int rv = get_pair(r, KEY_OWN_GROUP, KEY_BATCH, &r->batch_number, &unused, why);
 
-    rocksdb_free(error);
-    return rv;
+    if (rv != 0 && rv != ERR_NOT_FOUND) return rv;
+    r->tainted = r->watermark.now.batch > r->batch_number;
+    return 0;
 }
 
-int store_rocks_open(struct store *s, const struct store_options *o, bool *tainted, struct errmsg *why)
+static int open_database(struct rocks *r, struct errmsg *why)
 {
-    static const struct store_calls calls = { rocks_batch_add,  rocks_batch_write,  rocks_group_read,
-                                              rocks_entry_read, rocks_entries_each, rocks_close };
+    char *error = NULL;
+    int rv;
+
+    r->db = rocksdb_open(r->options, r->path, &error);
+    if (error) return take_error(r, error, why);
+    rv = check_format(r, why);
+    return rv == 0 ? read_batch_number(r, why) : rv;
+}
+
+int store_rocks_open(struct store **out, const struct store_options *o, bool *tainted_out,
+                     struct errmsg *why)
+{
+    static const struct store_calls calls = { rocks_submit,       rocks_drain,
+                                              rocks_group_read,   rocks_entry_read,
+                                              rocks_entries_each, rocks_close };
     struct rocks *r;
-    char path[4096], *error = NULL;
-    uint64_t unused;
     int rv;
 
     if (mkdir(o->dir, 0700) != 0 && errno != EEXIST)
-        return errmsg_set(why, ERR_IO, "%s: cannot make the directory: %s", o->dir, strerror(errno));
-    r = check_calloc(1, sizeof *r);
-    r->watermark.fd = -1;
-    set_options(r, o);
-    snprintf(path, sizeof path, "%s/db", o->dir);
-    r->db = rocksdb_open(r->options, path, &error);
-    rv = error ? open_error(path, error, why) : check_format(r, path, why);
-    if (rv == 0) rv = watermark_open(&r->watermark, o->dir, why);
+        return errmsg_set(why, ERR_IO, "%s: cannot make the directory: %s", o->dir,
+                          strerror(errno));
+    r = make_rocks(o);
+    rv = watermark_open(&r->watermark, o->dir, why);
+    if (rv == 0) rv = open_database(r, why);
     if (rv != 0) {
-        rocks_close(r);
+        free_rocks(r);
         return rv;
     }
-    if (get_pair(r, STORE_OWN_GROUP, 'b', &r->batch_number, &unused) != 0) r->batch_number = 0;
-    r->tainted = r->watermark.batch > r->batch_number;
-    *tainted = r->tainted;
-    s->calls = &calls;
-    s->self = r;
+    r->store.calls = &calls;
+    log_thread_start(&r->thread, &(struct log_sink){ r, sink_add, sink_write });
+    *tainted_out = r->tainted;
+    *out = &r->store;
     return 0;
 }
