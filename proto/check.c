@@ -130,6 +130,36 @@ static bool order_ok(uint64_t index, const uint32_t *recipients, size_t n, Proto
     return true;
 }
 
+/* P6: two replicas of different versions must not read different things out of one command, so a field that is not
+ * known here is an error, not something to skip. Our types are at most three deep and never recursive. */
+static bool knows_all(const ProtobufCMessage *m, unsigned depth)
+{
+    const ProtobufCMessageDescriptor *type = m->descriptor;
+
+    if (m->n_unknown_fields > 0) return false;
+    for (unsigned i = 0; depth > 0 && i < type->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &type->fields[i];
+        const char *member = (const char *)m + f->offset;
+        const char *quantifier = (const char *)m + f->quantifier_offset;
+
+        if (f->type != PROTOBUF_C_TYPE_MESSAGE) continue;
+        if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+            ProtobufCMessage *const *list = *(ProtobufCMessage *const *const *)(const void *)member;
+            size_t n = *(const size_t *)(const void *)quantifier;
+
+            for (size_t k = 0; k < n; k++)
+                if (!knows_all(list[k], depth - 1)) return false;
+            continue;
+        }
+        if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(const uint32_t *)(const void *)quantifier != f->id)
+            continue;
+        if (*(ProtobufCMessage *const *)(const void *)member &&
+            !knows_all(*(ProtobufCMessage *const *)(const void *)member, depth - 1))
+            return false;
+    }
+    return true;
+}
+
 static bool command_ok(const Angarium__Command *c)
 {
     switch (c->kind_case) {
@@ -163,5 +193,5 @@ static bool command_ok(const Angarium__Command *c)
 
 int proto_command_check(const Angarium__Command *c)
 {
-    return command_ok(c) ? 0 : ERR_CORRUPT;
+    return knows_all(&c->base, 4) && command_ok(c) ? 0 : ERR_CORRUPT;
 }

@@ -137,6 +137,9 @@ size_t queue_claims(struct queue_store *s, uint32_t shard, struct queue_place *p
 /* Messages that owe a bounce, by index, beginning after `after`. */
 size_t queue_bounces(struct queue_store *s, uint32_t shard, uint64_t after, uint64_t *out,
                      size_t max);
+/* When the message that has been finished longest was finished, UINT64_MAX: none is. Tells whether a
+ * purge has something to do. */
+uint64_t queue_finished_first_ms(struct queue_store *s, uint32_t shard);
 /* Messages by index, beginning after `after`: all that are kept, or only those with recipients
  * pending. */
 size_t queue_messages(struct queue_store *s, uint32_t shard, uint64_t after, bool only_pending,

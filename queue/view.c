@@ -131,6 +131,22 @@ size_t queue_live_bodies(struct queue_store *s, uint32_t shard, uint64_t from, u
     return list_indexes(s, shard, 'l', from, &l);
 }
 
+static bool take_time(void *arg, struct span key, struct span value)
+{
+    (void)value;
+    *(uint64_t *)arg = queue_read_u64(key, 5);
+    return false;
+}
+
+uint64_t queue_finished_first_ms(struct queue_store *s, uint32_t shard)
+{
+    struct queue_key prefix = queue_key(shard, 'f');
+    uint64_t first = UINT64_MAX;
+
+    s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &first, take_time);
+    return first;
+}
+
 /* ---- events */
 
 struct event_walk {

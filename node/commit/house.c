@@ -220,10 +220,29 @@ struct purge {
     struct command cmd;
 };
 
+static uint64_t purge_before_ms(const struct shard *s)
+{
+    uint64_t now = loop_wall_ms(s->loop);
+
+    return now > s->commit->o.retention_ms ? now - s->commit->o.retention_ms : 0;
+}
+
+static bool has_old(const struct shard *s)
+{
+    return queue_finished_first_ms(s->commit->o.store, s->number) < purge_before_ms(s);
+}
+
+/* Purges are small, so that none holds the loop; while there is more they follow each other. */
 static void on_purged(struct command *cmd, int rv, uint64_t entry)
 {
-    (void)rv; /* what was not purged now will be next time */
+    struct shard *s = cmd->shard;
+
     (void)entry;
+    s->is_purging = false;
+    if (rv == 0 && has_old(s)) {
+        s->purge_at_ms = 0;
+        loop_again(s->loop);
+    }
     command_deinit(cmd);
     free(CONTAINER_OF(cmd, struct purge, cmd));
 }
@@ -241,6 +260,7 @@ static void send_purge(struct shard *s, Angarium__Purge *what)
     what->time_ms = loop_wall_ms(s->loop);
     command.kind_case = ANGARIUM__COMMAND__KIND_PURGE;
     command.purge = what;
+    s->is_purging = true;
     rv = command_send(&p->cmd, &command);
     if (rv != 0) on_purged(&p->cmd, rv, 0);
 }
@@ -259,12 +279,13 @@ void house_purge(struct shard *s, uint64_t mono_ms)
     uint64_t now = loop_wall_ms(s->loop);
     struct queue_counts counts;
 
-    if (mono_ms < s->purge_at_ms || !s->leads) return;
+    if (mono_ms < s->purge_at_ms || !s->leads || s->is_purging) return;
     s->purge_at_ms = mono_ms + COMMIT_PURGE_EVERY_MS;
     queue_counts(s->queue, &counts);
-    if (counts.kept_messages == counts.messages && counts.uploads == 0) return;
-    what.before_ms = now > s->commit->o.retention_ms ? now - s->commit->o.retention_ms : 0;
+    if (counts.uploads == 0 && !has_old(s)) return;
+    what.before_ms = purge_before_ms(s);
     what.limit = COMMIT_PURGE_LIMIT;
-    what.uploads_before_ms = now > COMMIT_UPLOAD_ABANDONED_MS ? now - COMMIT_UPLOAD_ABANDONED_MS : 0;
+    what.uploads_before_ms =
+        now > COMMIT_UPLOAD_ABANDONED_MS ? now - COMMIT_UPLOAD_ABANDONED_MS : 0;
     send_purge(s, &what);
 }

@@ -14,8 +14,8 @@
 
 #define COMMIT_BATCH_ARENA_MAX    (4u << 20)
 #define COMMIT_UPLOAD_ABANDONED_MS (2u * 60 * 60 * 1000)
-#define COMMIT_PURGE_EVERY_MS     30000
-#define COMMIT_PURGE_LIMIT        1000
+#define COMMIT_PURGE_EVERY_MS     1000
+#define COMMIT_PURGE_LIMIT        100 /* messages of one purge */
 #define COMMIT_HOUSE_EVERY_MS     250
 
 /* Bodies of young mails, by entry; least recently added goes first when the bytes are over the bound. */
@@ -68,6 +68,7 @@ struct shard {
     struct queue_ref *expires;
     unsigned expire_count;
 
+    bool is_purging;
     uint64_t purge_at_ms, mark; /* mono; applied index at the last mark, for the next cut */
     uint64_t cut;
 

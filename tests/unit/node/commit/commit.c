@@ -25,6 +25,7 @@ struct world {
     struct commit *commit;
     struct commit_watcher watcher;
     unsigned events[16], leading;
+    uint64_t retention_ms; /* 0: default */
     uint64_t doubts;
 };
 
@@ -90,7 +91,8 @@ static void open_world(struct world *w, unsigned shards, size_t cut_bytes)
                                                 .store = w->store, .data_dir = w->dir, .node = 1,
                                                 .shard_count = shards, .disk_reserve_bytes = 1,
                                                 .body_cache_bytes = 1u << 20, .cut_bytes = cut_bytes,
-                                                .queue_messages_max = 5000 },
+                                                .queue_messages_max = 5000,
+                                                .retention_ms = w->retention_ms },
                       &why) == 0);
     w->watcher = (struct commit_watcher){ .arg = w, .on_effects = on_effects, .on_lead = on_lead };
     commit_watch(w->commit, &w->watcher);
@@ -566,6 +568,38 @@ static void at_the_end_and_at_a_reserve_mail_is_refused(void **state)
     remove_dir(&w);
 }
 
+static bool nothing_is_kept(struct world *w, void *arg)
+{
+    struct commit_shard_view v;
+
+    (void)arg;
+    commit_shard_see(w->commit, 1, &v);
+    return v.counts.kept_messages == 0;
+}
+
+static void what_is_over_is_purged_without_pause(void **state)
+{
+    struct world w = { .leading = 0 };
+    unsigned want[2] = { ANGARIUM__EVENT_TYPE__EVENT_DELIVERED, 350 }; /* more than one purge takes */
+
+    (void)state;
+    make_dir(&w);
+    w.retention_ms = 1;
+    open_world(&w, 1, 0);
+    for (unsigned i = 0; i < 350; i++) {
+        struct ask a;
+        uint64_t id = send_one(&w, "x", 1);
+
+        claim(&w, &a, id, 1);
+        deliver_all(&w, id, 1);
+    }
+    wait_for(&w, has_events, want);
+    wait_for(&w, nothing_is_kept, NULL);
+    assert_sound(&w, 1);
+    close_world(&w);
+    remove_dir(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -574,6 +608,7 @@ int main(void)
         cmocka_unit_test(a_body_outlives_the_log),
         cmocka_unit_test(chunks_become_a_mail_or_are_forgotten),
         cmocka_unit_test(orders_reach_the_shard_of_any_loop),
+        cmocka_unit_test(what_is_over_is_purged_without_pause),
         cmocka_unit_test(at_the_end_and_at_a_reserve_mail_is_refused),
     };
 
