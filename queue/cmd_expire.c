@@ -21,6 +21,7 @@ static int expire_one(struct work *w, uint64_t index, uint32_t number)
 void cmd_expire(struct work *w, const Angarium__Expire *c)
 {
     w->time_ms = c->time_ms;
+    w->node = c->node;
     for (size_t i = 0; i < c->n_recipients; i++) {
         int rv = expire_one(w, c->recipients[i]->index, c->recipients[i]->recipient);
 

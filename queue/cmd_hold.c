@@ -19,5 +19,6 @@ static bool hold_one(struct work *w, struct work_message *m, uint32_t number,
 void cmd_hold(struct work *w, const Angarium__Hold *c)
 {
     w->time_ms = c->time_ms;
+    w->node = c->node;
     recipient_each(w, c->index, c->recipients, c->n_recipients, hold_one, c->by);
 }

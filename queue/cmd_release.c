@@ -19,5 +19,6 @@ static bool release_one(struct work *w, struct work_message *m, uint32_t number,
 void cmd_release(struct work *w, const Angarium__Release *c)
 {
     w->time_ms = c->time_ms;
+    w->node = c->node;
     recipient_each(w, c->index, c->recipients, c->n_recipients, release_one, c->by);
 }

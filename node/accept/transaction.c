@@ -62,43 +62,6 @@ int transaction_add(struct transaction *t, struct span address, struct span doma
 
 /* ---- to commit */
 
-struct fields {
-    Angarium__HeaderField list[MAIL_FIELDS_MAX];
-    Angarium__HeaderField *pointers[MAIL_FIELDS_MAX];
-};
-
-static size_t fill_fields(struct fields *out, const struct mail_facts *f)
-{
-    size_t n = f->field_count < MAIL_FIELDS_MAX ? f->field_count : MAIL_FIELDS_MAX;
-
-    for (size_t i = 0; i < n; i++) {
-        angarium__header_field__init(&out->list[i]);
-        out->list[i].offset = f->fields[i].offset;
-        out->list[i].length = f->fields[i].length;
-        out->list[i].name_length = f->fields[i].name_length;
-        out->pointers[i] = &out->list[i];
-    }
-    return n;
-}
-
-static void fill_facts(Angarium__BodyFacts *out, const struct mail_facts *f, struct fields *fields)
-{
-    angarium__body_facts__init(out);
-    out->size = f->size;
-    out->header_size = f->header_size;
-    out->eight_bit = f->eight_bit;
-    out->eight_bit_header = f->eight_bit_header;
-    out->line_length_max = f->line_length_max;
-    out->hash_simple = proto_bytes(span_of(f->hash_simple, sizeof f->hash_simple));
-    out->hash_relaxed = proto_bytes(span_of(f->hash_relaxed, sizeof f->hash_relaxed));
-    out->n_fields = fill_fields(fields, f);
-    out->fields = fields->pointers;
-    out->has_date = f->has_date;
-    out->has_message_id = f->has_message_id;
-    out->has_from = f->has_from;
-    out->received_count = f->received_count;
-}
-
 static void fill_origin(Angarium__Origin *out, const struct transaction_origin *o,
                         const char *tenant)
 {
@@ -137,20 +100,19 @@ int transaction_commit(struct transaction *t, const struct transaction_origin *o
                        void (*on_done)(struct commit_mail *m, int rv, uint64_t id))
 {
     struct accept *a = t->body.accept;
-    struct fields fields;
-    Angarium__BodyFacts body;
+    struct commit_facts facts;
     Angarium__Origin from;
     Angarium__Accept accept;
 
     CHECK(!body_is_full(&t->body));
-    fill_facts(&body, t->body.facts, &fields);
+    commit_facts_fill(&facts, t->body.facts);
     fill_origin(&from, origin, t->tenant);
     angarium__accept__init(&accept);
     accept.time_ms = origin->time_ms;
     accept.mail_from = proto_bytes(t->from);
     accept.n_recipients = t->recipient_count;
     accept.recipients = t->recipients;
-    accept.body = &body;
+    accept.body = &facts.body;
     accept.origin = &from;
     accept.expires_at_ms = origin->time_ms + origin->expire_ms;
     t->mail = (struct commit_mail){ .accept = &accept, .on_done = on_done };

@@ -302,6 +302,7 @@ static void flush_expires(struct shard *s)
         list[i] = &all[i];
     }
     expire.time_ms = loop_wall_ms(s->loop);
+    expire.node = s->commit->o.node;
     expire.n_recipients = s->expire_count;
     expire.recipients = list;
     command.kind_case = ANGARIUM__COMMAND__KIND_EXPIRE;

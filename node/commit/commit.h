@@ -15,6 +15,7 @@
 #ifndef COMMIT_COMMIT_H
 #define COMMIT_COMMIT_H
 
+#include "node/mail/mail.h"
 #include "node/net/loop.h"
 #include "proto/ground/blob.h"
 #include "proto/proto.h"
@@ -54,6 +55,13 @@ struct commit_watcher {
 void commit_watch(struct commit *c, struct commit_watcher *w);
 
 /* ---- a mail */
+
+/* The facts of a body in the words of the command; borrows the hashes of f. */
+struct commit_facts {
+    Angarium__BodyFacts body;
+    Angarium__HeaderField fields[MAIL_FIELDS_MAX], *list[MAIL_FIELDS_MAX];
+};
+void commit_facts_fill(struct commit_facts *out, const struct mail_facts *f);
 
 struct commit_upload;
 struct commit_mail {

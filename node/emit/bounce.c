@@ -143,40 +143,12 @@ static void print_dsn(struct bounce *b, struct span header, struct buf *out)
 
 /* ---- the DSN as a mail */
 
-static void fill_facts(Angarium__BodyFacts *to, const struct mail_facts *f, Angarium__HeaderField *fields,
-                       Angarium__HeaderField **list)
-{
-    uint32_t n = f->field_count < MAIL_FIELDS_MAX ? f->field_count : MAIL_FIELDS_MAX;
-
-    to->size = f->size;
-    to->header_size = f->header_size;
-    to->eight_bit = f->eight_bit;
-    to->eight_bit_header = f->eight_bit_header;
-    to->line_length_max = f->line_length_max;
-    to->hash_simple = proto_bytes(span_of(f->hash_simple, sizeof f->hash_simple));
-    to->hash_relaxed = proto_bytes(span_of(f->hash_relaxed, sizeof f->hash_relaxed));
-    to->has_date = f->has_date;
-    to->has_message_id = f->has_message_id;
-    to->has_from = f->has_from;
-    to->received_count = f->received_count;
-    for (uint32_t i = 0; i < n; i++) {
-        angarium__header_field__init(&fields[i]);
-        fields[i].offset = f->fields[i].offset;
-        fields[i].length = f->fields[i].length;
-        fields[i].name_length = f->fields[i].name_length;
-        list[i] = &fields[i];
-    }
-    to->n_fields = n;
-    to->fields = list;
-}
-
 static int propose(struct bounce *b, const struct mail_facts *facts)
 {
-    static _Thread_local Angarium__HeaderField fields[MAIL_FIELDS_MAX], *field_list[MAIL_FIELDS_MAX];
+    struct commit_facts body;
     struct emit *e = b->emit;
     Angarium__Accept accept = ANGARIUM__ACCEPT__INIT;
     Angarium__Recipient recipient = ANGARIUM__RECIPIENT__INIT, *recipients[1] = { &recipient };
-    Angarium__BodyFacts body = ANGARIUM__BODY_FACTS__INIT;
     Angarium__Origin origin = ANGARIUM__ORIGIN__INIT;
     struct smtp_address to;
     struct buf domain;
@@ -187,7 +159,7 @@ static int propose(struct bounce *b, const struct mail_facts *facts)
     smtp_domain_key(to.domain, &domain);
     recipient.address = b->message->mail_from;
     recipient.domain = proto_bytes(buf_span(&domain));
-    fill_facts(&body, facts, fields, field_list);
+    commit_facts_fill(&body, facts);
     origin.protocol = proto_bytes(SPAN_LIT("DSN"));
     origin.tenant = b->message->origin->tenant;
     origin.hostname = proto_bytes(span_cstr(e->o.hostname));
@@ -195,7 +167,7 @@ static int propose(struct bounce *b, const struct mail_facts *facts)
     accept.time_ms = loop_wall_ms(e->o.loop);
     accept.recipients = recipients;
     accept.n_recipients = 1;
-    accept.body = &body;
+    accept.body = &body.body;
     accept.origin = &origin;
     accept.expires_at_ms = accept.time_ms + e->o.expire_ms;
     accept.bounce_of = b->index;

@@ -67,6 +67,7 @@ static bool take_recipient(struct call *c, uint32_t *out, size_t *count)
     do {                                                                                           \
         member = (Angarium__##Type)INIT;                                                           \
         member.time_ms = loop_wall_ms(c->ops->o.loop);                                             \
+        member.node = c->ops->o.node;                                                              \
         member.index = proto_id_index(c->id);                                                      \
         member.recipients = &recipient;                                                            \
         member.n_recipients = count;                                                               \

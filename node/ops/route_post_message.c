@@ -73,39 +73,11 @@ static void on_committed(struct commit_mail *m, int rv, uint64_t id)
 /* ---- the command */
 
 struct accept_parts {
-    Angarium__HeaderField fields[MAIL_FIELDS_MAX], *pointers[MAIL_FIELDS_MAX];
-    Angarium__BodyFacts body;
+    struct commit_facts facts;
     Angarium__Origin origin;
     Angarium__Accept accept;
     char session[BASE32_SIZE];
 };
-
-static void fill_body(struct accept_parts *a, const struct mail_facts *f)
-{
-    size_t n = f->field_count < MAIL_FIELDS_MAX ? f->field_count : MAIL_FIELDS_MAX;
-
-    for (size_t i = 0; i < n; i++) {
-        angarium__header_field__init(&a->fields[i]);
-        a->fields[i].offset = f->fields[i].offset;
-        a->fields[i].length = f->fields[i].length;
-        a->fields[i].name_length = f->fields[i].name_length;
-        a->pointers[i] = &a->fields[i];
-    }
-    angarium__body_facts__init(&a->body);
-    a->body.size = f->size;
-    a->body.header_size = f->header_size;
-    a->body.eight_bit = f->eight_bit;
-    a->body.eight_bit_header = f->eight_bit_header;
-    a->body.line_length_max = f->line_length_max;
-    a->body.hash_simple = proto_bytes(span_of(f->hash_simple, sizeof f->hash_simple));
-    a->body.hash_relaxed = proto_bytes(span_of(f->hash_relaxed, sizeof f->hash_relaxed));
-    a->body.n_fields = n;
-    a->body.fields = a->pointers;
-    a->body.has_date = f->has_date;
-    a->body.has_message_id = f->has_message_id;
-    a->body.has_from = f->has_from;
-    a->body.received_count = f->received_count;
-}
 
 static void fill_origin(struct accept_parts *a, const struct post_call *pc)
 {
@@ -131,14 +103,14 @@ static void fill_accept(struct accept_parts *a, const struct post_call *pc)
 {
     const struct ops *ops = pc->call->ops;
 
-    fill_body(a, &pc->post.facts);
+    commit_facts_fill(&a->facts, &pc->post.facts);
     fill_origin(a, pc);
     angarium__accept__init(&a->accept);
     a->accept.time_ms = loop_wall_ms(ops->o.loop);
     a->accept.mail_from = proto_bytes(pc->post.from);
     a->accept.recipients = pc->post.recipients;
     a->accept.n_recipients = pc->post.recipient_count;
-    a->accept.body = &a->body;
+    a->accept.body = &a->facts.body;
     a->accept.origin = &a->origin;
     a->accept.expires_at_ms = a->accept.time_ms + ops->o.settings->delivery.expire_ms;
 }

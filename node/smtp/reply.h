@@ -52,7 +52,6 @@
     X(NEED_TLS, 530, "5.7.0", "Must issue a STARTTLS command first")                               \
     X(NEED_AUTH, 530, "5.7.0", "Authentication required")                                          \
     X(AUTH_FAILED, 535, "5.7.8", "Authentication credentials invalid")                             \
-    X(AUTH_NEEDS_TLS, 538, "5.7.11", "Encryption required for this authentication mechanism")      \
     X(RELAY_DENIED, 550, "5.7.1", "Relaying denied")                                               \
     X(SENDER_DENIED, 550, "5.7.1", "This credential may not send from that domain")                \
     X(TOO_LARGE, 552, "5.3.4", "Message size exceeds fixed maximum")                               \
