@@ -44,6 +44,7 @@ rm -f build-configure.log
 cmake --build --preset release --target angarium || fail "the build failed, see above"
 
 say "3/5 a cluster: one node on 127.0.0.1, ports $base and up"
+stop_all # one that an earlier --keep left
 rm -rf "$dir"
 mkdir -p "$dir"
 trap stop_all EXIT
@@ -94,8 +95,8 @@ receiver_pid=""
 if [ "$keep" = yes ]; then
     say "the cluster stays (mail goes to its built-in inbox)"
     trap - EXIT
+    rm -rf "$dir" # a dev cluster remembers its next hop; this one has none
     "$binary" dev --nodes 1 --dir "$dir" --base-port "$base" --detach
-    echo "stop it with: $binary dev stop --dir $dir"
 else
     say "done. Next: README.md; or leave a cluster running with ./deploy/quickstart.sh --keep"
 fi
