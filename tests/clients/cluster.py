@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -69,9 +70,9 @@ def smtp_sink():
 class Sink:
     """smtp-sink that keeps every message as a file; messages() gives (envelope lines, content)."""
 
-    def __init__(self, place, extra=()):
-        self.dir = os.path.join(place, "sink")
-        os.makedirs(self.dir, exist_ok=True)
+    def __init__(self, extra=()):
+        # as root smtp-sink wants to be somebody else, who may not reach the build directory
+        self.dir = tempfile.mkdtemp(prefix="angarium-sink-")
         os.chmod(self.dir, 0o777)
         self.port = free_port_base() + 7
         binary, libraries = smtp_sink()
@@ -101,6 +102,7 @@ class Sink:
     def stop(self):
         self.process.terminate()
         self.process.wait(10)
+        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class Cluster:

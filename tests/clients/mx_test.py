@@ -51,7 +51,7 @@ class Dns(threading.Thread):
 
 def main():
     place = cluster.place_for("mx")
-    sink = cluster.Sink(place)
+    sink = cluster.Sink()
     dns = Dns()
     dns.start()
     c = cluster.Cluster(cluster.build_dir(), place,

@@ -70,7 +70,7 @@ def without_trace(message):
 
 def main():
     place = cluster.place_for("relay")
-    sink = cluster.Sink(place)
+    sink = cluster.Sink()
     c = None
     sent = []
     try:
