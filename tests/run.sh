@@ -120,6 +120,16 @@ run_whole() {
 }
 
 export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp ignore_noninstrumented_modules=1 halt_on_error=1 die_after_fork=0"
+# The whole node under the sanitizers, killed and stopped; a report ends it and so the scenario.
+run_sanitized() {
+    local preset
+    wanted_any crash/ || return 0
+    for preset in asan tsan; do
+        build "$preset" angarium mailgen mailsink || continue
+        check "crash/kill9-$preset" 300 /usr/bin/python3 cluster-test/scenarios/kill9.py --build "build/$preset" --rounds 20
+    done
+}
+
 packages_need test || exit 1
 run_house
 run_unit asan unit
@@ -127,6 +137,7 @@ run_unit tsan tsan
 run_fuzz
 run_conformance
 run_whole
+run_sanitized
 
 [ "$list_only" = yes ] && exit 0
 if [ $((passed + failed)) = 0 ]; then
