@@ -9,8 +9,10 @@ static int run_node(int argc, char **argv)
 {
     if (argc == 3 && (strcmp(argv[1], "-c") == 0 || strcmp(argv[1], "--config") == 0))
         return node_run(argv[2]);
-    fprintf(stderr, "usage: angarium node -c FILE\n"
-                    "FILE holds the settings; `angarium check-config FILE` tells what is wrong with them.\n");
+    fprintf(
+        stderr,
+        "usage: angarium node -c FILE\n"
+        "FILE holds the settings; `angarium check-config FILE` tells what is wrong with them.\n");
     return CLI_USAGE;
 }
 
@@ -20,12 +22,16 @@ int main(int argc, char **argv)
         .name = "node",
         .usage = "-c FILE",
         .line = "run a node in the foreground",
-        .help = "Runs one node of the relay with the settings in FILE, in the foreground; log lines go to\n"
-                "standard error. SIGTERM: leave politely (sessions are told 421, what was accepted stays\n"
-                "in the queue). SIGHUP: reload credentials, tenants, certificates and the log level.\n"
-                "\n"
-                "Examples:\n"
-                "  angarium check-config /etc/angarium/node.yaml && angarium node -c /etc/angarium/node.yaml\n",
+        .help =
+            "Runs one node of the relay with the settings in FILE, in the foreground; log lines go "
+            "to\n"
+            "standard error. SIGTERM: leave politely (sessions are told 421, what was accepted "
+            "stays\n"
+            "in the queue). SIGHUP: reload credentials, tenants, certificates and the log level.\n"
+            "\n"
+            "Examples:\n"
+            "  angarium check-config /etc/angarium/node.yaml && angarium node -c "
+            "/etc/angarium/node.yaml\n",
         .run = run_node,
     };
 

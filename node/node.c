@@ -96,7 +96,8 @@ static int open_stores(struct node *n, struct errmsg *why)
     if (rv == 0) rv = path_in(n->inbox_dir, sizeof n->inbox_dir, s->node.data_dir, "inbox", why);
     if (rv == 0) rv = make_dir(n->inbox_dir, why);
     if (rv == 0)
-        rv = ops_identity_open(s->node.data_dir, s->node.id, (uint32_t)s->node.shards, &n->identity, why);
+        rv = ops_identity_open(s->node.data_dir, s->node.id, (uint32_t)s->node.shards, &n->identity,
+                               why);
     if (rv == 0)
         rv = raft_open(&n->raft,
                        &(struct raft_options){ .dir = log_dir,
@@ -107,22 +108,27 @@ static int open_stores(struct node *n, struct errmsg *why)
                        &tainted, why);
     if (rv != 0) return rv;
     if (tainted)
-        log_event(LOG_ERROR, "log.tainted", LOG_TEXT("dir", log_dir),
-                  LOG_TEXT("help", "the disk lost writes that it had confirmed: this node will not lead; replace the "
-                                   "disk, restore from a replica or a backup"));
+        log_event(
+            LOG_ERROR, "log.tainted", LOG_TEXT("dir", log_dir),
+            LOG_TEXT(
+                "help",
+                "the disk lost writes that it had confirmed: this node will not lead; replace the "
+                "disk, restore from a replica or a backup"));
     return queue_store_open(&n->store, state_dir, why);
 }
 
 static int make_auth(const struct settings *s, struct accept_auth **out, struct errmsg *why)
 {
-    struct accept_credential *credentials = check_calloc(s->credential_count + 1, sizeof *credentials);
+    struct accept_credential *credentials =
+        check_calloc(s->credential_count + 1, sizeof *credentials);
     struct accept_tenant *tenants = check_calloc(s->tenant_count + 1, sizeof *tenants);
     int rv;
 
     for (unsigned i = 0; i < s->credential_count; i++)
-        credentials[i] = (struct accept_credential){ .username = s->credentials[i].username,
-                                                     .tenant = s->credentials[i].tenant,
-                                                     .password_hash = s->credentials[i].password_hash };
+        credentials[i] =
+            (struct accept_credential){ .username = s->credentials[i].username,
+                                        .tenant = s->credentials[i].tenant,
+                                        .password_hash = s->credentials[i].password_hash };
     for (unsigned i = 0; i < s->tenant_count; i++)
         tenants[i] = (struct accept_tenant){ .name = s->tenants[i].name,
                                              .domains = (const char *const *)s->tenants[i].domains,
@@ -156,20 +162,21 @@ static int open_commit(struct node *n, struct errmsg *why)
 {
     const struct settings *s = n->settings;
     uint64_t began = clock_mono_ms(&clock_real);
-    int rv = commit_open(&n->commit,
-                         &(struct commit_options){ .loops = n->loop_list,
-                                                   .loop_count = n->loop_count,
-                                                   .raft = n->raft,
-                                                   .store = n->store,
-                                                   .data_dir = s->node.data_dir,
-                                                   .node = s->node.id,
-                                                   .shard_count = n->identity.shards,
-                                                   .body_cache_bytes = s->limits.body_cache_bytes,
-                                                   .queue_messages_max = s->limits.queue_messages_max,
-                                                   .queue_bytes_max = s->limits.queue_bytes_max,
-                                                   .disk_reserve_bytes = s->limits.disk_reserve_bytes,
-                                                   .retention_ms = s->delivery.retention_ms },
-                         why);
+    int rv =
+        commit_open(&n->commit,
+                    &(struct commit_options){ .loops = n->loop_list,
+                                              .loop_count = n->loop_count,
+                                              .raft = n->raft,
+                                              .store = n->store,
+                                              .data_dir = s->node.data_dir,
+                                              .node = s->node.id,
+                                              .shard_count = n->identity.shards,
+                                              .body_cache_bytes = s->limits.body_cache_bytes,
+                                              .queue_messages_max = s->limits.queue_messages_max,
+                                              .queue_bytes_max = s->limits.queue_bytes_max,
+                                              .disk_reserve_bytes = s->limits.disk_reserve_bytes,
+                                              .retention_ms = s->delivery.retention_ms },
+                    why);
 
     if (rv == 0)
         log_event(LOG_INFO, "shards.open", LOG_NUM("shards", n->identity.shards),
@@ -207,7 +214,8 @@ static void fill_rules(const struct settings *s, struct router_rule *rules)
         to->via = from->via == SETTINGS_VIA_HOST    ? ROUTER_VIA_HOST
                   : from->via == SETTINGS_VIA_INBOX ? ROUTER_VIA_INBOX
                                                     : ROUTER_VIA_MX;
-        if (from->via == SETTINGS_VIA_HOST) split_host_port(from->host, to->host, sizeof to->host, &to->port);
+        if (from->via == SETTINGS_VIA_HOST)
+            split_host_port(from->host, to->host, sizeof to->host, &to->port);
     }
 }
 
@@ -289,7 +297,8 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
                                                                                : ACCEPT_MX;
 
         rv = stream_address_parse(span_cstr(s->listeners[i].address), &at);
-        if (rv != 0) return errmsg_set(why, rv, "listener address %s is wrong", s->listeners[i].address);
+        if (rv != 0)
+            return errmsg_set(why, rv, "listener address %s is wrong", s->listeners[i].address);
         rv = accept_listen(l->accept, kind, &at, why);
     }
     return rv;
@@ -298,7 +307,8 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
 static int open_loop_rooms(struct node *n, struct node_loop *l, struct errmsg *why)
 {
     const struct settings *s = n->settings;
-    int rv = dns_open(&l->dns, l->loop, is_set(s->resolver.address) ? s->resolver.address : NULL, why);
+    int rv =
+        dns_open(&l->dns, l->loop, is_set(s->resolver.address) ? s->resolver.address : NULL, why);
 
     if (rv == 0)
         rv = emit_new(&l->emit, &(struct emit_options){ .loop = l->loop,
@@ -316,12 +326,14 @@ static int read_token(const char *file, char *out, size_t size, struct errmsg *w
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     ssize_t n;
 
-    if (fd < 0) return errmsg_set(why, ERR_IO, "%s: cannot read the API token: %s", file, strerror(errno));
+    if (fd < 0)
+        return errmsg_set(why, ERR_IO, "%s: cannot read the API token: %s", file, strerror(errno));
     n = read(fd, out, size - 1);
     close(fd);
     while (n > 0 && (out[n - 1] == '\n' || out[n - 1] == '\r' || out[n - 1] == ' '))
         n--;
-    if (n < 16) return errmsg_set(why, ERR_CONFIG, "%s: an API token has at least 16 characters", file);
+    if (n < 16)
+        return errmsg_set(why, ERR_CONFIG, "%s: an API token has at least 16 characters", file);
     out[n] = '\0';
     return 0;
 }
@@ -351,7 +363,8 @@ static int open_ops(struct node *n, struct errmsg *why)
 static int open_loops(struct node *n, struct errmsg *why)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    uint64_t wanted = n->settings->node.loops ? n->settings->node.loops : (uint64_t)(cores > 0 ? cores : 1);
+    uint64_t wanted =
+        n->settings->node.loops ? n->settings->node.loops : (uint64_t)(cores > 0 ? cores : 1);
 
     n->loop_count = wanted < NODE_LOOPS_MAX ? (unsigned)wanted : NODE_LOOPS_MAX;
     for (unsigned i = 0; i < n->loop_count; i++) {
@@ -450,8 +463,9 @@ static void on_drain(struct loop_letter *letter)
 
 static void on_drain_deadline(struct loop_timer *t)
 {
-    log_event(LOG_WARN, "node.drain_cut", LOG_NUM("after_ms", NODE_DRAIN_MS),
-              LOG_TEXT("help", "what was in the air is in doubt and is tried again at the next start"));
+    log_event(
+        LOG_WARN, "node.drain_cut", LOG_NUM("after_ms", NODE_DRAIN_MS),
+        LOG_TEXT("help", "what was in the air is in doubt and is tried again at the next start"));
     stop_loops(CONTAINER_OF(t, struct node, drain_deadline));
 }
 
@@ -630,7 +644,8 @@ int node_run(const char *settings_file)
         log_event(LOG_ERROR, "node.failed", LOG_TEXT("error", why.text));
         log_close();
         fprintf(stderr, "angarium node: %s\n", why.text);
-        _exit(CLI_FAILED); /* half-built rooms and running threads: the kernel takes them down best */
+        _exit(
+            CLI_FAILED); /* half-built rooms and running threads: the kernel takes them down best */
     }
     take_down(n);
     log_event(LOG_INFO, "node.stopped", LOG_SKIP);

@@ -151,7 +151,8 @@ static bool knows_all(const ProtobufCMessage *m, unsigned depth)
                 if (!knows_all(list[k], depth - 1)) return false;
             continue;
         }
-        if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(const uint32_t *)(const void *)quantifier != f->id)
+        if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) &&
+            *(const uint32_t *)(const void *)quantifier != f->id)
             continue;
         if (*(ProtobufCMessage *const *)(const void *)member &&
             !knows_all(*(ProtobufCMessage *const *)(const void *)member, depth - 1))

@@ -143,7 +143,8 @@ uint64_t queue_finished_first_ms(struct queue_store *s, uint32_t shard)
     struct queue_key prefix = queue_key(shard, 'f');
     uint64_t first = UINT64_MAX;
 
-    s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &first, take_time);
+    s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &first,
+                   take_time);
     return first;
 }
 

@@ -40,11 +40,11 @@ struct raft_loop_port {
 };
 
 struct raft_options {
-    const char *dir;      /* the log's directory; made when missing. NULL: log in memory (tests) */
-    uint64_t node_id;     /* from 1 */
+    const char *dir;  /* the log's directory; made when missing. NULL: log in memory (tests) */
+    uint64_t node_id; /* from 1 */
     const struct raft_loop_port *loops; /* copied */
     unsigned loop_count;
-    uint64_t seed;        /* of election jitter */
+    uint64_t seed;                      /* of election jitter */
     size_t group_uncommitted_bytes_max; /* proposals over it answer ERR_FULL; 0: 64 MiB */
     size_t memtable_bytes;              /* of the log's RocksDB; 0: 64 MiB */
 };
@@ -52,7 +52,8 @@ struct raft_options {
 /* Opens (or makes) the log. Refuses a log of a newer format (ERR_VERSION), a damaged one (ERR_CORRUPT),
  * one in use by another process (ERR_BUSY). `*tainted_out` (NULL allowed) tells that the log is behind its
  * watermark: synced data was lost; groups opened then follow but do not vote or lead. */
-int raft_open(struct raft **out, const struct raft_options *o, bool *tainted_out, struct errmsg *why);
+int raft_open(struct raft **out, const struct raft_options *o, bool *tainted_out,
+              struct errmsg *why);
 /* Ends the log thread after what was submitted is written; proposals not yet answered get RAFT_UNKNOWN.
  * All loops must have stopped calling raft_turn. */
 void raft_close(struct raft **r);
@@ -106,7 +107,8 @@ enum raft_answer {
 struct raft_proposal {
     struct span head, body;
     uint64_t term; /* fence: only under this term (R8); 0: under any */
-    void (*on_done)(struct raft_proposal *p, enum raft_answer answer, uint64_t index, uint64_t term);
+    void (*on_done)(struct raft_proposal *p, enum raft_answer answer, uint64_t index,
+                    uint64_t term);
     struct list link; /* the library's, while it is in flight */
     uint64_t index, entry_term;
 };

@@ -18,17 +18,17 @@ enum router_via { ROUTER_VIA_MX, ROUTER_VIA_HOST, ROUTER_VIA_INBOX };
 struct router_rule {
     char match[256]; /* "*", "example.test", or ".example.test" (its subdomains) */
     enum router_via via;
-    char host[256];  /* HOST: name or address */
-    uint16_t port;   /* HOST; MX always uses options.mx_port */
+    char host[256]; /* HOST: name or address */
+    uint16_t port;  /* HOST; MX always uses options.mx_port */
     enum router_tls tls;
 };
 
 struct router_options {
     const struct router_rule *rules; /* first match wins; none: MX */
     unsigned rule_count;
-    uint16_t mx_port;             /* 25 */
+    uint16_t mx_port;              /* 25 */
     unsigned site_connections_max; /* at once to one site, of this router; default 20 */
-    unsigned sites_max;           /* kept in memory; default 4096 */
+    unsigned sites_max;            /* kept in memory; default 4096 */
     /* retry schedule (attempt n): base * 2^(n-1), at most cap, +- jitter_permille */
     uint64_t retry_base_ms, retry_cap_ms;
     unsigned retry_jitter_permille;
@@ -44,11 +44,11 @@ void router_free(struct router **r);
 /* ---- where */
 
 enum router_plan_kind {
-    ROUTER_NEED_MX,  /* ask DNS: MX of plan.name, then give router_mx_plan the facts */
-    ROUTER_HOSTS,    /* try plan.hosts in order */
-    ROUTER_INBOX,    /* keep in the built-in inbox */
-    ROUTER_BOUNCE,   /* never: plan.code, plan.enhanced, plan.why */
-    ROUTER_DEFER,    /* later: plan.why */
+    ROUTER_NEED_MX, /* ask DNS: MX of plan.name, then give router_mx_plan the facts */
+    ROUTER_HOSTS,   /* try plan.hosts in order */
+    ROUTER_INBOX,   /* keep in the built-in inbox */
+    ROUTER_BOUNCE,  /* never: plan.code, plan.enhanced, plan.why */
+    ROUTER_DEFER,   /* later: plan.why */
 };
 #define ROUTER_HOSTS_MAX 16
 struct router_host {
@@ -60,13 +60,13 @@ struct router_plan {
     enum router_plan_kind kind;
     struct router_host hosts[ROUTER_HOSTS_MAX];
     unsigned host_count;
-    char site[300];  /* names the site: "host:port" or the sorted MX set's first name */
+    char site[300]; /* names the site: "host:port" or the sorted MX set's first name */
     enum router_tls tls;
-    char name[256];  /* NEED_MX */
+    char name[256]; /* NEED_MX */
     unsigned code;
     char enhanced[16];
     char class[32];
-    char why[256];   /* in words, for log and API */
+    char why[256]; /* in words, for log and API */
 };
 /* What DNS said of the MX of a domain. */
 enum router_dns { ROUTER_DNS_OK, ROUTER_DNS_NO_DATA, ROUTER_DNS_NO_NAME, ROUTER_DNS_FAILED };
@@ -78,8 +78,9 @@ void router_choose(struct router *r, struct span domain, struct router_plan *out
 /* RFC 5321 5.1: by preference, equal ones shuffled; no MX: the domain itself; null MX (RFC 7505): bounce;
  * no such domain: bounce; failure: defer; ourselves in the list (self_name): the hosts of equal or greater
  * preference are dropped, none left: bounce 5.4.6. */
-void router_mx_plan(struct router *r, struct span domain, enum router_dns dns, const struct router_mx *mx,
-                    unsigned mx_count, struct span self_name, struct router_plan *out);
+void router_mx_plan(struct router *r, struct span domain, enum router_dns dns,
+                    const struct router_mx *mx, unsigned mx_count, struct span self_name,
+                    struct router_plan *out);
 
 /* ---- how many at once: a lane asks for a slot before it connects, and gives it back. */
 
@@ -87,33 +88,43 @@ enum router_slot { ROUTER_SLOT_YES, ROUTER_SLOT_BUSY /* wait for a release */, R
 /* YES: one connection to the site is yours until router_slot_release. PAUSED: not before *until_ms. At the
  * end of a pause one probe is let through; others wait for it. BUSY with *until_ms > 0: sites_max sites are
  * in use and this one is not known, so no release will tell: ask again then. */
-enum router_slot router_slot_take(struct router *r, const char *site, uint64_t now_ms, uint64_t *until_ms);
+enum router_slot router_slot_take(struct router *r, const char *site, uint64_t now_ms,
+                                  uint64_t *until_ms);
 enum router_result {
     ROUTER_CONN_OK,     /* it spoke SMTP and took or refused mail as servers do */
     ROUTER_CONN_FAILED, /* no connection, no greeting, 421, broken in the middle */
     ROUTER_CONN_UNUSED,
 };
 /* True: the site had waiters (a take that was BUSY since): lanes of it should ask again. */
-bool router_slot_release(struct router *r, const char *site, enum router_result result, uint64_t now_ms);
+bool router_slot_release(struct router *r, const char *site, enum router_result result,
+                         uint64_t now_ms);
 
 /* ---- when again */
 
 /* Time of the next attempt after `attempts` (>= 1) tries; never over expires_at_ms, never before now_ms. */
-uint64_t router_retry_at_ms(struct router *r, unsigned attempts, uint64_t now_ms, uint64_t expires_at_ms);
+uint64_t router_retry_at_ms(struct router *r, unsigned attempts, uint64_t now_ms,
+                            uint64_t expires_at_ms);
 
 /* ---- what a reply means */
 
 enum router_verdict { ROUTER_DELIVERED, ROUTER_LATER, ROUTER_NEVER };
-enum router_stage { ROUTER_AT_GREETING, ROUTER_AT_HELO, ROUTER_AT_MAIL, ROUTER_AT_RCPT, ROUTER_AT_DATA,
-                    ROUTER_AT_DOT };
+enum router_stage {
+    ROUTER_AT_GREETING,
+    ROUTER_AT_HELO,
+    ROUTER_AT_MAIL,
+    ROUTER_AT_RCPT,
+    ROUTER_AT_DATA,
+    ROUTER_AT_DOT
+};
 struct router_meaning {
     enum router_verdict verdict;
-    const char *class;     /* "ok", "user_unknown", "mailbox_full", "too_large", "greylist", "throttled",
+    const char
+        *class;     /* "ok", "user_unknown", "mailbox_full", "too_large", "greylist", "throttled",
                               "policy", "spam", "auth", "protocol", "unavailable", "connect", "timeout",
                               "bad_domain", "bad_address", "bad_sender", "mailbox_disabled", "content",
                               "too_many_recipients", "relay_denied", "loop", "tls", "login", "refused" */
-    bool closes;           /* use the connection no more (421) */
-    bool next_host;        /* worth trying the next host of the plan (greeting 5yz/4yz, 421) */
+    bool closes;    /* use the connection no more (421) */
+    bool next_host; /* worth trying the next host of the plan (greeting 5yz/4yz, 421) */
 };
 /* For replies that end something: 2yz and 3yz are meant only where the lane did not want them, except 2yz
  * at AT_DOT. code 0: no reply (text: why). `enhanced` and `text` may be "" or NULL. */

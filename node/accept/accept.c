@@ -90,8 +90,7 @@ int accept_new(struct accept **out, const struct accept_options *o, struct errms
 
 static void close_doors(struct accept *a)
 {
-    LIST_FOR(it, &a->doors)
-    {
+    LIST_FOR(it, &a->doors) {
         struct door *d = CONTAINER_OF(it, struct door, link);
         if (d->listener) listener_close(&d->listener);
     }
@@ -195,8 +194,7 @@ int accept_listen(struct accept *a, enum accept_kind kind, const struct stream_a
 
 uint16_t accept_port(const struct accept *a, unsigned number)
 {
-    LIST_FOR(it, &a->doors)
-    {
+    LIST_FOR(it, &a->doors) {
         if (number-- == 0) return CONTAINER_OF(it, struct door, link)->port;
     }
     return 0;
@@ -226,7 +224,7 @@ void accept_drain(struct accept *a)
     a->draining = true;
     close_doors(a);
     LIST_FOR_SAFE(it, &a->sessions)
-    session_drain(CONTAINER_OF(it, struct session, link));
+        session_drain(CONTAINER_OF(it, struct session, link));
 }
 
 bool accept_is_idle(const struct accept *a)

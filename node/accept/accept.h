@@ -35,25 +35,26 @@ struct accept_auth;
  * start). inflight_max: verifications at once on the CPU pool; more: 454. ERR_CONFIG for a hash that is not
  * argon2id. */
 int accept_auth_new(struct accept_auth **out, const struct accept_credential *credentials,
-                    unsigned credential_count, const struct accept_tenant *tenants, unsigned tenant_count,
-                    uint64_t cache_ms, unsigned inflight_max, struct errmsg *why);
+                    unsigned credential_count, const struct accept_tenant *tenants,
+                    unsigned tenant_count, uint64_t cache_ms, unsigned inflight_max,
+                    struct errmsg *why);
 struct accept_auth *accept_auth_ref(struct accept_auth *a); /* any thread */
 void accept_auth_unref(struct accept_auth **a);             /* any thread */
 
 /* ---- the server of one loop */
 
 struct accept_limits {
-    uint64_t message_size_max;  /* 52428800 */
-    unsigned recipients_max;    /* of a transaction: 1000 */
-    size_t line_size_max;       /* of a command, with CR LF: 2048 (AUTH: 12288, RFC 4954 4) */
-    size_t header_size_max;     /* 256 KiB */
-    unsigned hops_max;          /* Received fields: 50 */
-    unsigned sessions_max;      /* of this loop */
-    unsigned transactions_max;  /* of a session: 1000 */
-    unsigned errors_max;        /* of a session: 20 */
-    uint64_t idle_ms;           /* 5 min (RFC 5321 4.5.3.2.7) */
-    uint64_t data_idle_ms;      /* 3 min */
-    uint64_t life_ms;           /* of a session: 1 h */
+    uint64_t message_size_max; /* 52428800 */
+    unsigned recipients_max;   /* of a transaction: 1000 */
+    size_t line_size_max;      /* of a command, with CR LF: 2048 (AUTH: 12288, RFC 4954 4) */
+    size_t header_size_max;    /* 256 KiB */
+    unsigned hops_max;         /* Received fields: 50 */
+    unsigned sessions_max;     /* of this loop */
+    unsigned transactions_max; /* of a session: 1000 */
+    unsigned errors_max;       /* of a session: 20 */
+    uint64_t idle_ms;          /* 5 min (RFC 5321 4.5.3.2.7) */
+    uint64_t data_idle_ms;     /* 3 min */
+    uint64_t life_ms;          /* of a session: 1 h */
 };
 void accept_limits_default(struct accept_limits *l);
 
@@ -61,19 +62,20 @@ struct accept;
 struct accept_options {
     struct loop *loop;
     struct commit *commit;
-    struct accept_auth *auth;  /* referenced */
-    struct tls *tls;           /* server context, referenced; NULL: no TLS offered (MX only) */
-    const char *hostname;      /* copied */
+    struct accept_auth *auth; /* referenced */
+    struct tls *tls;          /* server context, referenced; NULL: no TLS offered (MX only) */
+    const char *hostname;     /* copied */
     uint64_t node;
-    uint64_t start;            /* distinguishes process starts in session ids: wall ms */
-    uint64_t expire_ms;        /* a recipient expires so long after acceptance */
+    uint64_t start;     /* distinguishes process starts in session ids: wall ms */
+    uint64_t expire_ms; /* a recipient expires so long after acceptance */
     struct accept_limits limits;
 };
 int accept_new(struct accept **out, const struct accept_options *o, struct errmsg *why);
 void accept_free(struct accept **a); /* after accept_is_idle, or to cut everything off */
 int accept_listen(struct accept *a, enum accept_kind kind, const struct stream_address *at,
                   struct errmsg *why);
-uint16_t accept_port(const struct accept *a, unsigned number); /* of the number-th listener (tests) */
+uint16_t accept_port(const struct accept *a,
+                     unsigned number); /* of the number-th listener (tests) */
 /* For reload; sessions that run keep what they have. On the loop. */
 void accept_set_auth(struct accept *a, struct accept_auth *auth);
 void accept_set_tls(struct accept *a, struct tls *tls);

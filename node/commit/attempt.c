@@ -44,9 +44,8 @@ static void outcome_batch_free(struct outcome_batch *b)
 void attempt_deinit(struct shard *s)
 {
     LIST_FOR_SAFE(it, &s->outcome_batches)
-    outcome_batch_free(CONTAINER_OF(it, struct outcome_batch, link));
-    LIST_FOR_SAFE(it, &s->claims)
-    {
+        outcome_batch_free(CONTAINER_OF(it, struct outcome_batch, link));
+    LIST_FOR_SAFE(it, &s->claims) {
         struct commit_claim *claim = CONTAINER_OF(it, struct commit_claim, link);
 
         list_remove(it);
@@ -99,8 +98,7 @@ static unsigned take_claims(struct shard *s, struct list *into)
 {
     unsigned refs = 0;
 
-    LIST_FOR_SAFE(it, &s->claims)
-    {
+    LIST_FOR_SAFE(it, &s->claims) {
         struct commit_claim *claim = CONTAINER_OF(it, struct commit_claim, link);
 
         if (refs + claim->count > PROTO_REFS_MAX) break;
@@ -121,8 +119,7 @@ static int send_claims(struct shard *s, struct claim_batch *b, unsigned refs)
     unsigned n = 0;
     int rv;
 
-    LIST_FOR(it, &b->claims)
-    {
+    LIST_FOR(it, &b->claims) {
         struct commit_claim *c = CONTAINER_OF(it, struct commit_claim, link);
 
         for (unsigned i = 0; i < c->count; i++, n++) {
@@ -212,7 +209,8 @@ static struct outcome_batch *open_batch(struct shard *s, size_t size)
     if (!list_empty(&s->outcome_batches))
         b = CONTAINER_OF(s->outcome_batches.prev, struct outcome_batch, link);
     /* half of the head's bound for strings leaves room for the framing of PROTO_REFS_MAX outcomes */
-    if (b && b->count < PROTO_REFS_MAX && b->arena.used + size < PROTO_COMMAND_SIZE_MAX / 2) return b;
+    if (b && b->count < PROTO_REFS_MAX && b->arena.used + size < PROTO_COMMAND_SIZE_MAX / 2)
+        return b;
     b = check_calloc(1, sizeof *b);
     command_init(&b->cmd, s);
     b->cmd.on_result = on_outcomes;
@@ -231,7 +229,8 @@ static size_t outcome_size(const Angarium__RecipientOutcome *o)
     return n;
 }
 
-void commit_outcome(struct commit *c, uint32_t shard, const Angarium__RecipientOutcome *list, unsigned count)
+void commit_outcome(struct commit *c, uint32_t shard, const Angarium__RecipientOutcome *list,
+                    unsigned count)
 {
     struct shard *s = commit_shard(c, shard);
 
@@ -243,8 +242,7 @@ void commit_outcome(struct commit *c, uint32_t shard, const Angarium__RecipientO
 
 static void flush_outcomes(struct shard *s)
 {
-    LIST_FOR_SAFE(it, &s->outcome_batches)
-    {
+    LIST_FOR_SAFE(it, &s->outcome_batches) {
         struct outcome_batch *b = CONTAINER_OF(it, struct outcome_batch, link);
         Angarium__Outcome outcome = ANGARIUM__OUTCOME__INIT;
         Angarium__Command command = ANGARIUM__COMMAND__INIT;
@@ -257,7 +255,8 @@ static void flush_outcomes(struct shard *s)
         command.kind_case = ANGARIUM__COMMAND__KIND_OUTCOME;
         command.outcome = &outcome;
         rv = command_send(&b->cmd, &command);
-        if (rv == ERR_FULL) return; /* the log is full: stays for a later turn, which its completions bring */
+        if (rv == ERR_FULL)
+            return; /* the log is full: stays for a later turn, which its completions bring */
         list_remove(&b->link);
         if (rv != 0) on_outcomes(&b->cmd, rv, 0);
     }
@@ -272,7 +271,8 @@ void commit_expire(struct commit *c, uint32_t shard, const struct queue_ref *ref
     CHECK(s);
     for (unsigned i = 0; i < count; i++) {
         if (s->expire_count == PROTO_REFS_MAX) attempt_flush(s);
-        if (s->expire_count == PROTO_REFS_MAX) return; /* it is still due: deliver will come again */
+        if (s->expire_count == PROTO_REFS_MAX)
+            return; /* it is still due: deliver will come again */
         s->expires[s->expire_count++] = refs[i];
     }
     loop_again(s->loop);

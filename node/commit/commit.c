@@ -49,7 +49,8 @@ int commit_open(struct commit **out, const struct commit_options *o, struct errm
         struct commit_loop *cl = &c->loops[i];
 
         CHECK(loop_number(o->loops[i]) == i);
-        *cl = (struct commit_loop){ .commit = c, .loop = o->loops[i], .number = i, .next_shard = i };
+        *cl =
+            (struct commit_loop){ .commit = c, .loop = o->loops[i], .number = i, .next_shard = i };
         cl->hook.on_turn = on_turn;
         list_init(&cl->hook.link);
         loop_hook_add(cl->loop, &cl->hook);

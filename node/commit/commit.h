@@ -29,13 +29,13 @@ struct commit_options {
     unsigned loop_count;
     struct raft *raft;
     struct queue_store *store;
-    const char *data_dir;      /* for the disk reserve */
+    const char *data_dir; /* for the disk reserve */
     uint64_t node;
-    unsigned shard_count;      /* shards 1..n */
-    size_t body_cache_bytes;   /* of the node; default 64 MiB */
+    unsigned shard_count;    /* shards 1..n */
+    size_t body_cache_bytes; /* of the node; default 64 MiB */
     uint64_t queue_messages_max, queue_bytes_max, disk_reserve_bytes; /* 0: default */
-    uint64_t retention_ms;     /* finished messages and events are kept so long; default 7 days */
-    size_t cut_bytes;          /* the log is cut when it holds more; default 32 MiB a node */
+    uint64_t retention_ms; /* finished messages and events are kept so long; default 7 days */
+    size_t cut_bytes;      /* the log is cut when it holds more; default 32 MiB a node */
 };
 int commit_open(struct commit **out, const struct commit_options *o, struct errmsg *why);
 /* Makes the state durable (flush) and lets go of the groups; loops have stopped. */
@@ -46,7 +46,8 @@ struct commit_watcher {
     struct list link;
     void *arg;
     /* Effects of one applied entry. NULL: not wanted. Not called for replay at boot. */
-    void (*on_effects)(void *arg, uint32_t shard, uint64_t entry, const struct queue_effects *effects);
+    void (*on_effects)(void *arg, uint32_t shard, uint64_t entry,
+                       const struct queue_effects *effects);
     /* This node begins (leads) or ceases to lead the shard. When it begins, claims found in the queue are
      * exactly those that are in doubt (P4): commit itself turns them into in_doubt outcomes before it calls
      * this. */
@@ -65,10 +66,11 @@ void commit_facts_fill(struct commit_facts *out, const struct mail_facts *f);
 
 struct commit_upload;
 struct commit_mail {
-    const Angarium__Accept *accept; /* borrowed until commit_mail returns; .upload/.chunks are commit's */
-    struct blob *body;              /* taken on success; NULL when there is an upload */
-    struct commit_upload *upload;   /* taken on success; NULL */
-    uint32_t shard;                 /* 0: commit chooses */
+    const Angarium__Accept
+        *accept;       /* borrowed until commit_mail returns; .upload/.chunks are commit's */
+    struct blob *body; /* taken on success; NULL when there is an upload */
+    struct commit_upload *upload; /* taken on success; NULL */
+    uint32_t shard;               /* 0: commit chooses */
     /* rv 0: id is the mail's. ERR_UNKNOWN, ERR_SUPERSEDED, ERR_NOT_LEADER, ERR_NOT_FOUND, ERR_EXISTS, ERR_FULL. */
     void (*on_done)(struct commit_mail *m, int rv, uint64_t id);
     struct commit_mail_request *request; /* private */
@@ -100,19 +102,22 @@ struct commit_ref {
 struct commit_claim {
     struct commit_ref *refs; /* the owner's, until on_done */
     unsigned count;
-    void (*on_done)(struct commit_claim *claim, int rv); /* rv != 0: nothing was claimed as far as we know: send nothing */
-    struct list link; /* private */
+    void (*on_done)(struct commit_claim *claim,
+                    int rv); /* rv != 0: nothing was claimed as far as we know: send nothing */
+    struct list link;        /* private */
 };
 int commit_claim(struct commit *c, uint32_t shard, struct commit_claim *claim);
 /* Outcomes are copied. Nobody is called back: when leadership is lost they are the new leader's doubt. */
-void commit_outcome(struct commit *c, uint32_t shard, const Angarium__RecipientOutcome *list, unsigned count);
+void commit_outcome(struct commit *c, uint32_t shard, const Angarium__RecipientOutcome *list,
+                    unsigned count);
 void commit_expire(struct commit *c, uint32_t shard, const struct queue_ref *refs, unsigned count);
 
 /* ---- operators' commands: hold, release, cancel (any loop, any shard) */
 struct commit_order {
     const Angarium__Command *command; /* borrowed until commit_order returns */
     uint32_t shard;
-    void (*on_done)(struct commit_order *o, int rv); /* ERR_NOT_FOUND, ERR_BUSY: nothing that it could change */
+    void (*on_done)(struct commit_order *o,
+                    int rv); /* ERR_NOT_FOUND, ERR_BUSY: nothing that it could change */
     struct commit_order_request *request; /* private */
 };
 int commit_order(struct commit *c, struct loop *l, struct commit_order *o);
@@ -127,7 +132,7 @@ struct commit_read {
     uint32_t shard;
     uint64_t entry;
     void (*on_done)(struct commit_read *r, int rv, struct blob *body);
-    struct commit *commit;  /* private, from here on */
+    struct commit *commit; /* private, from here on */
     struct loop_work work;
     struct blob *body;
     int rv;

@@ -62,7 +62,8 @@ static void move_bodies(struct cut *k)
     size_t n;
 
     do {
-        n = queue_live_bodies(k->shard->commit->o.store, k->shard->number, from, k->to, entries, MOVE_SLICE);
+        n = queue_live_bodies(k->shard->commit->o.store, k->shard->number, from, k->to, entries,
+                              MOVE_SLICE);
         for (size_t i = 0; i < n; i++)
             move_body(k, entries[i]);
         if (n > 0) from = entries[n - 1] + 1;
@@ -93,7 +94,8 @@ static void on_run(struct loop_work *w)
     if (!wants_cut(h)) return;
     for (unsigned i = 0; i < h->commit->o.shard_count; i++)
         if (h->cuts[i].from < h->cuts[i].to) move_bodies(&h->cuts[i]);
-    CHECK(queue_store_flush(h->commit->o.store, &why) == 0); /* a failed write ended the process already */
+    CHECK(queue_store_flush(h->commit->o.store, &why) ==
+          0); /* a failed write ended the process already */
 }
 
 static void on_cut_back(struct loop_letter *letter)

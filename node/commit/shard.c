@@ -12,8 +12,9 @@ static void note_refusal(struct shard *s, uint64_t entry, const struct queue_eff
         s->refusal_cap = s->refusal_cap ? 2 * s->refusal_cap : 16;
         s->refusals = check_realloc(s->refusals, s->refusal_cap * sizeof *s->refusals);
     }
-    s->refusals[s->refusal_count++] =
-        (struct refusal){ .entry = entry, .index = e->index, .recipient = e->recipient, .error = e->error };
+    s->refusals[s->refusal_count++] = (struct refusal){
+        .entry = entry, .index = e->index, .recipient = e->recipient, .error = e->error
+    };
 }
 
 /* The body of an own mail stays in memory: deliver is about to ask for it. */
@@ -38,8 +39,7 @@ static void tell_effects(struct shard *s, uint64_t entry, const struct queue_eff
         if (e->kind == QUEUE_REFUSED) note_refusal(s, entry, e);
         if (e->kind == QUEUE_BODY_GONE) body_cache_drop(&s->cache, e->index);
     }
-    LIST_FOR(it, &s->commit->watchers)
-    {
+    LIST_FOR(it, &s->commit->watchers) {
         struct commit_watcher *w = CONTAINER_OF(it, struct commit_watcher, link);
 
         if (w->on_effects) w->on_effects(w->arg, s->number, entry, effects);
@@ -69,8 +69,7 @@ static void tell_lead(struct shard *s, bool leads)
     atomic_store(&s->leads_shared, leads);
     log_event(LOG_INFO, leads ? "shard.leads" : "shard.follows", LOG_NUM("shard", s->number),
               LOG_NUM("term", s->term), LOG_NUM("applied", queue_applied(s->queue)));
-    LIST_FOR(it, &s->commit->watchers)
-    {
+    LIST_FOR(it, &s->commit->watchers) {
         struct commit_watcher *w = CONTAINER_OF(it, struct commit_watcher, link);
 
         if (w->on_lead) w->on_lead(w->arg, s->number, leads);

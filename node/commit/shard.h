@@ -12,11 +12,11 @@
 #include "proto/ground/log.h"
 #include "proto/ground/metric.h"
 
-#define COMMIT_BATCH_ARENA_MAX    (4u << 20)
+#define COMMIT_BATCH_ARENA_MAX     (4u << 20)
 #define COMMIT_UPLOAD_ABANDONED_MS (2u * 60 * 60 * 1000)
-#define COMMIT_PURGE_EVERY_MS     1000
-#define COMMIT_PURGE_LIMIT        100 /* messages of one purge */
-#define COMMIT_HOUSE_EVERY_MS     250
+#define COMMIT_PURGE_EVERY_MS      1000
+#define COMMIT_PURGE_LIMIT         100 /* messages of one purge */
+#define COMMIT_HOUSE_EVERY_MS      250
 
 /* Bodies of young mails, by entry; least recently added goes first when the bytes are over the bound. */
 struct body_cache {
@@ -34,7 +34,7 @@ struct command {
     struct raft_proposal proposal;
     struct shard *shard;
     struct buf head;
-    struct list link; /* in shard->in_flight, in log order */
+    struct list link;  /* in shard->in_flight, in log order */
     struct blob *body; /* a reference, or NULL */
     bool keep_body;    /* put it into the cache as soon as the entry is applied */
     void (*on_result)(struct command *cmd, int rv, uint64_t entry);
@@ -55,8 +55,8 @@ struct shard {
     uint64_t replay_to; /* entries up to here were in the log when it was opened */
     bool leads;         /* and the in-doubt set is dealt with */
     uint64_t term;
-    struct list in_flight; /* struct command */
-    struct list *apply_at; /* the first of these that is not applied yet; &in_flight: none */
+    struct list in_flight;    /* struct command */
+    struct list *apply_at;    /* the first of these that is not applied yet; &in_flight: none */
     struct refusal *refusals; /* of entries that are applied and not yet answered */
     size_t refusal_count, refusal_cap;
     struct body_cache cache;

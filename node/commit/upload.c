@@ -183,7 +183,8 @@ static void on_complete_letter(struct loop_letter *letter)
     tell_complete(CONTAINER_OF(letter, struct commit_upload, complete_letter));
 }
 
-void commit_upload_on_complete(struct commit_upload *u, void (*on_complete)(void *arg, int rv), void *arg)
+void commit_upload_on_complete(struct commit_upload *u, void (*on_complete)(void *arg, int rv),
+                               void *arg)
 {
     u->on_room = NULL;
     u->on_complete = on_complete;

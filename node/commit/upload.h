@@ -7,7 +7,8 @@
 struct shard *commit_choose_shard(struct commit *c, struct loop *l);
 struct shard *commit_upload_shard(const struct commit_upload *u);
 /* Calls back (soon, never inside) when all chunks are committed, or with why not. Once. */
-void commit_upload_on_complete(struct commit_upload *u, void (*on_complete)(void *arg, int rv), void *arg);
+void commit_upload_on_complete(struct commit_upload *u, void (*on_complete)(void *arg, int rv),
+                               void *arg);
 /* Puts the upload's name and chunk indexes into the command (borrowed), and takes them out again. */
 void commit_upload_name(const struct commit_upload *u, Angarium__Accept *accept);
 void commit_upload_unname(Angarium__Accept *accept);

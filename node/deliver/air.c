@@ -80,8 +80,7 @@ uint64_t air_sweep(struct deliver *d, uint64_t mono_ms)
 
 void air_drop_shard(struct deliver *d, uint32_t shard)
 {
-    LIST_FOR_SAFE(it, &d->awaited)
-    {
+    LIST_FOR_SAFE(it, &d->awaited) {
         struct awaited *e = CONTAINER_OF(it, struct awaited, link);
 
         if (shard == 0 || e->air.key.shard == shard) awaited_free(d, e);

@@ -263,8 +263,7 @@ void deliver_free(struct deliver **pd)
 /* What is not yet claimed stays where it is: due, for whoever comes. */
 static void drop_unbegun(struct deliver *d)
 {
-    LIST_FOR_SAFE(it, &d->conns)
-    {
+    LIST_FOR_SAFE(it, &d->conns) {
         struct conn *c = CONTAINER_OF(it, struct conn, link);
         struct delivery *y;
 

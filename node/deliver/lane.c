@@ -313,7 +313,7 @@ void lane_turn(struct lane *l)
 static void lane_die(struct lane *l)
 {
     LIST_FOR_SAFE(it, &l->deliveries)
-    delivery_orphan(CONTAINER_OF(it, struct delivery, lane_link));
+        delivery_orphan(CONTAINER_OF(it, struct delivery, lane_link));
     lane_leave(l);
     l->is_dead = true;
     list_add(&l->d->lanes_dead, &l->link);

@@ -59,7 +59,8 @@ static void on_committed(struct commit_mail *m, int rv, uint64_t id)
         log_event(LOG_INFO, "bounce.queued", LOG_TEXT("message", of), LOG_TEXT("bounce", text),
                   LOG_SPAN("to", proto_span(b->message->mail_from)));
     } else if (rv != ERR_EXISTS) {
-        log_event(LOG_WARN, "bounce.later", LOG_TEXT("message", of), LOG_TEXT("error", err_name(rv)));
+        log_event(LOG_WARN, "bounce.later", LOG_TEXT("message", of),
+                  LOG_TEXT("error", err_name(rv)));
     }
     bounce_end(b, rv == 0 || rv == ERR_EXISTS ? 0 : EMIT_BOUNCE_RETRY_MS);
 }
@@ -125,18 +126,20 @@ static void print_dsn(struct bounce *b, struct span header, struct buf *out)
 
     base32_print(proto_id(b->shard, b->index), of);
     snprintf(boundary, sizeof boundary, "=_%s_%llx", of, (unsigned long long)now);
-    snprintf(message_id, sizeof message_id, "<%s.%llx@%s>", of, (unsigned long long)now, b->emit->o.hostname);
-    mail_dsn_print(out, &(struct mail_dsn){ .hostname = span_cstr(b->emit->o.hostname),
-                                            .to = proto_span(b->message->mail_from),
-                                            .boundary = boundary,
-                                            .message_id = message_id,
-                                            .time_ms = now,
-                                            .arrival_ms = b->message->accepted_at_ms,
-                                            .original_id = of,
-                                            .recipients = list,
-                                            .recipient_count = n,
-                                            .original_header = header,
-                                            .eight_bit_header = b->message->body->eight_bit_header });
+    snprintf(message_id, sizeof message_id, "<%s.%llx@%s>", of, (unsigned long long)now,
+             b->emit->o.hostname);
+    mail_dsn_print(out,
+                   &(struct mail_dsn){ .hostname = span_cstr(b->emit->o.hostname),
+                                       .to = proto_span(b->message->mail_from),
+                                       .boundary = boundary,
+                                       .message_id = message_id,
+                                       .time_ms = now,
+                                       .arrival_ms = b->message->accepted_at_ms,
+                                       .original_id = of,
+                                       .recipients = list,
+                                       .recipient_count = n,
+                                       .original_header = header,
+                                       .eight_bit_header = b->message->body->eight_bit_header });
     for (unsigned i = 0; i < n; i++)
         queue_recipient_free(&records[i]);
 }
@@ -247,8 +250,7 @@ static void start(struct emit *e, uint32_t shard, uint64_t index)
 
 static bool is_in_flight(const struct emit *e, uint32_t shard, uint64_t index)
 {
-    LIST_FOR(it, &e->bounces)
-    {
+    LIST_FOR(it, &e->bounces) {
         const struct bounce *b = CONTAINER_OF(it, struct bounce, link);
 
         if (b->shard == shard && b->index == index) return true;
@@ -260,7 +262,8 @@ static bool is_in_flight(const struct emit *e, uint32_t shard, uint64_t index)
 static void scan(struct emit *e, uint32_t shard)
 {
     uint64_t list[2 * EMIT_BOUNCES_IN_FLIGHT_MAX];
-    size_t n = queue_bounces(commit_store(e->o.commit), shard, 0, list, 2 * EMIT_BOUNCES_IN_FLIGHT_MAX);
+    size_t n =
+        queue_bounces(commit_store(e->o.commit), shard, 0, list, 2 * EMIT_BOUNCES_IN_FLIGHT_MAX);
 
     e->owing[shard] = n > 0;
     for (size_t i = 0; i < n && e->bounce_count < EMIT_BOUNCES_IN_FLIGHT_MAX; i++)
@@ -283,7 +286,8 @@ static void on_timer(struct loop_timer *t)
 void bounce_wake(struct emit *e, uint32_t shard, uint64_t in_ms)
 {
     e->owing[shard] = true;
-    if (loop_timer_is_running(&e->timer) && e->timer.due_ms <= loop_mono_ms(e->o.loop) + in_ms) return;
+    if (loop_timer_is_running(&e->timer) && e->timer.due_ms <= loop_mono_ms(e->o.loop) + in_ms)
+        return;
     loop_timer_start(&e->timer, in_ms);
 }
 
@@ -297,8 +301,7 @@ void bounce_init(struct emit *e)
 void bounce_deinit(struct emit *e)
 {
     loop_timer_stop(&e->timer);
-    LIST_FOR_SAFE(it, &e->bounces)
-    {
+    LIST_FOR_SAFE(it, &e->bounces) {
         struct bounce *b = CONTAINER_OF(it, struct bounce, link);
 
         CHECK(!b->reading); /* the loop has run dry */

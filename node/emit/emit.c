@@ -74,20 +74,24 @@ static void log_one(uint32_t shard, const struct queue_effect *e)
     if (!log_wanted(LOG_INFO)) return;
     base32_print(proto_id(shard, event->index), id);
     snprintf(name, sizeof name, "recipient.%s", proto_event_name(event->type));
-    log_event(LOG_INFO, name, LOG_TEXT("message", id), LOG_SPAN("recipient", proto_span(event->recipient)),
+    log_event(LOG_INFO, name, LOG_TEXT("message", id),
+              LOG_SPAN("recipient", proto_span(event->recipient)),
               LOG_SPAN("tenant", proto_span(event->tenant)),
               event->attempt ? LOG_NUM("attempt", event->attempt) : LOG_SKIP,
               has_host ? LOG_SPAN("host", proto_span(event->remote_host)) : LOG_SKIP,
               has_host ? LOG_SPAN("address", proto_span(event->remote_address)) : LOG_SKIP,
               event->tls.len ? LOG_SPAN("tls", proto_span(event->tls)) : LOG_SKIP,
               has_reply ? LOG_NUM("code", event->reply->code) : LOG_SKIP,
-              event->reply && event->reply->text.len ? LOG_SPAN("reply", proto_span(event->reply->text))
-                                                     : LOG_SKIP,
+              event->reply && event->reply->text.len
+                  ? LOG_SPAN("reply", proto_span(event->reply->text))
+                  : LOG_SKIP,
               event->class_.len ? LOG_SPAN("class", proto_span(event->class_)) : LOG_SKIP,
-              event->next_attempt_at_ms ? LOG_NUM("next_attempt_ms", event->next_attempt_at_ms) : LOG_SKIP);
+              event->next_attempt_at_ms ? LOG_NUM("next_attempt_ms", event->next_attempt_at_ms)
+                                        : LOG_SKIP);
 }
 
-static void on_effects(void *arg, uint32_t shard, uint64_t entry, const struct queue_effects *effects)
+static void on_effects(void *arg, uint32_t shard, uint64_t entry,
+                       const struct queue_effects *effects)
 {
     struct emit *e = arg;
 

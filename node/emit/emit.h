@@ -17,7 +17,7 @@ struct emit_options {
     struct commit *commit;
     const char *hostname; /* copied */
     uint64_t node;
-    uint64_t expire_ms;   /* of the bounces */
+    uint64_t expire_ms; /* of the bounces */
 };
 int emit_new(struct emit **out, const struct emit_options *o);
 void emit_free(struct emit **e);

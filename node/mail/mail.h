@@ -17,16 +17,17 @@ struct mail_field {
 };
 struct mail_facts {
     uint64_t size;
-    uint32_t header_size;     /* with the empty line; the whole mail when there is none */
+    uint32_t header_size; /* with the empty line; the whole mail when there is none */
     bool header_too_large;
     bool eight_bit, eight_bit_header;
     bool has_bare_cr, has_bare_lf, has_nul;
-    uint32_t line_length_max; /* without CR LF */
-    uint32_t field_count;     /* all of them */
+    uint32_t line_length_max;                  /* without CR LF */
+    uint32_t field_count;                      /* all of them */
     struct mail_field fields[MAIL_FIELDS_MAX]; /* the first MAIL_FIELDS_MAX */
     bool has_date, has_message_id, has_from;
     uint32_t from_count, received_count;
-    uint8_t hash_simple[32], hash_relaxed[32]; /* RFC 6376 3.4.3, 3.4.4; set by mail_reader_finish */
+    uint8_t hash_simple[32],
+        hash_relaxed[32]; /* RFC 6376 3.4.3, 3.4.4; set by mail_reader_finish */
 };
 struct mail_reader; /* about 8 KiB; reused between mails */
 struct mail_reader *mail_reader_new(void);
@@ -44,7 +45,7 @@ bool mail_header_value(struct span header, struct span name, char *out, size_t o
 
 struct mail_trace {
     struct span helo, client_address, hostname, protocol, tls, for_address; /* empty: left out */
-    const char *id; /* 13 characters */
+    const char *id;                                                         /* 13 characters */
     uint64_t time_ms;
 };
 /* "Received: from helo ([addr]) by host with ESMTPSA (TLS...) id ID for <x>; date CRLF", folded (RFC 5321 4.4). */
@@ -59,19 +60,20 @@ struct mail_dsn_recipient {
     struct span remote_host; /* empty: left out */
     unsigned code;           /* 0: there was no reply */
     struct span reply_text;
-    struct span reason;      /* in words, when there was no reply */
+    struct span reason; /* in words, when there was no reply */
     uint64_t last_attempt_ms;
 };
 struct mail_dsn {
-    struct span hostname;    /* reporting MTA */
-    struct span to;          /* the return path of the original */
-    const char *boundary;    /* unique, made by the caller */
-    const char *message_id;  /* "<...>" made by the caller */
+    struct span hostname;   /* reporting MTA */
+    struct span to;         /* the return path of the original */
+    const char *boundary;   /* unique, made by the caller */
+    const char *message_id; /* "<...>" made by the caller */
     uint64_t time_ms, arrival_ms;
     const char *original_id;
     const struct mail_dsn_recipient *recipients;
     size_t recipient_count;
-    struct span original_header; /* returned as text/rfc822-headers, cut at MAIL_DSN_HEADER_SIZE_MAX */
+    struct span
+        original_header; /* returned as text/rfc822-headers, cut at MAIL_DSN_HEADER_SIZE_MAX */
     bool eight_bit_header;
 };
 #define MAIL_DSN_HEADER_SIZE_MAX (32u << 10)

@@ -20,7 +20,7 @@ void dns_close(struct dns **d);
 enum dns_type { DNS_MX, DNS_ADDRESS /* A and AAAA, both asked, A first */ };
 enum dns_status { DNS_OK, DNS_NO_DATA, DNS_NO_NAME, DNS_FAILED /* SERVFAIL, time-out, bogus */ };
 struct dns_answer {
-    char text[256];      /* host name without trailing dot ("" for the root: null MX), or an address */
+    char text[256]; /* host name without trailing dot ("" for the root: null MX), or an address */
     uint16_t preference; /* MX */
 };
 struct dns_query {

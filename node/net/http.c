@@ -277,7 +277,7 @@ void http_server_close(struct http_server **sp)
     *sp = NULL;
     listener_close(&s->listener);
     LIST_FOR_SAFE(it, &s->conns)
-    end_conn(CONTAINER_OF(it, struct http_conn, link), stream_close);
+        end_conn(CONTAINER_OF(it, struct http_conn, link), stream_close);
     s->closed = true;
     let_server_go(s);
 }

@@ -13,16 +13,16 @@
 #include "node/net/stream.h"
 
 #define HTTP_HEAD_SIZE_MAX   (32u << 10)
-#define HTTP_CONNECTIONS_MAX 512  /* per loop; more: 503 and close */
+#define HTTP_CONNECTIONS_MAX 512 /* per loop; more: 503 and close */
 
 struct http_server;
 struct http_request;
 
 struct http_server_options {
     struct stream_address at;
-    struct tls *tls;       /* NULL: in clear */
-    size_t body_size_max;  /* over it: 413 */
-    unsigned idle_ms;      /* keep-alive and slow requests; 0: 30 s */
+    struct tls *tls;      /* NULL: in clear */
+    size_t body_size_max; /* over it: 413 */
+    unsigned idle_ms;     /* keep-alive and slow requests; 0: 30 s */
     void (*on_request)(void *arg, struct http_request *r);
     void *arg;
 };
@@ -32,7 +32,7 @@ uint16_t http_server_port(const struct http_server *s);
 void http_server_close(struct http_server **s);
 
 struct span http_method(const struct http_request *r);
-struct span http_path(const struct http_request *r);  /* as sent, without the query */
+struct span http_path(const struct http_request *r); /* as sent, without the query */
 struct span http_header(const struct http_request *r, const char *name); /* n = 0: not there */
 struct span http_body(const struct http_request *r);
 struct loop *http_loop(const struct http_request *r);
@@ -42,10 +42,13 @@ bool http_query(const struct http_request *r, const char *key, char *out, size_t
 /* Percent-decodes a path piece; false when malformed or too long. */
 bool http_decode(struct span text, char *out, size_t out_size);
 
-void http_add_header(struct http_request *r, const char *name, const char *value); /* before answering */
-void http_answer(struct http_request *r, unsigned status, const char *content_type, struct span body);
+void http_add_header(struct http_request *r, const char *name,
+                     const char *value); /* before answering */
+void http_answer(struct http_request *r, unsigned status, const char *content_type,
+                 struct span body);
 void http_stream_start(struct http_request *r, unsigned status, const char *content_type);
-int http_stream_write(struct http_request *r, struct span bytes); /* ERR_FULL: slow reader; ERR_CLOSED */
+int http_stream_write(struct http_request *r,
+                      struct span bytes); /* ERR_FULL: slow reader; ERR_CLOSED */
 void http_stream_end(struct http_request *r);
 /* After http_stream_write said ERR_FULL: called when there is room again. */
 void http_on_room(struct http_request *r, void (*on_room)(void *arg), void *arg);

@@ -68,8 +68,11 @@ static inline bool loop_timer_is_running(const struct loop_timer *t)
 }
 
 /* Work off the loop: `run` on a pool's thread, then `on_done` on the loop. Bounded: ERR_FULL. */
-enum loop_pool { LOOP_POOL_CPU /* password hashing */, LOOP_POOL_DISK /* reads, scans, flushes */,
-                 LOOP_POOL_COUNT };
+enum loop_pool {
+    LOOP_POOL_CPU /* password hashing */,
+    LOOP_POOL_DISK /* reads, scans, flushes */,
+    LOOP_POOL_COUNT
+};
 #define LOOP_POOL_THREADS   2
 #define LOOP_POOL_QUEUE_MAX 4096
 struct loop_work {

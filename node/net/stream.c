@@ -428,8 +428,7 @@ void stream_abort(struct stream **sp)
 
 void stream_end_all(struct loop *l)
 {
-    LIST_FOR_SAFE(it, &l->streams)
-    {
+    LIST_FOR_SAFE(it, &l->streams) {
         struct stream *s = CONTAINER_OF(it, struct stream, link);
         CHECK(s->state >= STREAM_CLOSING); /* whoever owns it must close it before the loop ends */
         stream_destroy(s);

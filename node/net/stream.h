@@ -29,8 +29,8 @@ struct stream_address {
 
 struct stream_calls {
     size_t (*on_read)(void *arg, struct span bytes);
-    void (*on_low)(void *arg);             /* NULL: not wanted */
-    void (*on_ready)(void *arg);           /* connected (client), or TLS is established; see stream_tls */
+    void (*on_low)(void *arg);   /* NULL: not wanted */
+    void (*on_ready)(void *arg); /* connected (client), or TLS is established; see stream_tls */
     void (*on_end)(void *arg, int err);
     void (*on_closed)(void *arg);
 };
@@ -41,15 +41,16 @@ struct stream_options {
 };
 
 /* Client: connects to a numeric address; from: numeric source address or NULL. on_ready, or on_end. */
-int stream_connect(struct stream **out, struct loop *l, const struct stream_address *to, const char *from,
-                   unsigned timeout_ms, const struct stream_options *o);
+int stream_connect(struct stream **out, struct loop *l, const struct stream_address *to,
+                   const char *from, unsigned timeout_ms, const struct stream_options *o);
 
 int stream_write(struct stream *s, struct span bytes);
-size_t stream_out_bytes(const struct stream *s);     /* waiting to leave */
-size_t stream_out_room(const struct stream *s);      /* until ERR_FULL */
-void stream_flush(struct stream *s);                 /* now, not at the end of the turn */
+size_t stream_out_bytes(const struct stream *s); /* waiting to leave */
+size_t stream_out_room(const struct stream *s);  /* until ERR_FULL */
+void stream_flush(struct stream *s);             /* now, not at the end of the turn */
 void stream_read_pause(struct stream *s);
-void stream_read_more(struct stream *s); /* ends a pause; shows kept bytes again soon (not inside the call) */
+void stream_read_more(
+    struct stream *s); /* ends a pause; shows kept bytes again soon (not inside the call) */
 /* Bytes received and not yet eaten. For STARTTLS: must be 0 when the reply is sent, else the peer talks early. */
 size_t stream_in_bytes(const struct stream *s);
 
@@ -57,8 +58,9 @@ size_t stream_in_bytes(const struct stream *s);
  * STARTTLS was written (it leaves first, in clear); what was received in clear and not eaten is dropped.
  * host: for a client the name for SNI (may be NULL). Verification is the context's. */
 int stream_tls(struct stream *s, struct tls *ctx, const char *host);
-bool stream_has_tls(const struct stream *s);         /* established */
-const char *stream_tls_text(const struct stream *s); /* "TLSv1.3 TLS_AES_256_GCM_SHA384", "" in clear */
+bool stream_has_tls(const struct stream *s); /* established */
+const char *
+stream_tls_text(const struct stream *s); /* "TLSv1.3 TLS_AES_256_GCM_SHA384", "" in clear */
 
 void stream_close(struct stream **s); /* nulls the owner's pointer */
 void stream_abort(struct stream **s);

@@ -130,8 +130,7 @@ void ops_close(struct ops **po)
     atomic_store(&ops->closing, true);
     http_server_close(&ops->server);
     feed_close(ops);
-    LIST_FOR_SAFE(it, &ops->calls)
-    {
+    LIST_FOR_SAFE(it, &ops->calls) {
         struct call *c = CONTAINER_OF(it, struct call, link);
 
         if (c->abandon) c->abandon(c);

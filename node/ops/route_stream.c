@@ -182,8 +182,7 @@ static void on_note(struct loop_letter *letter)
     struct ops_feed *f = n->feed;
     bool lost = atomic_exchange(&f->lost, false);
 
-    LIST_FOR_SAFE(it, &f->clients)
-    {
+    LIST_FOR_SAFE(it, &f->clients) {
         struct client *k = CONTAINER_OF(it, struct client, link);
 
         if (lost)
@@ -352,8 +351,7 @@ static void on_keep_alive(struct loop_timer *t)
 {
     struct ops_feed *f = CONTAINER_OF(t, struct ops_feed, keep_alive);
 
-    LIST_FOR_SAFE(it, &f->clients)
-    {
+    LIST_FOR_SAFE(it, &f->clients) {
         struct client *k = CONTAINER_OF(it, struct client, link);
 
         if (k->phase != LIVE || k->waiting.n > 0) continue;

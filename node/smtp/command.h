@@ -9,8 +9,9 @@
 #include "proto/ground/span.h"
 
 #define SMTP_VERB_TABLE(X)                                                                         \
-    X(HELO) X(EHLO) X(STARTTLS) X(AUTH) X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(VRFY)    \
-    X(QUIT) X(HELP) X(EXPN)
+    X(HELO)                                                                                        \
+    X(EHLO) X(STARTTLS) X(AUTH) X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(VRFY) X(QUIT)    \
+        X(HELP) X(EXPN)
 
 #define SMTP_VERB_ENUM_(v) SMTP_VERB_##v,
 enum smtp_verb { SMTP_VERB_UNKNOWN, SMTP_VERB_TABLE(SMTP_VERB_ENUM_) SMTP_VERB_COUNT };
@@ -30,11 +31,11 @@ int smtp_helo_check(struct span arg);
 /* Results of the parameter parsers, besides 0: */
 enum smtp_param_error {
     SMTP_PARAM_OK = 0,
-    SMTP_PARAM_SYNTAX = 1,      /* 501 5.5.4 */
-    SMTP_PARAM_UNKNOWN = 2,     /* 555 5.5.4: a keyword that is not known here */
-    SMTP_PARAM_VALUE = 3,       /* 501 5.5.4: a known keyword with a bad value */
-    SMTP_PARAM_ADDRESS = 4,     /* 501 5.1.7 / 5.1.3: the address is bad */
-    SMTP_PARAM_TWICE = 5,       /* 501 5.5.4: keyword given twice */
+    SMTP_PARAM_SYNTAX = 1,  /* 501 5.5.4 */
+    SMTP_PARAM_UNKNOWN = 2, /* 555 5.5.4: a keyword that is not known here */
+    SMTP_PARAM_VALUE = 3,   /* 501 5.5.4: a known keyword with a bad value */
+    SMTP_PARAM_ADDRESS = 4, /* 501 5.1.7 / 5.1.3: the address is bad */
+    SMTP_PARAM_TWICE = 5,   /* 501 5.5.4: keyword given twice */
 };
 
 struct smtp_mail {
@@ -43,7 +44,7 @@ struct smtp_mail {
     uint64_t size;
     bool has_body;
     enum smtp_body body;
-    bool has_auth;            /* AUTH= was given (RFC 4954 5); its value is not used */
+    bool has_auth; /* AUTH= was given (RFC 4954 5); its value is not used */
 };
 struct smtp_rcpt {
     struct smtp_address to;

@@ -10,7 +10,7 @@
 #include "proto/ground/span.h"
 
 struct smtp_data_reader {
-    uint8_t state; /* private */
+    uint8_t state;         /* private */
     bool bare_cr, bare_lf; /* seen so far */
 };
 /* At the start: as if behind CR LF, so that ".CRLF" at once is an empty mail. */
@@ -19,8 +19,8 @@ void smtp_data_reader_init(struct smtp_data_reader *r);
  * command), ERR_AGAIN when all of *in is eaten. For each run it calls `give` (never with n = 0); stuffed
  * dots are taken away; the CR LF before the final dot is content. Bytes that it must hold back (CR, CR LF .,
  * ...) are given later; none is lost. `give` returning non-zero stops: that value is returned. */
-int smtp_data_read(struct smtp_data_reader *r, struct span *in, int (*give)(void *arg, struct span run),
-                   void *arg);
+int smtp_data_read(struct smtp_data_reader *r, struct span *in,
+                   int (*give)(void *arg, struct span run), void *arg);
 
 /* Sending: stuffs dots. Keeps what the last byte was between calls; at the end call smtp_data_finish. */
 struct smtp_data_writer {

@@ -81,9 +81,10 @@ void smtp_reply_print(struct buf *out, enum smtp_reply_id id, const char *more);
 #define SMTP_REPLY_TEXT_SIZE_MAX 1024 /* of the joined text that is kept */
 
 struct smtp_reply {
-    unsigned code;        /* 200..599 */
-    char enhanced[16];    /* "4.7.1", "" when none (or of another class than the code) */
-    char text[SMTP_REPLY_TEXT_SIZE_MAX + 1]; /* lines joined by " / ", enhanced code left out, controls as '?' */
+    unsigned code;     /* 200..599 */
+    char enhanced[16]; /* "4.7.1", "" when none (or of another class than the code) */
+    char text[SMTP_REPLY_TEXT_SIZE_MAX +
+              1]; /* lines joined by " / ", enhanced code left out, controls as '?' */
     unsigned line_count;
 };
 

@@ -94,7 +94,8 @@ void check_last_word(const char *store, const char *what, const char *error)
 {
     fprintf(stderr,
             "angarium: %s (%s): %s\n"
-            "angarium: ending now, so that nothing is promised that is not on the disk. Check the disk and the file "
+            "angarium: ending now, so that nothing is promised that is not on the disk. Check the "
+            "disk and the file "
             "system, then start again.\n",
             store, what, error);
     _exit(70);

@@ -10,7 +10,7 @@ struct list {
     struct list *next, *prev;
 };
 
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define LIST_FOR(it, head)              for (struct list *it = (head)->next; it != (head); it = it->next)
 /* Safe when the body removes `it`. */
 #define LIST_FOR_SAFE(it, head)                                                                    \

@@ -30,10 +30,10 @@ struct log_field {
     struct span span;
 };
 
-#define LOG_TEXT(k, v)  ((struct log_field){ .key = (k), .kind = LOG_KIND_TEXT, .text = (v) })
-#define LOG_NUM(k, v)   ((struct log_field){ .key = (k), .kind = LOG_KIND_NUM, .num = (int64_t)(v) })
-#define LOG_SPAN(k, v)  ((struct log_field){ .key = (k), .kind = LOG_KIND_SPAN, .span = (v) })
-#define LOG_SKIP        ((struct log_field){ .kind = LOG_KIND_NONE })
+#define LOG_TEXT(k, v) ((struct log_field){ .key = (k), .kind = LOG_KIND_TEXT, .text = (v) })
+#define LOG_NUM(k, v)  ((struct log_field){ .key = (k), .kind = LOG_KIND_NUM, .num = (int64_t)(v) })
+#define LOG_SPAN(k, v) ((struct log_field){ .key = (k), .kind = LOG_KIND_SPAN, .span = (v) })
+#define LOG_SKIP       ((struct log_field){ .kind = LOG_KIND_NONE })
 
 /* Lines go to fd (borrowed), each with node=<node>. Until log_open they go to stderr unbuffered. */
 void log_open(int fd, enum log_level least, enum log_format format, const char *node);
@@ -53,7 +53,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 /* For tests: formats one line (with its newline) instead of writing it. */
 struct buf;
-void log_format_line(struct buf *out, enum log_format format, uint64_t wall_ms, enum log_level level,
-                     const char *node, const char *event, const struct log_field *fields, size_t n);
+void log_format_line(struct buf *out, enum log_format format, uint64_t wall_ms,
+                     enum log_level level, const char *node, const char *event,
+                     const struct log_field *fields, size_t n);
 
 #endif

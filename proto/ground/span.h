@@ -39,8 +39,8 @@ int span_compare(struct span a, struct span b);
 size_t span_find(struct span s, size_t from, uint8_t c);
 /* Without spaces and tabs at both ends. */
 struct span span_trim(struct span s);
-struct span span_from(struct span s, size_t from);           /* from <= s.n */
-struct span span_sub(struct span s, size_t from, size_t n);  /* from + n <= s.n */
+struct span span_from(struct span s, size_t from);          /* from <= s.n */
+struct span span_sub(struct span s, size_t from, size_t n); /* from + n <= s.n */
 /* Decimal digits only, no sign, no spaces: 0, ERR_SYNTAX (empty or other bytes), ERR_RANGE (> max). */
 int span_u64(struct span s, uint64_t max, uint64_t *out);
 /* A terminated copy, check_malloc'ed: caller frees. */

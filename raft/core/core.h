@@ -48,10 +48,10 @@ struct core_event {
     union {
         struct {
             struct core_hard hard;
-            uint64_t first, last;  /* indexes in the log; last = first - 1 when empty */
-            uint64_t last_term;    /* term of `last` (or of the entry before first) */
-            uint64_t applied;      /* the machine's; first - 1 <= applied, else R7 */
-            bool tainted;          /* synced data was lost: follow, do not vote, lead or write */
+            uint64_t first, last; /* indexes in the log; last = first - 1 when empty */
+            uint64_t last_term;   /* term of `last` (or of the entry before first) */
+            uint64_t applied;     /* the machine's; first - 1 <= applied, else R7 */
+            bool tainted;         /* synced data was lost: follow, do not vote, lead or write */
         } boot;
         struct {
             uint64_t term;   /* fence, 0: any */
@@ -92,8 +92,8 @@ struct core_options {
     uint64_t self;
     uint64_t voters[CORE_VOTERS_MAX];
     unsigned voter_count;
-    uint32_t election_ms;            /* timeout is drawn from [election_ms, 2 * election_ms); 0: at once */
-    uint64_t uncommitted_bytes_max;  /* one entry is always let in when there is none */
+    uint32_t election_ms; /* timeout is drawn from [election_ms, 2 * election_ms); 0: at once */
+    uint64_t uncommitted_bytes_max; /* one entry is always let in when there is none */
     uint64_t seed;
 };
 
@@ -108,7 +108,8 @@ int core_step(struct core *c, const struct core_event *e, struct core_update *ou
 
 struct core_view {
     enum core_role role;
-    uint64_t term, vote, leader, first, last, commit, applied, durable_write, last_write, uncommitted_bytes;
+    uint64_t term, vote, leader, first, last, commit, applied, durable_write, last_write,
+        uncommitted_bytes;
     bool tainted, ready;
 };
 void core_see(const struct core *c, struct core_view *out);

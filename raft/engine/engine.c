@@ -92,8 +92,7 @@ static void tell_time(struct engine_loop *l)
 {
     if (l->wake_at_ms > l->now_ms) return;
     l->wake_at_ms = UINT64_MAX; /* steps lower it again */
-    LIST_FOR(it, &l->groups)
-    {
+    LIST_FOR(it, &l->groups) {
         struct raft_group *g = CONTAINER_OF(it, struct raft_group, link);
         struct core_event e = { .kind = CORE_TIME };
 

@@ -233,8 +233,7 @@ static void free_group(struct raft_group *g)
 
 static bool is_open(const struct engine_loop *l, uint64_t number)
 {
-    LIST_FOR(it, &l->groups)
-    {
+    LIST_FOR(it, &l->groups) {
         if (CONTAINER_OF(it, struct raft_group, link)->number == number) return true;
     }
     return false;

@@ -40,9 +40,9 @@ void store_close(struct store **s);
 struct store_group {
     bool known; /* false: the group was never written */
     struct core_hard hard;
-    uint64_t first, last;     /* last = first - 1 when empty; first = 1 for a new group */
-    uint64_t last_term;       /* of `last`, or of the cut when empty */
-    uint64_t bytes;           /* payload bytes first..last */
+    uint64_t first, last; /* last = first - 1 when empty; first = 1 for a new group */
+    uint64_t last_term;   /* of `last`, or of the cut when empty */
+    uint64_t bytes;       /* payload bytes first..last */
 };
 int store_group_read(struct store *s, uint64_t group, struct store_group *out, struct errmsg *why);
 
@@ -57,7 +57,8 @@ struct store_op {
     enum store_op_kind kind;
     struct store_entry entry; /* APPEND; for HARD and CUT only .group */
     struct core_hard hard;    /* HARD */
-    uint64_t cut_from, cut_to, cut_term; /* CUT: forget entries cut_from..cut_to (disjoint from all before) */
+    uint64_t cut_from, cut_to,
+        cut_term; /* CUT: forget entries cut_from..cut_to (disjoint from all before) */
 };
 
 /* A submission of one loop: ops of many groups, answered together. Embedded in the caller's object. */
@@ -65,7 +66,8 @@ struct store_write {
     struct mpsc_node node;
     struct store_op *ops; /* borrowed until on_done */
     size_t op_count;
-    void (*on_done)(struct store_write *w); /* on the log thread: hand it to the loop, do nothing else */
+    void (*on_done)(
+        struct store_write *w); /* on the log thread: hand it to the loop, do nothing else */
 };
 /* Any thread. In the memory store without a thread (dir NULL) the write happens at store_mem_sync(). A
  * write or sync that fails ends the process with a last word; nothing is tried again (P7). */
@@ -74,8 +76,9 @@ void store_submit(struct store *s, struct store_write *w);
 void store_drain(struct store *s);
 
 /* Any thread. ERR_NOT_FOUND when it was cut or never there; ERR_CORRUPT. */
-int store_entry_read(struct store *s, uint64_t group, uint64_t index, enum core_entry_kind *kind_out,
-                     uint64_t *term_out, struct blob **head_out, struct blob **body_out);
+int store_entry_read(struct store *s, uint64_t group, uint64_t index,
+                     enum core_entry_kind *kind_out, uint64_t *term_out, struct blob **head_out,
+                     struct blob **body_out);
 /* Entries first..last in order; the call-back gets borrowed spans and returns false to stop. */
 int store_entries_each(struct store *s, uint64_t group, uint64_t first, uint64_t last, void *arg,
                        bool (*each)(void *arg, const struct store_entry *entry));

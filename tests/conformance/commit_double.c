@@ -209,9 +209,9 @@ void commit_upload_on_room(struct commit_upload *u, void (*on_room)(void *arg), 
 static void post_all(struct commit *c)
 {
     LIST_FOR(it, &c->requests)
-    post_mail(CONTAINER_OF(it, struct commit_mail_request, link));
+        post_mail(CONTAINER_OF(it, struct commit_mail_request, link));
     LIST_FOR(it, &c->in_flight)
-    post_chunk(CONTAINER_OF(it, struct chunk, link));
+        post_chunk(CONTAINER_OF(it, struct chunk, link));
 }
 
 void commit_upload_abort(struct commit_upload **upload)

@@ -60,8 +60,7 @@ static void tell(struct commit *c, const struct queue_effects *effects)
 {
     for (size_t i = 0; i < effects->count; i++)
         if (effects->list[i].kind == QUEUE_EVENT) keep_event(c, effects->list[i].event);
-    LIST_FOR(it, &c->watchers)
-    {
+    LIST_FOR(it, &c->watchers) {
         struct commit_watcher *w = CONTAINER_OF(it, struct commit_watcher, link);
 
         if (w->on_effects) w->on_effects(w->arg, DOUBLE_SHARD, c->entry, effects);
@@ -222,8 +221,7 @@ void commit_expire(struct commit *c, uint32_t shard, const struct queue_ref *ref
 
 static struct body_copy *find_body(struct commit *c, uint64_t entry)
 {
-    LIST_FOR(it, &c->bodies)
-    {
+    LIST_FOR(it, &c->bodies) {
         struct body_copy *b = CONTAINER_OF(it, struct body_copy, link);
 
         if (b->entry == entry) return b;
@@ -354,8 +352,7 @@ void double_close(struct commit **pc)
 void double_lead(struct commit *c, bool leads)
 {
     c->leads = leads;
-    LIST_FOR(it, &c->watchers)
-    {
+    LIST_FOR(it, &c->watchers) {
         struct commit_watcher *w = CONTAINER_OF(it, struct commit_watcher, link);
 
         if (w->on_lead) w->on_lead(w->arg, DOUBLE_SHARD, leads);
@@ -444,8 +441,7 @@ unsigned double_claims(const struct commit *c)
 struct span double_event(const struct commit *c, uint64_t index, uint32_t recipient,
                          Angarium__EventType type)
 {
-    LIST_FOR(it, &c->events)
-    {
+    LIST_FOR(it, &c->events) {
         const struct event_copy *e = CONTAINER_OF(it, struct event_copy, link);
 
         if (e->index == index && e->recipient == recipient && e->type == type)

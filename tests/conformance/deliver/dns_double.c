@@ -50,8 +50,7 @@ void double_dns_close(struct dns **pd)
 
 static struct row *find(struct dns *d, enum dns_type type, const char *name)
 {
-    LIST_FOR(it, &d->rows)
-    {
+    LIST_FOR(it, &d->rows) {
         struct row *r = CONTAINER_OF(it, struct row, link);
 
         if (r->type == type && strcmp(r->name, name) == 0) return r;
@@ -121,8 +120,7 @@ int dns_ask(struct dns *d, struct dns_query *q, enum dns_type type, const char *
 
 void dns_cancel(struct dns_query *q)
 {
-    LIST_FOR(it, &q->dns->pending)
-    {
+    LIST_FOR(it, &q->dns->pending) {
         struct pending *p = CONTAINER_OF(it, struct pending, link);
 
         if (p->query == q) p->query = NULL;

@@ -435,7 +435,7 @@ void remote_close(struct world *w)
 void remote_signalled(struct world *w)
 {
     LIST_FOR(it, &w->sessions)
-    step(CONTAINER_OF(it, struct remote_session, link));
+        step(CONTAINER_OF(it, struct remote_session, link));
 }
 
 bool remote_is_done(const struct world *w)

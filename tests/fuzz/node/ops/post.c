@@ -6,10 +6,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static const char settings_text[] =
-        "node: { id: 1, hostname: a.test, data_dir: /nowhere }\n"
-        "listeners: [ { kind: mx, address: \"127.0.0.1:25\" } ]\n"
-        "tenants: [ { name: demo, domains: [ example.test ] } ]\n";
+    static const char settings_text[] = "node: { id: 1, hostname: a.test, data_dir: /nowhere }\n"
+                                        "listeners: [ { kind: mx, address: \"127.0.0.1:25\" } ]\n"
+                                        "tenants: [ { name: demo, domains: [ example.test ] } ]\n";
     static struct settings *settings;
     struct post_input in = { .time_ms = 1 };
     struct post post;
@@ -27,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     in.query_from = "a@example.test";
     in.query_to = "b@example.org";
     post_init(&post);
-    if (post_make(&post, &in, settings) == 0) CHECK(post.recipient_count > 0 && post.piece_count > 0);
+    if (post_make(&post, &in, settings) == 0)
+        CHECK(post.recipient_count > 0 && post.piece_count > 0);
     post_deinit(&post);
     return 0;
 }

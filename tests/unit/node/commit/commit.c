@@ -29,7 +29,8 @@ struct world {
     uint64_t doubts;
 };
 
-static void on_effects(void *arg, uint32_t shard, uint64_t entry, const struct queue_effects *effects)
+static void on_effects(void *arg, uint32_t shard, uint64_t entry,
+                       const struct queue_effects *effects)
 {
     struct world *w = arg;
 
@@ -81,16 +82,25 @@ static void open_world(struct world *w, unsigned shards, size_t cut_bytes)
     }
     snprintf(path, sizeof path, "%s/log", w->dir);
     CHECK(raft_open(&w->raft,
-                    &(struct raft_options){ .dir = path, .node_id = 1, .loops = ports, .loop_count = 2,
+                    &(struct raft_options){ .dir = path,
+                                            .node_id = 1,
+                                            .loops = ports,
+                                            .loop_count = 2,
                                             .memtable_bytes = 4u << 20 },
                     NULL, &why) == 0);
     snprintf(path, sizeof path, "%s/state", w->dir);
     CHECK(queue_store_open(&w->store, path, &why) == 0);
     CHECK(commit_open(&w->commit,
-                      &(struct commit_options){ .loops = w->loops, .loop_count = 2, .raft = w->raft,
-                                                .store = w->store, .data_dir = w->dir, .node = 1,
-                                                .shard_count = shards, .disk_reserve_bytes = 1,
-                                                .body_cache_bytes = 1u << 20, .cut_bytes = cut_bytes,
+                      &(struct commit_options){ .loops = w->loops,
+                                                .loop_count = 2,
+                                                .raft = w->raft,
+                                                .store = w->store,
+                                                .data_dir = w->dir,
+                                                .node = 1,
+                                                .shard_count = shards,
+                                                .disk_reserve_bytes = 1,
+                                                .body_cache_bytes = 1u << 20,
+                                                .cut_bytes = cut_bytes,
                                                 .queue_messages_max = 5000,
                                                 .retention_ms = w->retention_ms },
                       &why) == 0);
@@ -133,8 +143,8 @@ static bool is_answered(struct world *w, void *arg)
     return ((struct send *)arg)->rv != 1;
 }
 
-static int begin_send(struct world *w, struct send *s, const char *body, size_t size, unsigned recipients,
-                      struct commit_upload *upload)
+static int begin_send(struct world *w, struct send *s, const char *body, size_t size,
+                      unsigned recipients, struct commit_upload *upload)
 {
     Angarium__Accept accept = ANGARIUM__ACCEPT__INIT;
     Angarium__Recipient all[8], *list[8];
@@ -356,12 +366,14 @@ static void after_a_crash_doubt_is_exact(void **state)
     assert_int_equal(status, 0);
     assert_int_equal(read(pipes[0], ids, sizeof ids), sizeof ids);
     open_world(&w, 2, 0);
-    assert_int_equal(w.events[ANGARIUM__EVENT_TYPE__EVENT_ACCEPTED], 0); /* told in the earlier life */
+    assert_int_equal(w.events[ANGARIUM__EVENT_TYPE__EVENT_ACCEPTED],
+                     0); /* told in the earlier life */
     assert_int_equal(w.events[ANGARIUM__EVENT_TYPE__EVENT_IN_DOUBT], 1);
     for (unsigned i = 0; i < 3; i++) {
         Angarium__RecipientRecord *r = NULL;
 
-        assert_int_equal(queue_recipient_get(w.store, proto_id_shard(ids[i]), proto_id_index(ids[i]), 0, &r), 0);
+        assert_int_equal(
+            queue_recipient_get(w.store, proto_id_shard(ids[i]), proto_id_index(ids[i]), 0, &r), 0);
         assert_int_equal(r->state, ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING);
         assert_int_equal(r->doubts, i == 1);
         doubts += r->doubts;
@@ -523,7 +535,9 @@ static int cancel(struct world *w, uint64_t id)
     what.time_ms = loop_wall_ms(w->loops[0]);
     command.kind_case = ANGARIUM__COMMAND__KIND_CANCEL;
     command.cancel = &what;
-    o.order = (struct commit_order){ .command = &command, .shard = proto_id_shard(id), .on_done = on_ordered };
+    o.order = (struct commit_order){ .command = &command,
+                                     .shard = proto_id_shard(id),
+                                     .on_done = on_ordered };
     if (commit_order(w->commit, w->loops[0], &o.order) != 0) return ERR_NOT_FOUND;
     wait_for(w, is_ordered, &o);
     return o.rv;
@@ -580,7 +594,8 @@ static bool nothing_is_kept(struct world *w, void *arg)
 static void what_is_over_is_purged_without_pause(void **state)
 {
     struct world w = { .leading = 0 };
-    unsigned want[2] = { ANGARIUM__EVENT_TYPE__EVENT_DELIVERED, 350 }; /* more than one purge takes */
+    unsigned want[2] = { ANGARIUM__EVENT_TYPE__EVENT_DELIVERED,
+                         350 }; /* more than one purge takes */
 
     (void)state;
     make_dir(&w);
@@ -603,7 +618,8 @@ static void what_is_over_is_purged_without_pause(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(after_a_crash_doubt_is_exact), /* forks: first, while there are no threads */
+        cmocka_unit_test(
+            after_a_crash_doubt_is_exact), /* forks: first, while there are no threads */
         cmocka_unit_test(a_mail_is_accepted_claimed_and_delivered_once),
         cmocka_unit_test(a_body_outlives_the_log),
         cmocka_unit_test(chunks_become_a_mail_or_are_forgotten),

@@ -32,7 +32,7 @@ static void order_of_adding(void **state)
     list_add(&head, &b.link);
     list_add_first(&head, &c.link);
     LIST_FOR(it, &head)
-    assert_int_equal(value_of(it), wanted++);
+        assert_int_equal(value_of(it), wanted++);
     assert_int_equal(wanted, 3);
     assert_int_equal(value_of(list_first(&head)), 0);
     assert_ptr_equal(list_take_first(&head), &c.link);
@@ -53,13 +53,13 @@ static void removal_while_walking_and_twice(void **state)
         list_add(&head, &things[i].link);
     }
     LIST_FOR_SAFE(it, &head)
-    if (value_of(it) % 2 == 0) list_remove(it);
+        if (value_of(it) % 2 == 0) list_remove(it);
     list_remove(&things[0].link);
     assert_ptr_equal(list_first(&head), &things[1].link);
     assert_ptr_equal(things[1].link.next, &things[3].link);
     assert_ptr_equal(things[3].link.next, &head);
     LIST_FOR_SAFE(it, &head)
-    list_remove(it);
+        list_remove(it);
     assert_true(list_empty(&head));
 }
 

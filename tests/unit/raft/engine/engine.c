@@ -51,7 +51,8 @@ static void on_role(void *arg, enum raft_role role, uint64_t term, uint64_t lead
 
 static struct raft_machine calls(struct machine *m)
 {
-    return (struct raft_machine){ .arg = m, .apply = on_apply, .applied = on_applied, .role = on_role };
+    return (
+        struct raft_machine){ .arg = m, .apply = on_apply, .applied = on_applied, .role = on_role };
 }
 
 static void wake_nobody(void *arg)
@@ -67,7 +68,9 @@ static struct raft *open_mem(void)
     struct raft *r;
 
     assert_int_equal(
-        raft_open(&r, &(struct raft_options){ .node_id = 1, .loops = &port, .loop_count = 1 }, NULL, NULL), 0);
+        raft_open(&r, &(struct raft_options){ .node_id = 1, .loops = &port, .loop_count = 1 }, NULL,
+                  NULL),
+        0);
     return r;
 }
 
@@ -282,7 +285,9 @@ static void bytes_in_flight_are_bounded(void **state)
 
     (void)state;
     assert_int_equal(raft_open(&r,
-                               &(struct raft_options){ .node_id = 1, .loops = &port, .loop_count = 1,
+                               &(struct raft_options){ .node_id = 1,
+                                                       .loops = &port,
+                                                       .loop_count = 1,
                                                        .group_uncommitted_bytes_max = 16 },
                                NULL, NULL),
                      0);
@@ -369,7 +374,10 @@ static struct raft *open_real(const char *dir, struct real_loop *loops, uint64_t
     struct raft *r;
 
     assert_int_equal(raft_open(&r,
-                               &(struct raft_options){ .dir = dir, .node_id = 1, .loops = ports, .loop_count = 2,
+                               &(struct raft_options){ .dir = dir,
+                                                       .node_id = 1,
+                                                       .loops = ports,
+                                                       .loop_count = 2,
                                                        .memtable_bytes = 4u << 20 },
                                &tainted, &why),
                      0);
@@ -380,7 +388,8 @@ static struct raft *open_real(const char *dir, struct real_loop *loops, uint64_t
 
         l->r = r;
         l->number = i / 2;
-        assert_int_equal(raft_group_open(r, i + 1, i / 2, &config, &machine, applied, &l->g[i % 2], &why), 0);
+        assert_int_equal(
+            raft_group_open(r, i + 1, i / 2, &config, &machine, applied, &l->g[i % 2], &why), 0);
     }
     return r;
 }
@@ -410,7 +419,8 @@ static void many_groups_share_the_real_log(void **state)
     }
     r = open_real(dir, loops, 0);
     assert_int_equal(raft_open(&second,
-                               &(struct raft_options){ .dir = dir, .node_id = 1, .loops = &port, .loop_count = 1 },
+                               &(struct raft_options){
+                                   .dir = dir, .node_id = 1, .loops = &port, .loop_count = 1 },
                                NULL, &why),
                      ERR_BUSY);
     for (unsigned i = 0; i < 2; i++)
