@@ -1,25 +1,29 @@
 /* queue - the truth: the deterministic state of one shard.
  *
- * Way:     raft applies an entry -> queue_apply -> one atomic, unsynced write of the store ->
- * effects. Rule:    the state is a function of the log alone (P6): no clock, no random, no hash
- * order in apply. Times and spreads are in the commands, chosen by the leader. Store:   one store
- * for all shards of a node (queue_store_*), RocksDB without WAL, or memory for tests. It holds, per
- * shard: messages, recipients, the due index by time and by destination, claims, bounces owed,
- * bodies' live index, uploads, events and each message's story, counts, digest and the applied
- * index. All of one command is one write; stores flush all of it atomically, so that what is on
- * disk is always the state as of one applied index. Threads: queue_apply and queue_close on the
- * shard's loop. Functions that take a store (reads) on any thread; they see the state as of some
- * applied index. Fails:   a store that cannot read or write ends the process with a last word (P7).
+ * Way:     raft applies an entry -> queue_apply -> one atomic, unsynced write of the store -> effects.
+ * Rule:    the state is a function of the log alone (P6): no clock, no random, no hash order in
+ *          apply. Times and spreads are in the commands, chosen by the leader.
+ * Store:   one store for all shards of a node (queue_store_*), RocksDB without WAL, or memory for
+ *          tests. It holds, per shard: messages, recipients, the due index by time and by
+ *          destination, claims, bounces owed, bodies' live index, uploads, events and each message's
+ *          story, counts, digest and the applied index. All of one command is one write; a flush takes
+ *          all of it, so that what is on disk is always the state as of one applied index.
+ * Threads: queue_apply and queue_close on the shard's loop. Functions that take a store (reads) on any
+ *          thread; they see the state as of some applied index.
+ * Fails:   a store that cannot read or write ends the process with a last word (P7).
  *
  * Invariants (queue_verify checks them all, see docs/INVARIANTS.md):
- *   Q1 every recipient of a kept message is in exactly one state; pending_count counts the
- * non-terminal Q2 every accepted recipient has at most one terminal event, and has one iff its
- * state is terminal (P3) Q3 WAITING <=> it stands in both due indexes at due_at_ms, under its
- * domain Q4 CLAIMED <=> it stands in the claim index Q5 bounce_owed of a message = its recipients
- * with bounce_owed; > 0 <=> it stands in the bounce index; never for a message with the null return
- * path Q6 an entry's body is live <=> an open upload, or a message that has recipients pending or a
- * bounce owed, names it Q7 the counts equal what a scan counts Q8 a claim only from WAITING,
- * DELIVERED only from CLAIMED (P2): both have an attempt
+ *   Q1 every recipient of a kept message is in exactly one state; pending_count counts the non-terminal
+ *   Q2 every accepted recipient has at most one terminal event, and has one iff its state is
+ *      terminal (P3)
+ *   Q3 WAITING <=> it stands in both due indexes at due_at_ms, under its domain
+ *   Q4 CLAIMED <=> it stands in the claim index
+ *   Q5 bounce_owed of a message = its recipients with bounce_owed; > 0 <=> it stands in the bounce
+ *      index; never for a message with the null return path
+ *   Q6 an entry's body is live <=> an open upload, or a message that has recipients pending or a
+ *      bounce owed, names it
+ *   Q7 the counts equal what a scan counts
+ *   Q8 a claim only from WAITING, DELIVERED only from CLAIMED (P2): both have an attempt
  */
 #ifndef QUEUE_QUEUE_H
 #define QUEUE_QUEUE_H

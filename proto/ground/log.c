@@ -2,10 +2,11 @@
  *
  * Way:        log_write -> log_format_line -> ring -> writer thread -> fd
  * Invariants: a line is in the ring whole or not at all. Only the writer thread touches the fd, and
- *             it does so without the mutex: it writes from the filled part of the ring, putters
- * copy into the free part only. The mutex is held for one copy of a line, never for a write. Every
- * line that was not written is counted once: in the metric, and in `dropped` until a line has told
- * it. Threads:    log_write, log_wanted, log_set_level: any. log_open and log_close: one thread.
+ *             it does so without the mutex: it writes from the filled part of the ring, putters copy
+ *             into the free part only. The mutex is held for one copy of a line, never for a write.
+ *             Every line that was not written is counted once: in the metric, and in `dropped` until
+ *             a line has told it.
+ * Threads:    log_write, log_wanted, log_set_level: any. log_open and log_close: one thread.
  * Fails:      never. A fd that cannot be written to loses lines; they count as dropped.
  */
 #include "proto/ground/log.h"
