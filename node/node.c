@@ -283,6 +283,7 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
     o.limits.line_size_max = s->limits.line_size_max;
     o.limits.header_size_max = s->limits.header_size_max;
     o.limits.hops_max = (unsigned)s->limits.hops_max;
+    o.limits.bodies_size_max = s->limits.bodies_memory_max;
     o.limits.sessions_max = share(s->limits.sessions_max, n->loop_count);
     o.limits.transactions_max = (unsigned)s->limits.session_transactions_max;
     o.limits.errors_max = (unsigned)s->limits.session_errors_max;

@@ -29,6 +29,7 @@ void accept_limits_default(struct accept_limits *l)
         .recipients_max = 1000,
         .line_size_max = 2048,
         .header_size_max = 256u << 10,
+        .bodies_size_max = 512u << 20,
         .hops_max = 50,
         .sessions_max = 10000,
         .transactions_max = 1000,

@@ -10,6 +10,7 @@
 #include "node/accept/body.h"
 
 #include "proto/ground/check.h"
+#include "proto/ground/metric.h"
 
 #define BLOB_SIZE_FIRST 4096
 #define BLOB_SIZE_LATER (64u << 10)
@@ -144,6 +145,11 @@ void body_feed(struct body *b, struct span run)
 {
     b->size += run.n;
     if (b->size > b->accept->limits.message_size_max) body_refuse(b, SMTP_REPLY_TOO_LARGE);
+    if (b->refusal == BODY_FINE && blob_bytes_total() + run.n > b->accept->limits.bodies_size_max) {
+        metric_add(M_BODIES_FULL, 1);
+        body_refuse(b,
+                    SMTP_REPLY_QUEUE_FULL); /* its memory is free at once: the next mail may fit */
+    }
     if (b->refusal != BODY_FINE) return;
     mail_reader_feed(b->reader, run);
     judge(b, mail_reader_facts(b->reader));

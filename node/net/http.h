@@ -13,6 +13,7 @@
 #include "node/net/stream.h"
 
 #define HTTP_HEAD_SIZE_MAX   (32u << 10)
+#define HTTP_BODIES_SIZE_MAX (256u << 20) /* of all requests of the process at once; more: 503 */
 #define HTTP_CONNECTIONS_MAX 512 /* per loop; more: 503 and close */
 
 struct http_server;

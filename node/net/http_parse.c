@@ -6,9 +6,11 @@
  */
 #include "node/net/http_private.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "proto/ground/check.h"
+#include "proto/ground/metric.h"
 
 #define RAW_SLACK (64u << 10) /* chunk sizes and extensions beside the body */
 
@@ -123,12 +125,22 @@ static int on_head(llhttp_t *p)
     return 0;
 }
 
+/* Bodies of all requests of the process now: many small allowances must not add up to all memory. */
+static _Atomic size_t bodies_size;
+size_t http_bodies_size_max = HTTP_BODIES_SIZE_MAX;
+
 static int on_body(llhttp_t *p, const char *at, size_t n)
 {
     struct buf *body = &request_of(p)->body;
 
+    if (atomic_load(&bodies_size) + n > http_bodies_size_max) {
+        metric_add(M_HTTP_BODIES_FULL, 1);
+        return refuse(p, 503);
+    }
     buf_add(body, at, n);
-    return buf_failed(body) ? refuse(p, 413) : 0;
+    if (buf_failed(body)) return refuse(p, 413);
+    atomic_fetch_add(&bodies_size, n);
+    return 0;
 }
 
 static int on_complete(llhttp_t *p)
@@ -199,6 +211,7 @@ struct http_request *http_request_new(struct http_conn *c)
 void http_request_free(struct http_request *r)
 {
     if (!r) return;
+    atomic_fetch_sub(&bodies_size, r->body.n);
     buf_deinit(&r->head);
     buf_deinit(&r->body);
     buf_deinit(&r->extra);

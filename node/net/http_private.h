@@ -72,6 +72,7 @@ struct http_conn {
 };
 
 /* http_parse.c */
+extern size_t http_bodies_size_max; /* HTTP_BODIES_SIZE_MAX; less in a test */
 void http_parser_init(struct http_conn *c);
 /* Bytes used; *status_out: 0, or what to refuse the request with. */
 size_t http_parse(struct http_conn *c, struct span bytes, unsigned *status_out);

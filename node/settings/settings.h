@@ -77,6 +77,7 @@ struct settings {
     struct { /* all with defaults; sizes in bytes, times in ms (written "5d", "30s", "250ms",
                 "50MiB") */
         uint64_t message_size_max, recipients_max, line_size_max, header_size_max, hops_max;
+        uint64_t bodies_memory_max;
         uint64_t sessions_max, session_transactions_max, session_errors_max;
         uint64_t session_idle_ms, session_life_ms, data_idle_ms;
         uint64_t auth_cache_ms, auth_inflight_max;

@@ -51,6 +51,7 @@
     X(limits, queue_messages_max, NUMBER, "10000000", 1, 1000000000, "messages in the queue; more: 452")               \
     X(limits, queue_bytes_max, BYTES, "100GiB", 1 * MIB, 1024 * TIB, "bytes in the queue; more: 452")                  \
     X(limits, disk_reserve_bytes, BYTES, "1GiB", 0, 1024 * TIB, "disk space that mail never takes")                    \
+    X(limits, bodies_memory_max, BYTES, "512MiB", 16 * MIB, 1 * TIB, "memory for bodies on their way; more: 452")           \
     X(limits, body_cache_bytes, BYTES, "64MiB", 0, 1 * TIB, "memory for bodies of fresh mail")                         \
     X(delivery, retry_base_ms, SPAN, "1m", 100, 1 * DAY, "pause after the first failed attempt; doubles")              \
     X(delivery, retry_cap_ms, SPAN, "4h", 100, 7 * DAY, "longest pause between attempts")                              \

@@ -20,6 +20,7 @@
     X(MAILS_ACCEPTED_BYTES, COUNTER, "mails_accepted_bytes_total", "", "Bytes of accepted mails")  \
     X(MAILS_REFUSED_LATER, COUNTER, "mails_refused_total", "class=\"4yz\"", "Mails refused at end of data") \
     X(MAILS_REFUSED_NEVER, COUNTER, "mails_refused_total", "class=\"5yz\"", "Mails refused at end of data") \
+    X(BODIES_FULL, COUNTER, "bodies_full_total", "", "Mails refused: memory of all bodies at its limit") \
     X(ACCEPT_TIME, HISTOGRAM, "accept_commit_seconds", "", "End of data to commit")                \
     X(LOG_SYNCS, COUNTER, "log_syncs_total", "", "Synced batches of the log thread")               \
     X(LOG_ENTRIES, COUNTER, "log_entries_total", "", "Entries written to the log")                 \
@@ -48,6 +49,7 @@
     X(LANES, GAUGE, "deliver_lanes", "", "Destinations with work in memory")                       \
     X(LANES_FULL, COUNTER, "deliver_lanes_full_total", "", "Times no lane was free")               \
     X(HTTP_REQUESTS, COUNTER, "http_requests_total", "", "HTTP requests answered")                 \
+    X(HTTP_BODIES_FULL, COUNTER, "http_bodies_full_total", "", "Requests refused: bodies of all at their limit") \
     X(HTTP_REFUSED, COUNTER, "http_requests_refused_total", "", "HTTP requests refused (token, limits)")
 
 #endif

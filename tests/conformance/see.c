@@ -28,6 +28,7 @@ static bool word_limit(struct story *st, char *rest)
     LIMIT(line_size_max);
     LIMIT(header_size_max);
     LIMIT(hops_max);
+    LIMIT(bodies_size_max);
     LIMIT(sessions_max);
     LIMIT(transactions_max);
     LIMIT(errors_max);

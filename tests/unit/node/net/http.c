@@ -1,7 +1,7 @@
 /* The HTTP server, spoken to with raw bytes over loopback. */
 #include "tests/unit/node/net/net_test.h"
 
-#include "node/net/http.h"
+#include "node/net/http_private.h"
 
 #define BODY_MAX 100000
 
@@ -281,6 +281,20 @@ static void test_bad_requests(void **state)
     refused("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "HTTP/1.1 505 ");
 }
 
+static void test_bodies_of_all_are_bounded(void **state)
+{
+    (void)state;
+    char text[1200];
+    int n =
+        snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n");
+
+    memset(text + n, 'x', 1001);
+    text[n + 1001] = '\0';
+    http_bodies_size_max = 1000;
+    refused(text, "HTTP/1.1 503 ");
+    http_bodies_size_max = HTTP_BODIES_SIZE_MAX;
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -553,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_chunked_body),
         cmocka_unit_test(test_continue),
         cmocka_unit_test(test_bad_requests),
+        cmocka_unit_test(test_bodies_of_all_are_bounded),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_slow_request),
         cmocka_unit_test(test_big_answer),
