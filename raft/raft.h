@@ -46,7 +46,7 @@ struct raft_options {
     unsigned loop_count;
     uint64_t seed;                      /* of election jitter */
     size_t group_uncommitted_bytes_max; /* proposals over it answer ERR_FULL; 0: 64 MiB */
-    size_t memtable_bytes;              /* of the log's RocksDB; 0: 64 MiB */
+    size_t memtable_bytes;              /* of the log's RocksDB; 0: 128 MiB */
 };
 
 /* Opens (or makes) the log. Refuses a log of a newer format (ERR_VERSION), a damaged one (ERR_CORRUPT),

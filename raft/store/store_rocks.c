@@ -15,8 +15,8 @@
 
 #include "raft/store/inside.h"
 
-#define MEMTABLE_BYTES_DEFAULT (64u << 20)
-#define MEMTABLES_MAX          3
+#define MEMTABLE_BYTES_DEFAULT (128u << 20) /* most entries are cut before theirs is written out */
+#define MEMTABLES_MAX          2
 
 struct rocks {
     struct store store; /* first */
