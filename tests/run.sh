@@ -50,7 +50,7 @@ check() {
 build() {
     local preset="$1"
     shift
-    [ "$list_only" = yes ] && [ -d "build/$preset" ] && return 0
+    [ "$list_only" = yes ] && return 0
     echo "== build $preset"
     cmake --preset "$preset" >"$logs/configure-$preset.log" 2>&1 &&
         cmake --build --preset "$preset" -j "$jobs" --target "$@" >"$logs/build-$preset.log" 2>&1 && return 0
