@@ -50,7 +50,8 @@ struct node_loop {
 };
 
 struct node {
-    struct settings *settings;
+    struct settings *settings, **retired; /* in force; those before, which others may still read */
+    unsigned retired_count;
     struct ops_identity identity;
     struct raft *raft;
     struct queue_store *store;
@@ -350,7 +351,6 @@ static int open_ops(struct node *n, struct errmsg *why)
     return ops_open(&n->ops,
                     &(struct ops_options){ .loop = n->loops[0].loop,
                                            .commit = n->commit,
-                                           .auth = n->auth,
                                            .settings = n->settings,
                                            .tls = n->http_tls,
                                            .token = token,
@@ -486,6 +486,14 @@ static void begin_stop(struct node *n, int signum)
 
 /* ---- reload: what may change while the node runs; a file that is wrong changes nothing */
 
+/* The settings in force change; the old ones are kept until the end. */
+static void settings_change(struct node *n, struct settings *s)
+{
+    n->retired = check_realloc(n->retired, (n->retired_count + 1) * sizeof *n->retired);
+    n->retired[n->retired_count++] = n->settings;
+    n->settings = s;
+}
+
 struct reload {
     struct loop_letter letter;
     struct node_loop *to;
@@ -504,52 +512,74 @@ static void on_reload(struct loop_letter *letter)
     free(r);
 }
 
-static int make_security(const struct settings *s, struct accept_auth **auth, struct tls **tls,
-                         struct errmsg *why)
-{
-    int rv = make_auth(s, auth, why);
+/* What a settings file brings into force without a restart. */
+struct fresh {
+    struct settings *settings;
+    struct accept_auth *auth;
+    struct tls *tls, *http_tls;
+    char token[256];
+};
 
-    if (rv == 0 && is_set(s->tls.certificate))
-        rv = tls_server_new(tls, s->tls.certificate, s->tls.key, why);
-    return rv;
+static void fresh_free(struct fresh *f)
+{
+    accept_auth_unref(&f->auth);
+    tls_unref(&f->tls);
+    tls_unref(&f->http_tls);
+    settings_free(&f->settings);
 }
 
-static void reload(struct node *n)
+static int fresh_read(const struct node *n, struct fresh *f, struct errmsg *why)
 {
-    struct settings *s = NULL;
-    struct accept_auth *auth = NULL;
-    struct tls *tls = NULL;
-    struct errmsg why = { "" };
     struct buf errors;
     int rv;
 
     buf_init(&errors, 64u << 10);
-    rv = settings_read(&s, n->settings->file, &errors);
-    if (rv != 0)
-        errmsg_set(&why, rv, "%s", buf_cstr(&errors));
-    else
-        rv = make_security(s, &auth, &tls, &why);
-    if (rv != 0) {
+    rv = settings_read(&f->settings, n->settings->file, &errors);
+    if (rv != 0) errmsg_set(why, rv, "%s", buf_cstr(&errors));
+    buf_deinit(&errors);
+    if (rv == 0) rv = make_auth(f->settings, &f->auth, why);
+    if (rv == 0 && is_set(f->settings->tls.certificate))
+        rv = tls_server_new(&f->tls, f->settings->tls.certificate, f->settings->tls.key, why);
+    if (rv == 0 && is_set(f->settings->http.certificate))
+        rv =
+            tls_server_new(&f->http_tls, f->settings->http.certificate, f->settings->http.key, why);
+    if (rv == 0 && n->ops)
+        rv = read_token(f->settings->http.token_file, f->token, sizeof f->token, why);
+    return rv;
+}
+
+static void fresh_apply(struct node *n, struct fresh *f)
+{
+    for (unsigned i = 0; i < n->loop_count; i++) {
+        struct reload *r = check_calloc(1, sizeof *r);
+
+        r->to = &n->loops[i];
+        r->auth = accept_auth_ref(f->auth);
+        r->tls = f->tls ? tls_ref(f->tls) : NULL;
+        r->letter.on_arrive = on_reload;
+        loop_post(r->to->loop, &r->letter);
+    }
+    log_set_level(least_level(f->settings));
+    settings_change(n, f->settings);
+    f->settings = NULL;
+    if (n->ops) ops_reload(n->ops, n->settings, f->http_tls, f->token);
+}
+
+static void reload(struct node *n)
+{
+    struct fresh f = { .settings = NULL };
+    struct errmsg why = { "" };
+
+    if (fresh_read(n, &f, &why) != 0) {
         log_event(LOG_ERROR, "node.reload_refused", LOG_TEXT("error", why.text),
                   LOG_TEXT("help", "the settings in force are kept"));
     } else {
-        for (unsigned i = 0; i < n->loop_count; i++) {
-            struct reload *r = check_calloc(1, sizeof *r);
-
-            r->to = &n->loops[i];
-            r->auth = accept_auth_ref(auth);
-            r->tls = tls ? tls_ref(tls) : NULL;
-            r->letter.on_arrive = on_reload;
-            loop_post(r->to->loop, &r->letter);
-        }
-        log_set_level(least_level(s));
+        fresh_apply(n, &f);
         log_event(LOG_INFO, "node.reloaded", LOG_TEXT("file", n->settings->file),
-                  LOG_TEXT("took", "credentials, tenants, certificates, log level"));
+                  LOG_TEXT("took", "credentials, tenants, certificates, API token, log level"),
+                  LOG_TEXT("help", "everything else is taken at a restart"));
     }
-    accept_auth_unref(&auth);
-    tls_unref(&tls);
-    settings_free(&s);
-    buf_deinit(&errors);
+    fresh_free(&f);
 }
 
 static void on_signal(void *arg, int signum)
@@ -651,6 +681,9 @@ int node_run(const char *settings_file)
     take_down(n);
     log_event(LOG_INFO, "node.stopped", LOG_SKIP);
     log_close();
+    for (unsigned i = 0; i < n->retired_count; i++)
+        settings_free(&n->retired[i]);
+    free(n->retired);
     settings_free(&n->settings);
     free(n);
     return CLI_DONE;

@@ -264,6 +264,13 @@ int http_server_open(struct http_server **out, struct loop *l, const struct http
     return 0;
 }
 
+void http_server_set_tls(struct http_server *s, struct tls *tls)
+{
+    if (!tls || !s->tls) return;
+    tls_unref(&s->tls);
+    s->tls = tls_ref(tls);
+}
+
 uint16_t http_server_port(const struct http_server *s)
 {
     return listener_port(s->listener);

@@ -14,7 +14,7 @@
 
 #define HTTP_HEAD_SIZE_MAX   (32u << 10)
 #define HTTP_BODIES_SIZE_MAX (256u << 20) /* of all requests of the process at once; more: 503 */
-#define HTTP_CONNECTIONS_MAX 512 /* per loop; more: 503 and close */
+#define HTTP_CONNECTIONS_MAX 512          /* per loop; more: 503 and close */
 
 struct http_server;
 struct http_request;
@@ -29,6 +29,8 @@ struct http_server_options {
 };
 int http_server_open(struct http_server **out, struct loop *l, const struct http_server_options *o,
                      struct errmsg *why);
+/* For connections from now on; NULL leaves it as it is (a server in clear stays in clear). On the loop. */
+void http_server_set_tls(struct http_server *s, struct tls *tls);
 uint16_t http_server_port(const struct http_server *s);
 void http_server_close(struct http_server **s);
 

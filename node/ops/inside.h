@@ -20,7 +20,8 @@
 struct ops_feed;
 
 struct ops {
-    struct ops_options o; /* .settings, .loop, .commit */
+    struct ops_options o; /* .loop, .commit, ...; the settings in force: ops_settings() */
+    _Atomic(const struct settings *) settings;
     char *inbox_dir;
     uint8_t token_hash[32];
     struct http_server *server;
@@ -31,6 +32,12 @@ struct ops {
     struct list calls;
     unsigned posts_open; /* mails that are being taken in */
 };
+
+/* Any thread; what it gives outlives ops, also when a reload has put another in its place. */
+static inline const struct settings *ops_settings(const struct ops *ops)
+{
+    return atomic_load(&ops->settings);
+}
 
 /* ---- problems (RFC 9457): X(id, name, status, title) */
 #define OPS_PROBLEMS(X)                                                                            \

@@ -74,7 +74,7 @@ static void on_request(void *arg, struct http_request *r)
 
 static int open_server(struct ops *ops, struct errmsg *why)
 {
-    const struct settings *s = ops->o.settings;
+    const struct settings *s = ops_settings(ops);
     struct http_server_options o = {
         .tls = ops->o.tls,
         .body_size_max = s->limits.message_size_max + BODY_SLACK,
@@ -98,7 +98,7 @@ int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
     ops->o.token = NULL;
     ops->inbox_dir = o->inbox_dir ? check_strdup(o->inbox_dir) : NULL;
     ops->o.inbox_dir = ops->inbox_dir;
-    ops->o.auth = o->auth ? accept_auth_ref(o->auth) : NULL;
+    atomic_store(&ops->settings, o->settings);
     hash_token(span_cstr(o->token), ops->token_hash);
     ops->started_ms = loop_wall_ms(o->loop);
     rv = feed_open(ops);
@@ -109,6 +109,14 @@ int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
     }
     *out = ops;
     return 0;
+}
+
+void ops_reload(struct ops *ops, const struct settings *settings, struct tls *tls,
+                const char *token)
+{
+    atomic_store(&ops->settings, settings);
+    hash_token(span_cstr(token), ops->token_hash);
+    http_server_set_tls(ops->server, tls);
 }
 
 uint16_t ops_port(const struct ops *ops)
@@ -139,7 +147,6 @@ void ops_close(struct ops **po)
         loop_turn(ops->o.loop, CLOSE_TURN_MS);
     CHECK(list_empty(&ops->calls) && feed_is_idle(ops));
     free(ops->feed);
-    accept_auth_unref(&ops->o.auth);
     free(ops->inbox_dir);
     free(ops);
 }

@@ -19,7 +19,6 @@ struct ops;
 struct ops_options {
     struct loop *loop;
     struct commit *commit;
-    struct accept_auth *auth;        /* referenced: which tenant owns which domain */
     const struct settings *settings; /* borrowed, outlives ops */
     struct tls *tls;                 /* of the HTTP listener; NULL: in clear */
     const char *token;               /* copied; bearer token of /api/v1 */
@@ -27,6 +26,9 @@ struct ops_options {
     uint64_t node;
 };
 int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why);
+/* Other settings, certificate and token are in force from now on; listeners and limits of the server stay.
+ * The settings outlive ops, like those before them. On the loop. */
+void ops_reload(struct ops *o, const struct settings *settings, struct tls *tls, const char *token);
 uint16_t ops_port(const struct ops *o);
 void ops_set_draining(struct ops *o); /* readyz turns red */
 void ops_close(struct ops **o);

@@ -5,6 +5,7 @@ import signal
 import smtplib
 import socket
 import ssl
+import subprocess
 
 import cluster
 
@@ -37,6 +38,17 @@ def main():
         os.kill(c.node["pid"], signal.SIGHUP)
         cluster.wait_until(lambda: can_login(c, "renamed"), "the new credential in force")
         assert not can_login(c, "demo")
+        token_file = os.path.join(c.dir, "api.token")
+        with open(token_file, "w") as f:
+            f.write("another-token-that-is-long-enough\n")
+        os.kill(c.node["pid"], signal.SIGHUP)
+
+        def api(token):
+            return subprocess.run([c.binary, "status", "--endpoint", "http://" + c.node["http"]], check=False,
+                                  capture_output=True, env={**os.environ, "ANGARIUM_TOKEN": token}).returncode
+
+        cluster.wait_until(lambda: api("another-token-that-is-long-enough") == 0, "the new API token in force")
+        assert api(c.json["api_token"]) == 4, "the old token is refused"
         with open(settings, "a") as f:
             f.write("\nnonsense: true\n")
         os.kill(c.node["pid"], signal.SIGHUP)
