@@ -84,8 +84,4 @@ void accept_set_tls(struct accept *a, struct tls *tls);
 void accept_drain(struct accept *a);
 bool accept_is_idle(const struct accept *a);
 
-/* ---- submissions that do not come by SMTP (the HTTP API) obey the same rules */
-/* May this tenant send from this domain? Any thread. */
-bool accept_tenant_owns(const struct accept_auth *a, struct span tenant, struct span domain);
-
 #endif

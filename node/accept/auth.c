@@ -255,18 +255,6 @@ bool auth_tenant_has_domain(const struct accept_auth *a, struct span tenant, str
     return o && span_eq(span_cstr(o->tenant), tenant);
 }
 
-bool accept_tenant_owns(const struct accept_auth *a, struct span tenant, struct span domain)
-{
-    struct buf key;
-    bool owns;
-
-    buf_init(&key, SMTP_DOMAIN_SIZE_MAX);
-    smtp_domain_key(domain, &key);
-    owns = !buf_failed(&key) && auth_tenant_has_domain(a, tenant, buf_span(&key));
-    buf_deinit(&key);
-    return owns;
-}
-
 /* ---- the cache */
 
 static void cache_key(const struct accept_auth *a, struct span username, struct span password,
