@@ -25,7 +25,8 @@ struct world {
     struct commit *commit;
     struct commit_watcher watcher;
     unsigned events[16], leading;
-    uint64_t retention_ms; /* 0: default */
+    uint64_t retention_ms;       /* 0: default */
+    uint64_t disk_reserve_bytes; /* 0: 1 */
     uint64_t doubts;
 };
 
@@ -91,18 +92,19 @@ static void open_world(struct world *w, unsigned shards, size_t cut_bytes)
     snprintf(path, sizeof path, "%s/state", w->dir);
     CHECK(queue_store_open(&w->store, path, &why) == 0);
     CHECK(commit_open(&w->commit,
-                      &(struct commit_options){ .loops = w->loops,
-                                                .loop_count = 2,
-                                                .raft = w->raft,
-                                                .store = w->store,
-                                                .data_dir = w->dir,
-                                                .node = 1,
-                                                .shard_count = shards,
-                                                .disk_reserve_bytes = 1,
-                                                .body_cache_bytes = 1u << 20,
-                                                .cut_bytes = cut_bytes,
-                                                .queue_messages_max = 5000,
-                                                .retention_ms = w->retention_ms },
+                      &(struct commit_options){
+                          .loops = w->loops,
+                          .loop_count = 2,
+                          .raft = w->raft,
+                          .store = w->store,
+                          .data_dir = w->dir,
+                          .node = 1,
+                          .shard_count = shards,
+                          .disk_reserve_bytes = w->disk_reserve_bytes ? w->disk_reserve_bytes : 1,
+                          .body_cache_bytes = 1u << 20,
+                          .cut_bytes = cut_bytes,
+                          .queue_messages_max = 5000,
+                          .retention_ms = w->retention_ms },
                       &why) == 0);
     w->watcher = (struct commit_watcher){ .arg = w, .on_effects = on_effects, .on_lead = on_lead };
     commit_watch(w->commit, &w->watcher);
@@ -615,6 +617,24 @@ static void what_is_over_is_purged_without_pause(void **state)
     remove_dir(&w);
 }
 
+static void under_the_disk_reserve_mail_is_refused_and_the_node_is_not_ready(void **state)
+{
+    struct world w = { .disk_reserve_bytes = 1ull << 62 }; /* no disk has so much */
+    struct send s;
+    char why[200];
+
+    (void)state;
+    make_dir(&w);
+    open_world(&w, 1, 0);
+    assert_int_equal(commit_may_take(w.commit, 1), ERR_FULL);
+    assert_int_equal(begin_send(&w, &s, "x", 1, 1, NULL), ERR_FULL);
+    blob_unref(&s.mail.body); /* still ours */
+    assert_false(commit_is_ready(w.commit, why, sizeof why));
+    assert_non_null(strstr(why, "reserve"));
+    close_world(&w);
+    remove_dir(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -625,6 +645,7 @@ int main(void)
         cmocka_unit_test(chunks_become_a_mail_or_are_forgotten),
         cmocka_unit_test(orders_reach_the_shard_of_any_loop),
         cmocka_unit_test(what_is_over_is_purged_without_pause),
+        cmocka_unit_test(under_the_disk_reserve_mail_is_refused_and_the_node_is_not_ready),
         cmocka_unit_test(at_the_end_and_at_a_reserve_mail_is_refused),
     };
 
