@@ -119,8 +119,8 @@ class Node:
         begun = time.monotonic()
         while time.monotonic() < begun + timeout:
             if not self.is_running():
-                raise NodeFailed("the node ended with %s; the end of its log:\n%s" %
-                                 (self.process.returncode, self.log_tail()))
+                raise NodeFailed("the node ended with %s: %s\nthe end of its log:\n%s" %
+                                 (self.process.returncode, self.log_tail(1).strip(), self.log_tail()))
             if self.get("/readyz")[0] == 200:
                 return time.monotonic() - begun
             time.sleep(0.003)
