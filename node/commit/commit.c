@@ -29,7 +29,6 @@ static void options_default(struct commit_options *o)
     if (o->body_cache_bytes == 0) o->body_cache_bytes = 64u << 20;
     if (o->queue_messages_max == 0) o->queue_messages_max = 10000000;
     if (o->queue_bytes_max == 0) o->queue_bytes_max = 100ull << 30;
-    if (o->disk_reserve_bytes == 0) o->disk_reserve_bytes = 1ull << 30;
     if (o->retention_ms == 0) o->retention_ms = 7ull * 24 * 60 * 60 * 1000;
     if (o->cut_bytes == 0) o->cut_bytes = 32u << 20;
 }
@@ -64,8 +63,8 @@ int commit_open(struct commit **out, const struct commit_options *o, struct errm
         s->loop = o->loops[i % o->loop_count];
         rv = shard_open(s, why);
     }
-    if (rv == 0) rv = house_open(c, why);
     if (rv != 0) return rv; /* the process ends: stores are closed by it */
+    house_open(c);
     *out = c;
     return 0;
 }

@@ -31,9 +31,10 @@ struct commit_options {
     struct queue_store *store;
     const char *data_dir; /* for the disk reserve */
     uint64_t node;
-    unsigned shard_count;    /* shards 1..n */
-    size_t body_cache_bytes; /* of the node; default 64 MiB */
-    uint64_t queue_messages_max, queue_bytes_max, disk_reserve_bytes; /* 0: default */
+    unsigned shard_count;                         /* shards 1..n */
+    size_t body_cache_bytes;                      /* of the node; default 64 MiB */
+    uint64_t queue_messages_max, queue_bytes_max; /* 0: default */
+    uint64_t disk_reserve_bytes;                  /* 0: none */
     uint64_t retention_ms; /* finished messages and events are kept so long; default 7 days */
     size_t cut_bytes;      /* the log is cut when it holds more; default 32 MiB a node */
 };

@@ -130,7 +130,7 @@ void attempt_settle_doubt(struct shard *s);
 void shard_lead(struct shard *s);
 
 /* house.c */
-int house_open(struct commit *c, struct errmsg *why);
+void house_open(struct commit *c);
 void house_close(struct commit *c);
 void house_purge(struct shard *s, uint64_t mono_ms);
 void house_purge_upload(struct shard *s, struct span upload);

@@ -26,7 +26,7 @@ struct world {
     struct commit_watcher watcher;
     unsigned events[16], leading;
     uint64_t retention_ms;       /* 0: default */
-    uint64_t disk_reserve_bytes; /* 0: 1 */
+    uint64_t disk_reserve_bytes;
     uint64_t doubts;
 };
 
@@ -100,7 +100,7 @@ static void open_world(struct world *w, unsigned shards, size_t cut_bytes)
                           .data_dir = w->dir,
                           .node = 1,
                           .shard_count = shards,
-                          .disk_reserve_bytes = w->disk_reserve_bytes ? w->disk_reserve_bytes : 1,
+                          .disk_reserve_bytes = w->disk_reserve_bytes,
                           .body_cache_bytes = 1u << 20,
                           .cut_bytes = cut_bytes,
                           .queue_messages_max = 5000,

@@ -66,7 +66,6 @@ static inline void world_open_commit(struct world *w)
                                                 .data_dir = w->dir,
                                                 .node = 1,
                                                 .shard_count = 2,
-                                                .disk_reserve_bytes = 1,
                                                 .body_cache_bytes = 1u << 20 },
                       NULL) == 0);
 }
