@@ -13,9 +13,7 @@
  * dead mailbox would do more harm than the other way round. A bare 550 is "refused", not
  * "user_unknown".
  */
-#include "router/router.h"
-
-#define TEXT_SIZE_MAX 1024
+#include "router/inside.h"
 
 /* The needle is in lower case; |word| stands alone, between bytes that are no letters or digits.
  * `enhanced` is "" or the subject.detail that must be there too. */
@@ -253,20 +251,19 @@ static bool is_name(const char *word, size_t n)
     return span_find(s, 0, '@') < n || memmem(word, n, "://", 3) != NULL;
 }
 
-/* Lower case, without addresses and URLs. */
-static void read_words(const char *text, char out[TEXT_SIZE_MAX + 1])
+void router_words(const char *text, char out[ROUTER_WORDS_SIZE])
 {
     size_t n = 0;
 
-    while (*text && n < TEXT_SIZE_MAX) {
+    while (*text && n < ROUTER_WORDS_SIZE - 1) {
         size_t size = strcspn(text, " ");
         bool skip = is_name(text, size);
-        for (size_t i = 0; i < size && !skip && n < TEXT_SIZE_MAX; i++) {
+        for (size_t i = 0; i < size && !skip && n < ROUTER_WORDS_SIZE - 1; i++) {
             char c = text[i];
             out[n++] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
         }
         text += size;
-        if (*text && n < TEXT_SIZE_MAX) out[n++] = *text++;
+        if (*text && n < ROUTER_WORDS_SIZE - 1) out[n++] = *text++;
     }
     out[n] = '\0';
 }
@@ -283,14 +280,13 @@ static bool has_word(const char *words, const char *word, size_t n)
     return false;
 }
 
-static bool has_needle(const char *words, const char *needle)
+bool router_has_needle(const char *words, const char *needle)
 {
     if (needle[0] != '|') return strstr(words, needle) != NULL;
     return has_word(words, needle + 1, strlen(needle) - 2);
 }
 
-/* `enhanced` is "subject.detail" of the reply, "" when it has none. */
-static bool has_enhanced(const char *enhanced, const char *wanted)
+bool router_has_enhanced(const char *enhanced, const char *wanted)
 {
     size_t n = strlen(wanted);
 
@@ -305,13 +301,14 @@ static const char *find_class(enum router_stage stage, unsigned code, const char
 {
     for (size_t i = 0; i < COUNT(text_rules); i++) {
         const struct text_rule *t = &text_rules[i];
-        if (has_enhanced(enhanced, t->enhanced) && has_needle(words, t->needle)) return t->class;
+        if (router_has_enhanced(enhanced, t->enhanced) && router_has_needle(words, t->needle))
+            return t->class;
     }
     if (code == 454 || (code >= 530 && code <= 538)) return "login"; /* RFC 4954 6 */
     for (size_t i = 0; i < COUNT(enhanced_rules) && enhanced[0]; i++) {
         const struct enhanced_rule *e = &enhanced_rules[i];
         bool fits = e->class_digit == 0 || e->class_digit == code / 100;
-        if (fits && has_enhanced(enhanced, e->enhanced)) return e->class;
+        if (fits && router_has_enhanced(enhanced, e->enhanced)) return e->class;
     }
     for (size_t i = 0; i < COUNT(code_rules); i++) {
         const struct code_rule *c = &code_rules[i];
@@ -325,8 +322,8 @@ static bool is_later(enum router_stage stage, unsigned code, const char *enhance
 {
     for (size_t i = 0; i < COUNT(later_rules); i++) {
         if (code != later_rules[i].code || !(later_rules[i].stages & (1u << stage))) continue;
-        if (!has_enhanced(enhanced, later_rules[i].enhanced)) continue;
-        if (has_needle(words, later_rules[i].needle)) return true;
+        if (!router_has_enhanced(enhanced, later_rules[i].enhanced)) continue;
+        if (router_has_needle(words, later_rules[i].needle)) return true;
     }
     return false;
 }
@@ -337,7 +334,7 @@ static bool is_later(enum router_stage stage, unsigned code, const char *enhance
  * what this one took. */
 static void no_reply(enum router_stage stage, const char *words, struct router_meaning *out)
 {
-    bool timeout = has_needle(words, "timeout") || has_needle(words, "timed out");
+    bool timeout = router_has_needle(words, "timeout") || router_has_needle(words, "timed out");
 
     out->verdict = ROUTER_LATER;
     out->class = timeout ? "timeout" : "connect";
@@ -360,9 +357,9 @@ void router_classify(enum router_stage stage, unsigned code, const char *enhance
                      struct router_meaning *out)
 {
     bool at_door = stage == ROUTER_AT_GREETING || stage == ROUTER_AT_HELO;
-    char words[TEXT_SIZE_MAX + 1];
+    char words[ROUTER_WORDS_SIZE];
 
-    read_words(text ? text : "", words);
+    router_words(text ? text : "", words);
     if (code == 0) {
         no_reply(stage, words, out);
         return;

@@ -33,6 +33,13 @@ struct router {
 void router_name_copy(char *out, size_t out_size, struct span name);
 const struct router_rule *router_rule_find(const struct router *r, struct span domain);
 void router_sites_free(struct router *r);
+/* The words of a reply: lower case, without addresses and URLs, cut. */
+#define ROUTER_WORDS_SIZE 1025
+void router_words(const char *text, char out[ROUTER_WORDS_SIZE]);
+/* The needle is in lower case; |word| stands alone, between bytes that are no letters or digits. */
+bool router_has_needle(const char *words, const char *needle);
+/* `enhanced` is "subject.detail" of the reply, "" when it has none; wanted "7." is the whole subject. */
+bool router_has_enhanced(const char *enhanced, const char *wanted);
 /* base * 2^(n-1), at most cap; n from 1. */
 uint64_t router_interval_ms(uint64_t base_ms, uint64_t cap_ms, unsigned n);
 

@@ -101,9 +101,19 @@ bool router_slot_release(struct router *r, const char *site, enum router_result 
 
 /* ---- when again */
 
-/* Time of the next attempt after `attempts` (>= 1) tries; never over expires_at_ms, never before now_ms. */
-uint64_t router_retry_at_ms(struct router *r, unsigned attempts, uint64_t now_ms,
+/* Time of the next attempt after `attempts` (>= 1) tries; never over expires_at_ms, never before now_ms.
+ * hint_ms 0: by the schedule. Else the host named a time (router_hint_ms): not before it, and not later than
+ * ROUTER_HINT_SLACK_MS and a tenth after it. Only when a host has been taken at its word
+ * ROUTER_HINT_TRUST_MAX times, the schedule counts again, where it is later. */
+#define ROUTER_HINT_SLACK_MS  5000u
+#define ROUTER_HINT_TRUST_MAX 4u
+uint64_t router_retry_at_ms(struct router *r, unsigned attempts, uint64_t hint_ms, uint64_t now_ms,
                             uint64_t expires_at_ms);
+/* In how many ms the host wants to be tried again, by the words of its reply: 0, it did not say; else from
+ * ROUTER_HINT_MIN_MS to ROUTER_HINT_MAX_MS. wall_ms: now, for replies with a date. */
+#define ROUTER_HINT_MIN_MS 30000u
+#define ROUTER_HINT_MAX_MS 86400000u
+uint64_t router_hint_ms(unsigned code, const char *enhanced, const char *text, uint64_t wall_ms);
 
 /* ---- what a reply means */
 

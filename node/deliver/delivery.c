@@ -188,14 +188,16 @@ static Angarium__Result result_of(enum router_verdict verdict)
     UNREACHED();
 }
 
-void verdict_reply(struct verdict *v, enum router_stage stage, const struct smtp_reply *r,
-                   struct router_meaning *meaning)
+void verdict_reply(const struct deliver *d, struct verdict *v, enum router_stage stage,
+                   const struct smtp_reply *r, struct router_meaning *meaning)
 {
     router_classify(stage, r->code, r->enhanced, r->text, meaning);
     *v = (struct verdict){ .result = result_of(meaning->verdict), .code = r->code, .counts = true };
     snprintf(v->enhanced, sizeof v->enhanced, "%s", r->enhanced);
     snprintf(v->class, sizeof v->class, "%s", meaning->class);
     snprintf(v->text, sizeof v->text, "%s", r->text);
+    if (meaning->verdict == ROUTER_LATER)
+        v->hint_ms = router_hint_ms(r->code, r->enhanced, r->text, deliver_wall_ms(d));
 }
 
 struct verdict *delivery_reply(struct delivery *y, enum router_stage stage,
@@ -203,7 +205,7 @@ struct verdict *delivery_reply(struct delivery *y, enum router_stage stage,
 {
     struct verdict *v = delivery_verdict(y);
 
-    verdict_reply(v, stage, r, meaning);
+    verdict_reply(y->d, v, stage, r, meaning);
     return v;
 }
 

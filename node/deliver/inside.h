@@ -225,7 +225,8 @@ struct verdict {
     Angarium__Result result;
     unsigned code;
     bool counts;
-    bool at_once; /* due again now */
+    bool at_once;     /* due again now */
+    uint64_t hint_ms; /* the remote named a time for the next attempt; 0: it did not */
     char enhanced[16];
     char class[32];
     char text[SMTP_REPLY_TEXT_SIZE_MAX + 1];
@@ -384,8 +385,8 @@ struct verdict *delivery_words(struct delivery *y, Angarium__Result result, cons
                                const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 struct verdict *delivery_reply(struct delivery *y, enum router_stage stage,
                                const struct smtp_reply *r, struct router_meaning *meaning);
-void verdict_reply(struct verdict *v, enum router_stage stage, const struct smtp_reply *r,
-                   struct router_meaning *meaning);
+void verdict_reply(const struct deliver *d, struct verdict *v, enum router_stage stage,
+                   const struct smtp_reply *r, struct router_meaning *meaning);
 /* Decides every recipient that is not decided. */
 void delivery_judge(struct delivery *y, const struct verdict *v);
 /* The remote's part is over: outcomes are proposed now, or when the claim is known. y may be gone

@@ -1,11 +1,12 @@
 /* outcome - what became of an attempt, told to the log of the shard, to the log of the node and to
  * the metrics. Recipients that are to be tried again come due at the same time when they have been
- * tried equally often, so that they can travel together again.
+ * tried equally often and were told the same, so that they can travel together again.
  */
 #include "node/deliver/inside.h"
 
 struct retry {
     unsigned attempts;
+    uint64_t hint_ms;
     uint64_t at_ms;
 };
 
@@ -16,9 +17,11 @@ static uint64_t next_attempt_at_ms(const struct delivery *y, const struct delive
     uint64_t now_ms = deliver_wall_ms(y->d);
 
     if (to->verdict->at_once) return now_ms;
-    if (last->attempts != attempts) {
+    if (last->attempts != attempts || last->hint_ms != to->verdict->hint_ms) {
         last->attempts = attempts;
-        last->at_ms = router_retry_at_ms(y->d->router, attempts, now_ms, y->message->expires_at_ms);
+        last->hint_ms = to->verdict->hint_ms;
+        last->at_ms = router_retry_at_ms(y->d->router, attempts, last->hint_ms, now_ms,
+                                         y->message->expires_at_ms);
     }
     return last->at_ms;
 }
@@ -77,7 +80,8 @@ static void tell(const struct delivery *y, const struct delivery_recipient *to,
               LOG_TEXT("remote_address", y->remote.address), LOG_TEXT("tls", y->remote.tls),
               LOG_NUM("reply_code", v->code), LOG_TEXT("reply_enhanced", v->enhanced),
               LOG_TEXT("reply", v->text), LOG_TEXT("class", v->class),
-              next[0] ? LOG_TEXT("next_attempt_at", next) : LOG_SKIP);
+              next[0] ? LOG_TEXT("next_attempt_at", next) : LOG_SKIP,
+              v->hint_ms > 0 ? LOG_NUM("asked_to_wait_ms", v->hint_ms) : LOG_SKIP);
 }
 
 void outcome_propose(struct delivery *y)

@@ -18,7 +18,7 @@ static void refused(struct conn *c, const struct smtp_reply *r)
     struct router_meaning meaning;
     struct verdict v;
 
-    verdict_reply(&v, ROUTER_AT_HELO, r, &meaning);
+    verdict_reply(c->d, &v, ROUTER_AT_HELO, r, &meaning);
     find_failed(c, &v);
 }
 

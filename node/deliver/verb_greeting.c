@@ -11,7 +11,7 @@ void hear_greeting(struct conn *c, const struct smtp_reply *r)
     if (r->code == 220) {
         say_ehlo(c);
     } else if (reply_refuses(r)) {
-        verdict_reply(&v, ROUTER_AT_GREETING, r, &meaning);
+        verdict_reply(c->d, &v, ROUTER_AT_GREETING, r, &meaning);
         find_failed(c, &v);
     } else {
         conn_nonsense(c, STEP_GREETING, r);

@@ -171,7 +171,7 @@ static void end_connection(struct sim *s, struct connection *c)
         l->delivered++;
     } else {
         m->attempts++;
-        m->due_ms = router_retry_at_ms(s->router, m->attempts, s->now_ms, NEVER);
+        m->due_ms = router_retry_at_ms(s->router, m->attempts, 0, s->now_ms, NEVER);
         put(l, c->mail);
     }
     c->lane = NULL;

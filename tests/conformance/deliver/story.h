@@ -1,33 +1,42 @@
-/* story - what a .smtp file of this folder says: what is to be delivered, what the remote servers
- * do, what must have become of it.
+/* clang-format off */
+/* story - what a .smtp file of this folder says: what is to be delivered, what the remote servers do, what must have
+ * become of it.
  *
- *     story NAME                     begins one; the rest of its lines belong to it
- *     option KEY VALUE               of deliver (idle_ms 50) or its router (retry_base_ms 10)
- *     rule MATCH mx|host NAME|inbox [tls]     first match wins; default: * mx
- *     mx DOMAIN PREFERENCE HOST | mx DOMAIN none|fails     address HOST ADDRESS | address HOST
- * none|fails mail NAME from=A to=B,C [body="..."] [lines=N] [chunk=BYTES] [in=memory|disk|nowhere]
- *                [expires=past|MS] [later]
- *     claims held|failing            from the start, until a script releases them
- *     mails COUNT RECIPIENTS [KEY=...]  so many: names 0, 1, ..., addresses rN.M@dK.test, K below 5
- *     chaos SEED PERCENT             no scripts: the servers answer by the dice, so often wrongly
- *     server ADDRESS                 a remote host; all listen on one port
- *     connection                     what it does with its next connection, in order:
- *        say TEXT, say-raw TEXT      hear GLOB, hear+ GLOB (it came in the same write as the last
- * line) open KEYWORD...             220, EHLO, and these offers     transaction NAME    a whole
- * one, all taken body NAME                   up to the dot; must be trace header and that mail
- *        trace GLOB                  the Received field, unfolded    bye                 QUIT, 221,
- * closed starttls                    the server's handshake          dribble on|off      say byte
- * by byte quiet MS                    nothing may come                sleep MS            stall /
- * resume: reading close, abort                end: the client must close (gone: whatever it said
- * before) signal X, await X           between connections do hold|release|fail ERROR|cancel NAME
- * N|lose|lead|mail NAME|drain expect NAME N KEY=GLOB...      recipient N of a mail: state code
- * enhanced class text attempts doubts host event NAME N TYPE KEY=GLOB...  its last event:
- * remote_host remote_address source_address tls class code none NAME N TYPE               there is
- * no such event file NAME N GLOB               of the inbox claims-made N, reads N, blobs-max
- * BYTES, idle
+ *   story NAME                      begins one; the rest of its lines belong to it
+ *   option KEY VALUE                of deliver (idle_ms 50) or its router (retry_base_ms 10)
+ *   rule MATCH mx|host NAME|inbox [tls]          first match wins; default: * mx
+ *   mx DOMAIN PREFERENCE HOST, mx DOMAIN none|fails, address HOST ADDRESS..., address HOST none|fails
+ *   mail NAME from=A to=B,C [body="..."] [lines=N] [chunk=BYTES] [in=memory|disk|nowhere] [expires=past|MS] [later]
+ *   claims held|failing             from the start, until a script releases them
+ *   mails COUNT RECIPIENTS [KEY=...]             so many: names 0, 1, ..., addresses rN.M@dK.test, K below 5
+ *   chaos SEED PERCENT              no scripts: the servers answer by the dice, so often wrongly
+ *
+ *   server ADDRESS                  a remote host; all listen on one port
+ *   connection                      what it does with its next connection, in order:
+ *     say TEXT, say-raw TEXT        hear GLOB, hear+ GLOB (it came in the same write as the last line)
+ *     open KEYWORD...               220, EHLO, and these offers
+ *     transaction NAME              a whole one, all taken
+ *     body NAME                     up to the dot; must be a trace header and that mail
+ *     trace GLOB                    the Received field, unfolded
+ *     bye                           QUIT, 221, closed
+ *     starttls                      the server's handshake
+ *     dribble on|off                say byte by byte
+ *     quiet MS                      nothing may come
+ *     sleep MS                      stall, resume: reading; close, abort
+ *     end                           the client must close (gone: whatever it said before)
+ *     signal X, await X             between connections
+ *     do hold|release|fail ERROR|cancel NAME N|lose|lead|mail NAME|drain
+ *
+ *   expect NAME N KEY=GLOB...       recipient N of a mail: state code enhanced class text attempts doubts host
+ *   event NAME N TYPE KEY=GLOB...   its last event: remote_host remote_address source_address tls class code
+ *                                   waits (seconds until the next attempt)
+ *   none NAME N TYPE                there is no such event
+ *   file NAME N GLOB                of the inbox
+ *   claims-made N, reads N, blobs-max BYTES, idle
  *
  * In texts \r \n \t \\ and \xNN are bytes; in a GLOB * is anything.
  */
+/* clang-format on */
 #ifndef CONFORMANCE_DELIVER_STORY_H
 #define CONFORMANCE_DELIVER_STORY_H
 

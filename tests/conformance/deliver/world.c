@@ -263,6 +263,7 @@ static bool has_event(struct world *w, struct facts *f, uint64_t index, uint32_t
     fact_bytes(f, "source_address", e->source_address);
     fact_bytes(f, "tls", e->tls);
     fact_bytes(f, "class", e->class_);
+    fact_number(f, "waits", (e->next_attempt_at_ms - e->time_ms) / 1000);
     fact_reply(f, e->reply);
     angarium__event__free_unpacked(e, NULL);
     return f->ok;
