@@ -228,15 +228,33 @@ static unsigned share(uint64_t limit, unsigned loops)
     return n > 0 ? (unsigned)n : 1;
 }
 
+/* An MX that leads to one of our MX listeners is ourselves. Returns how many addresses. */
+static unsigned own_addresses(const struct settings *s, struct stream_address *out)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < s->listener_count; i++) {
+        struct stream_address at;
+
+        if (s->listeners[i].kind != SETTINGS_MX) continue;
+        if (stream_address_parse(span_cstr(s->listeners[i].address), &at) != 0) continue;
+        n += stream_own_addresses(&at, out + n, DELIVER_OWN_MAX - n);
+    }
+    return n;
+}
+
 static int open_deliver(struct node *n, struct node_loop *l, struct errmsg *why)
 {
     const struct settings *s = n->settings;
     struct router_rule *rules = check_calloc(s->route_count + 1, sizeof *rules);
+    struct stream_address own[DELIVER_OWN_MAX];
     struct deliver_options o;
     int rv;
 
     fill_rules(s, rules);
     deliver_options_default(&o);
+    o.own = own;
+    o.own_count = own_addresses(s, own);
     o.loop = l->loop;
     o.commit = n->commit;
     o.dns = l->dns;

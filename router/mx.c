@@ -105,13 +105,14 @@ static void collect(struct router *r, struct candidates *c, const struct router_
     }
 }
 
-static void add_host(struct router_plan *p, const char *name, uint16_t port)
+static void add_host(struct router_plan *p, const char *name, uint16_t port, unsigned preference)
 {
     struct router_host *h = &p->hosts[p->host_count++];
     uint8_t bytes[16];
 
     snprintf(h->name, sizeof h->name, "%s", name);
     h->port = port;
+    h->preference = (uint16_t)preference;
     h->is_address = inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
 }
 
@@ -119,7 +120,7 @@ static void plan_hosts(struct router *r, const struct candidates *c, struct rout
 {
     p->kind = ROUTER_HOSTS;
     for (unsigned i = 0; i < c->count; i++)
-        add_host(p, c->of[i].name, r->options.mx_port);
+        add_host(p, c->of[i].name, r->options.mx_port, c->of[i].preference);
     snprintf(p->site, sizeof p->site, "%s", c->first);
     snprintf(p->why, sizeof p->why, "%u MX hosts", c->count);
 }
@@ -136,7 +137,7 @@ static void plan_implicit(struct router *r, struct span domain, struct span self
         return;
     }
     p->kind = ROUTER_HOSTS;
-    add_host(p, name, r->options.mx_port);
+    add_host(p, name, r->options.mx_port, 0);
     snprintf(p->site, sizeof p->site, "%s", name);
     snprintf(p->why, sizeof p->why, "no MX: the domain itself");
 }

@@ -149,6 +149,7 @@ void router_choose(struct router *r, struct span domain, struct router_plan *out
         break;
     case ROUTER_VIA_HOST:
         plan_host(out, span_cstr(rule->host), rule->port, "fixed next hop");
+        out->is_fixed = true;
         break;
     case ROUTER_VIA_INBOX:
         out->kind = ROUTER_INBOX;

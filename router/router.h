@@ -54,6 +54,7 @@ enum router_plan_kind {
 struct router_host {
     char name[256]; /* host name or address text, no brackets */
     uint16_t port;
+    uint16_t preference; /* of its MX; others: 0 */
     bool is_address;
 };
 struct router_plan {
@@ -62,6 +63,7 @@ struct router_plan {
     unsigned host_count;
     char site[300]; /* names the site: "host:port" or the sorted MX set's first name */
     enum router_tls tls;
+    bool is_fixed;  /* HOSTS: a rule named the host; else DNS or the address did */
     char name[256]; /* NEED_MX */
     unsigned code;
     char enhanced[16];

@@ -181,12 +181,18 @@ static void copy_options(struct deliver *d, const struct deliver_options *o)
     d->transaction_max = o->recipients_per_transaction_max;
     if (d->transaction_max > DELIVER_TRANSACTION_MAX) d->transaction_max = DELIVER_TRANSACTION_MAX;
     d->o.hostname = d->hostname; /* the caller's may go */
+    d->own = check_calloc(o->own_count, sizeof *d->own);
+    for (unsigned i = 0; i < o->own_count; i++)
+        d->own[i] = o->own[i];
+    d->o.own = d->own;
     d->o.inbox_dir = d->inbox_dir;
     d->o.router.rules = NULL;
 }
 
 static int check_options(const struct deliver_options *o, struct errmsg *why)
 {
+    if (o->own_count > DELIVER_OWN_MAX)
+        return errmsg_set(why, ERR_CONFIG, "this host has more than %u addresses", DELIVER_OWN_MAX);
     if (strlen(o->hostname) > 255) return errmsg_set(why, ERR_CONFIG, "the host name is too long");
     if (o->connections_max == 0 || o->lanes_max == 0 || o->recipients_per_transaction_max == 0 ||
         o->transactions_per_connection_max == 0)
@@ -256,6 +262,7 @@ void deliver_free(struct deliver **pd)
     buf_deinit(&d->scratch);
     free(d->pumps);
     free(d->hostname);
+    free(d->own);
     free(d->inbox_dir);
     free(d);
 }

@@ -19,6 +19,8 @@
 #include "node/net/tls.h"
 #include "router/router.h"
 
+#define DELIVER_OWN_MAX 64u
+
 struct deliver;
 struct deliver_options {
     struct loop *loop;
@@ -26,6 +28,9 @@ struct deliver_options {
     struct dns *dns;      /* borrowed */
     struct tls *tls;      /* client context for opportunistic TLS, referenced */
     const char *hostname; /* for EHLO; copied */
+    /* Where this relay listens for other relays: an MX that leads there is ourselves (RFC 5321 5.1). Copied. */
+    const struct stream_address *own;
+    unsigned own_count; /* at most DELIVER_OWN_MAX */
     uint64_t node;
     struct router_options router;
     const char *inbox_dir;                    /* for ROUTER_VIA_INBOX; copied; NULL: not there */

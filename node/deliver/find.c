@@ -45,7 +45,8 @@ static void exhausted(struct conn *c)
     delivery_judge(y, v);
     metric_add(M_CONNS_OUT_FAILED, 1);
     conn_part(c);
-    conn_drop(c, ROUTER_CONN_FAILED);
+    conn_drop(c, v->result == ANGARIUM__RESULT__RESULT_BOUNCED ? ROUTER_CONN_UNUSED
+                                                               : ROUTER_CONN_FAILED);
     delivery_over(y);
 }
 
@@ -53,7 +54,7 @@ static void exhausted(struct conn *c)
 
 static void no_address(struct conn *c, enum dns_status status, const char *why)
 {
-    bool is_final = c->plan->by_mx && status != DNS_FAILED;
+    bool is_final = !c->plan->p.is_fixed && status != DNS_FAILED;
     struct verdict v = { .result = is_final ? ANGARIUM__RESULT__RESULT_BOUNCED
                                             : ANGARIUM__RESULT__RESULT_DEFERRED,
                          .counts = true };
@@ -68,6 +69,50 @@ static void no_address(struct conn *c, enum dns_status status, const char *why)
     note_failure(c, &v);
 }
 
+static void add_address(struct conn *c, const char *text)
+{
+    struct stream_address *a = &c->addresses[c->address_count++];
+
+    snprintf(a->text, sizeof a->text, "%.45s", text);
+    a->port = c->plan->p.hosts[c->host].port;
+}
+
+/* ---- ourselves */
+
+static bool is_own(const struct deliver *d, const struct stream_address *a)
+{
+    for (unsigned i = 0; i < d->o.own_count; i++)
+        if (d->own[i].port == a->port && strcmp(d->own[i].text, a->text) == 0) return true;
+    return false;
+}
+
+static bool leads_to_us(const struct conn *c)
+{
+    for (unsigned i = 0; i < c->address_count; i++)
+        if (is_own(c->d, &c->addresses[i])) return true;
+    return false;
+}
+
+/* Mail for that host would come back to us: neither it nor one that is no better is tried (RFC 5321 5.1). A
+ * domain whose best host we are, though no rule says so, takes no mail; a rule that leads to ourselves is
+ * somebody's mistake, and can be mended. */
+static void cut_at_us(struct conn *c)
+{
+    const struct router_plan *p = &c->plan->p;
+    uint16_t preference = p->hosts[c->host].preference;
+    struct verdict v = { .result = ANGARIUM__RESULT__RESULT_DEFERRED, .counts = true };
+
+    c->address_count = 0;
+    while (c->host_count > c->host_next && p->hosts[c->host_count - 1].preference >= preference)
+        c->host_count--;
+    if (!p->is_fixed) v.result = ANGARIUM__RESULT__RESULT_BOUNCED;
+    snprintf(v.class, sizeof v.class, "loop");
+    snprintf(v.enhanced, sizeof v.enhanced, "%c.4.6", p->is_fixed ? '4' : '5');
+    snprintf(v.text, sizeof v.text, "%s is this relay, and no rule says where its mail goes",
+             c->remote.host);
+    note_failure(c, &v);
+}
+
 static void on_addresses(struct dns_query *q)
 {
     struct find_ask *ask = CONTAINER_OF(q, struct find_ask, query);
@@ -76,14 +121,11 @@ static void on_addresses(struct dns_query *q)
     c->ask = NULL;
     c->address = 0;
     c->address_count = 0;
-    for (unsigned i = 0; i < q->count && i < DELIVER_ADDRESSES_MAX; i++) {
-        struct stream_address *a = &c->addresses[c->address_count++];
-
-        snprintf(a->text, sizeof a->text, "%.45s", q->answers[i].text);
-        a->port = c->plan->p.hosts[c->host].port;
-    }
+    for (unsigned i = 0; i < q->count && i < DELIVER_ADDRESSES_MAX; i++)
+        add_address(c, q->answers[i].text);
     if (q->status != DNS_OK || c->address_count == 0)
         no_address(c, q->status == DNS_OK ? DNS_NO_DATA : q->status, q->why);
+    if (leads_to_us(c)) cut_at_us(c);
     free(ask);
     next(c);
 }
@@ -155,10 +197,7 @@ static void next_host(struct conn *c)
     snprintf(c->remote.host, sizeof c->remote.host, "%s", h->name);
     c->address = 0;
     c->address_count = 0;
-    if (!h->is_address) return;
-    snprintf(c->addresses[0].text, sizeof c->addresses[0].text, "%.45s", h->name);
-    c->addresses[0].port = h->port;
-    c->address_count = 1;
+    if (h->is_address) add_address(c, h->name);
 }
 
 static void next(struct conn *c)
@@ -167,9 +206,12 @@ static void next(struct conn *c)
         if (c->address < c->address_count) {
             if (connect_to(c, &c->addresses[c->address])) return;
             c->address++;
-        } else if (c->host_next < c->plan->p.host_count) {
+        } else if (c->host_next < c->host_count) {
             next_host(c);
-            if (c->address_count == 0 && ask_addresses(c)) return;
+            if (leads_to_us(c))
+                cut_at_us(c);
+            else if (c->address_count == 0 && ask_addresses(c))
+                return;
         } else {
             exhausted(c);
             return;
@@ -181,6 +223,7 @@ void find_start(struct conn *c)
 {
     conn_detach(c);
     c->host = c->host_next = 0;
+    c->host_count = c->plan->p.host_count;
     c->address = c->address_count = 0;
     c->clear_only = false;
     c->fail_set = false;

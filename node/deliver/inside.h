@@ -100,7 +100,6 @@ void pump_lane_freed(struct deliver *d);
 
 struct plan {
     unsigned refs;
-    bool by_mx;
     uint64_t made_at_ms; /* mono */
     struct router_plan p;
 };
@@ -251,7 +250,8 @@ struct conn {
     unsigned expected_count;
 
     struct find_ask *ask;
-    unsigned host, host_next, address, address_count;
+    unsigned host, host_next, host_count; /* of the plan; count: up to ourselves */
+    unsigned address, address_count;
     struct stream_address addresses[DELIVER_ADDRESSES_MAX];
     bool clear_only; /* TLS has failed at this address */
     bool tls_begun;
@@ -426,6 +426,7 @@ struct deliver {
     struct router *router;
     struct tls *tls;
     char *hostname, *inbox_dir;
+    struct stream_address *own;
     unsigned transaction_max;
     struct commit_watcher watcher;
     struct loop_hook hook;

@@ -58,6 +58,9 @@ static void on_mx(struct dns_query *q)
     l->plan->made_at_ms = deliver_mono_ms(l->d);
     router_mx_plan(l->d->router, lane_domain(l), dns_fact(q->status), mx, q->count,
                    span_cstr(l->d->hostname), &l->plan->p);
+    if (l->plan->p.kind == ROUTER_DEFER && q->why[0])
+        snprintf(l->plan->p.why, sizeof l->plan->p.why,
+                 "DNS gave no answer for the MX of the domain: %s", q->why);
     free(ask);
     lane_planned(l);
 }
@@ -67,7 +70,6 @@ static int ask_mx(struct lane *l, struct plan *plan)
     struct plan_ask *ask = check_calloc(1, sizeof *ask);
     int rv;
 
-    plan->by_mx = true;
     ask->lane = l;
     ask->plan = plan;
     ask->query.on_done = on_mx;

@@ -245,10 +245,11 @@ static int set(struct dns *d, const char *name, const char *value, struct errmsg
 static int set_bounds(struct dns *d, struct errmsg *why)
 {
     static const char *const options[][2] = {
-        { "num-queries-per-thread:", "4096" },
-        { "outgoing-range:", "512" },
+        { "num-queries-per-thread:", "4096" }, { "outgoing-range:", "512" },
         { "infra-host-ttl:", "60" }, /* a resolver that was away is asked again soon */
-        { "cache-max-negative-ttl:", "300" },
+        { "cache-max-ttl:", "86400" },         { "cache-max-negative-ttl:", "300" },
+        { "msg-cache-size:", "8m" }, /* of each loop, as the next */
+        { "rrset-cache-size:", "16m" },
     };
     int err = 0;
 

@@ -90,4 +90,9 @@ void listener_close(struct listener **li);
 /* "127.0.0.1:25", "[::1]:25" to an address; 0 or ERR_SYNTAX (names are not resolved). */
 int stream_address_parse(struct span text, struct stream_address *out);
 
+/* Where a listener at `at` is reached: itself, or for "0.0.0.0" and "::" the addresses of this host's
+ * interfaces now. Returns how many, at most max. */
+unsigned stream_own_addresses(const struct stream_address *at, struct stream_address *out,
+                              unsigned max);
+
 #endif

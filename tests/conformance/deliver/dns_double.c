@@ -10,6 +10,7 @@ struct row {
     struct list link;
     enum dns_type type;
     enum dns_status status;
+    const char *why;
     char name[256];
     struct dns_answer answers[DNS_ANSWERS_MAX];
     unsigned count;
@@ -82,9 +83,13 @@ void double_dns_add(struct dns *d, enum dns_type type, const char *name, const c
     a->preference = preference;
 }
 
-void double_dns_status(struct dns *d, enum dns_type type, const char *name, enum dns_status status)
+void double_dns_status(struct dns *d, enum dns_type type, const char *name, enum dns_status status,
+                       const char *why)
 {
-    want(d, type, name)->status = status;
+    struct row *r = want(d, type, name);
+
+    r->status = status;
+    r->why = why;
 }
 
 static void on_arrive(struct loop_letter *letter)
@@ -99,7 +104,7 @@ static void on_arrive(struct loop_letter *letter)
     q->status = r ? r->status : DNS_NO_NAME;
     q->count = r ? r->count : 0;
     q->why[0] = '\0';
-    if (q->status == DNS_FAILED) snprintf(q->why, sizeof q->why, "SERVFAIL");
+    if (q->status == DNS_FAILED) snprintf(q->why, sizeof q->why, "%s", r->why);
     for (unsigned i = 0; i < q->count; i++)
         q->answers[i] = r->answers[i];
     q->on_done(q);

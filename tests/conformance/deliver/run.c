@@ -72,7 +72,7 @@ static void add_rule(struct world *w, const struct words *v)
 
 static enum dns_status status_named(const char *word)
 {
-    if (strcmp(word, "fails") == 0) return DNS_FAILED;
+    if (strcmp(word, "fails") == 0 || strcmp(word, "bogus") == 0) return DNS_FAILED;
     return strcmp(word, "none") == 0 ? DNS_NO_DATA : DNS_OK;
 }
 
@@ -81,13 +81,22 @@ static void add_record(struct world *w, enum dns_type type, const struct words *
     enum dns_status status = status_named(v->of[1]);
 
     if (status != DNS_OK)
-        double_dns_status(w->dns, type, v->of[0], status);
+        double_dns_status(w->dns, type, v->of[0], status,
+                          strcmp(v->of[1], "bogus") == 0 ? "validation failed" : "server failure");
     else if (type == DNS_MX)
         double_dns_add(w->dns, type, v->of[0], strcmp(v->of[2], ".") == 0 ? "" : v->of[2],
                        (uint16_t)strtoul(v->of[1], NULL, 10));
     else
         for (unsigned i = 1; i < v->count; i++)
             double_dns_add(w->dns, type, v->of[0], v->of[i], 0);
+}
+
+static void add_own(struct world *w, const char *text)
+{
+    struct stream_address *a = &w->own[w->options.own_count++];
+
+    CHECK(w->options.own_count <= sizeof w->own / sizeof w->own[0]);
+    snprintf(a->text, sizeof a->text, "%s", text);
 }
 
 static void add_mail(struct world *w, const struct words *v, const char *line)
@@ -126,6 +135,8 @@ static void set_up(struct world *w, const struct line *l)
     words_split(&v, l->rest);
     if (strcmp(l->verb, "option") == 0)
         set_option(w, l->number, &v);
+    else if (strcmp(l->verb, "own") == 0)
+        add_own(w, v.of[0]);
     else if (strcmp(l->verb, "rule") == 0)
         add_rule(w, &v);
     else if (strcmp(l->verb, "mx") == 0)
@@ -156,6 +167,7 @@ static void default_options(struct world *w)
     o->hostname = "node.test";
     o->node = 1;
     o->inbox_dir = w->inbox_dir;
+    o->own = w->own;
     o->idle_ms = 20;
     o->connect_timeout_ms = 3000;
     o->greeting_timeout_ms = o->command_timeout_ms = 8000;
@@ -184,6 +196,8 @@ static void open_world(struct world *w)
     w->options.router.mx_port = w->port ? w->port : 25;
     for (unsigned i = 0; i < w->options.router.rule_count; i++)
         w->rules[i].port = w->port;
+    for (unsigned i = 0; i < w->options.own_count; i++)
+        w->own[i].port = w->options.router.mx_port;
     CHECK(deliver_new(&w->deliver, &w->options, &why) == 0);
     double_lead(w->commit, true);
     for (unsigned i = 0; i < w->mail_count; i++)

@@ -231,8 +231,8 @@ static bool is_in(const char *verb, const char *const *list)
     return false;
 }
 
-static const char *const setup_verbs[] = { "option", "rule",  "mx",     "address", "mail",
-                                           "mails",  "chaos", "claims", NULL };
+static const char *const setup_verbs[] = { "option", "own",   "rule",  "mx",     "address",
+                                           "mail",   "mails", "chaos", "claims", NULL };
 static const char *const wanted_verbs[] = { "expect", "event",     "none", "file",  "claims-made",
                                             "reads",  "blobs-max", "idle", "ended", NULL };
 

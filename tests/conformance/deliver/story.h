@@ -4,8 +4,9 @@
  *
  *   story NAME                      begins one; the rest of its lines belong to it
  *   option KEY VALUE                of deliver (idle_ms 50) or its router (retry_base_ms 10)
+ *   own ADDRESS                     the relay listens there, too (on the servers' port)
  *   rule MATCH mx|host NAME|inbox [tls]          first match wins; default: * mx
- *   mx DOMAIN PREFERENCE HOST, mx DOMAIN none|fails, address HOST ADDRESS..., address HOST none|fails
+ *   mx DOMAIN PREFERENCE HOST, mx DOMAIN none|fails|bogus, address HOST ADDRESS..., address HOST none|fails
  *   mail NAME from=A to=B,C [body="..."] [lines=N] [chunk=BYTES] [in=memory|disk|nowhere] [expires=past|MS] [later]
  *   claims held|failing             from the start, until a script releases them
  *   mails COUNT RECIPIENTS [KEY=...]             so many: names 0, 1, ..., addresses rN.M@dK.test, K below 5

@@ -28,6 +28,7 @@ struct world {
     struct deliver *deliver;
     struct deliver_options options;
     struct router_rule rules[16];
+    struct stream_address own[8];
     struct listener *listeners[STORY_SERVERS_MAX];
     uint16_t port;
     bool script_taken[STORY_SCRIPTS_MAX], script_done[STORY_SCRIPTS_MAX];

@@ -74,7 +74,7 @@ static void a_reply_is_told_as_it_was_said(void **state)
     struct verdict v;
 
     (void)state;
-    verdict_reply(&v, ROUTER_AT_RCPT, &r, &meaning);
+    verdict_reply(&fake.d, &v, ROUTER_AT_RCPT, &r, &meaning);
     assert_int_equal(v.result, ANGARIUM__RESULT__RESULT_BOUNCED);
     assert_int_equal(v.code, 550);
     assert_string_equal(v.enhanced, "5.1.1");
@@ -82,7 +82,7 @@ static void a_reply_is_told_as_it_was_said(void **state)
     assert_string_equal(v.class, "user_unknown");
     assert_true(v.counts);
     r.code = 451;
-    verdict_reply(&v, ROUTER_AT_RCPT, &r, &meaning);
+    verdict_reply(&fake.d, &v, ROUTER_AT_RCPT, &r, &meaning);
     assert_int_equal(v.result, ANGARIUM__RESULT__RESULT_DEFERRED);
 }
 

@@ -7,7 +7,7 @@
 
 #include "node/net/dns.h"
 
-enum { A = 1, MX = 15, AAAA = 28 };
+enum { A = 1, CNAME = 5, SOA = 6, MX = 15, AAAA = 28 };
 
 struct record {
     const char *name;
@@ -36,6 +36,13 @@ static const struct record zone[] = {
     R("four.test", A, "\xc0\0\2\4"),
     R("localhost", A, "\x7f\0\0\3"),
     R("big.test", MX, "\0\12\3big\4test\0"),
+    R("alias.test", CNAME, "\5inner\4test\0"),
+    R("inner.test", CNAME, "\4both\4test\0"),
+    R("mail.test", CNAME, "\2mx\4test\0"),
+    R("round.test", CNAME, "\3and\4test\0"),
+    R("and.test", CNAME, "\5round\4test\0"),
+    R("nowhere.test", CNAME, "\2nx\4test\0"),
+    R("now.test", MX, "\0\12\2mx\4test\0"),
 };
 
 struct site {
@@ -80,6 +87,25 @@ static unsigned rcode_of(const char *name)
     return strncmp(name, "nx", 2) == 0 ? 3 : 0;
 }
 
+/* A record answers a question of its type; an alias answers all of them. */
+static bool answers(const struct record *r, const struct question *q)
+{
+    return strcmp(r->name, q->name) == 0 && (r->type == q->type || r->type == CNAME);
+}
+
+/* What is not there may be remembered as long as the zone says (RFC 2308). */
+static void add_soa(struct buf *out)
+{
+    buf_add(out, "\4test\0", 6);
+    buf_add_u16be(out, SOA);
+    buf_add_u16be(out, 1);
+    buf_add_u32be(out, 300);
+    buf_add_u16be(out, 22);
+    buf_add(out, "\0\0", 2);
+    for (unsigned i = 0; i < 5; i++)
+        buf_add_u32be(out, 300);
+}
+
 static void make_answer(struct span packet, bool tcp, struct buf *out)
 {
     struct question q;
@@ -91,22 +117,23 @@ static void make_answer(struct span packet, bool tcp, struct buf *out)
     cut = !tcp && strncmp(q.name, "big", 3) == 0;
     if (strncmp(q.name, "only6", 5) == 0 && q.type == A) rcode = 2;
     for (unsigned i = 0; i < sizeof zone / sizeof zone[0]; i++)
-        count += !cut && strcmp(zone[i].name, q.name) == 0 && zone[i].type == q.type;
+        count += !cut && answers(&zone[i], &q);
     buf_add(out, packet.p, 2);
     buf_add_u16be(out, (uint16_t)(0x8180 | rcode | (cut ? 0x200 : 0)));
     buf_add_u16be(out, 1);
     buf_add_u16be(out, (uint16_t)count);
-    buf_add_u32be(out, 0);
+    buf_add_u32be(out, count == 0 && rcode != 2 ? 0x10000 : 0);
     buf_add(out, packet.p + 12, q.size);
     for (unsigned i = 0; i < sizeof zone / sizeof zone[0]; i++) {
-        if (cut || strcmp(zone[i].name, q.name) != 0 || zone[i].type != q.type) continue;
+        if (cut || !answers(&zone[i], &q)) continue;
         buf_add_u16be(out, 0xc00c);
-        buf_add_u16be(out, (uint16_t)q.type);
+        buf_add_u16be(out, (uint16_t)zone[i].type);
         buf_add_u16be(out, 1);
-        buf_add_u32be(out, 300);
+        buf_add_u32be(out, strcmp(q.name, "now.test") == 0 ? 0 : 300);
         buf_add_u16be(out, (uint16_t)zone[i].rdata.n);
         buf_add_span(out, zone[i].rdata);
     }
+    if (count == 0 && rcode != 2) add_soa(out);
 }
 
 static uint64_t serve_udp(struct loop_hook *hook, uint64_t mono_ms)
@@ -336,6 +363,48 @@ static void test_cache(void **state)
     site_free(site);
 }
 
+static unsigned asked_by(struct site *site, enum dns_type type, const char *name)
+{
+    unsigned before = site->asked;
+
+    look(site, type, name);
+    return site->asked - before;
+}
+
+/* Kept as long as it may be, also what is not there (RFC 2308), and no longer. */
+static void test_cache_by_ttl(void **state)
+{
+    (void)state;
+    struct site *site = site_new();
+
+    assert_int_equal(asked_by(site, DNS_MX, "now.test"), 1);
+    assert_int_equal(asked_by(site, DNS_MX, "now.test"), 1);
+    assert_int_equal(asked_by(site, DNS_MX, "nx3.test"), 1);
+    assert_int_equal(asked_by(site, DNS_MX, "nx3.test"), 0);
+    assert_int_equal(site->q[0].status, DNS_NO_NAME);
+    assert_int_equal(asked_by(site, DNS_MX, "four.test"), 1);
+    assert_int_equal(asked_by(site, DNS_MX, "four.test"), 0);
+    assert_int_equal(site->q[0].status, DNS_NO_DATA);
+    site_free(site);
+}
+
+/* RFC 5321 5.1: an alias is followed, for the MX of a domain and for the addresses of a host. */
+static void test_aliases(void **state)
+{
+    (void)state;
+    struct site *site = site_new();
+    struct dns_query *q = look(site, DNS_ADDRESS, "alias.test");
+
+    assert_int_equal(q->count, 3); /* in any order */
+    q = look(site, DNS_MX, "mail.test");
+    assert_int_equal(q->count, 3);
+    assert_string_equal(q->answers[0].text, "a.test");
+    assert_int_equal(look(site, DNS_MX, "alias.test")->status, DNS_NO_DATA);
+    assert_int_equal(look(site, DNS_ADDRESS, "nowhere.test")->status, DNS_NO_NAME);
+    assert_int_equal(look(site, DNS_ADDRESS, "round.test")->status, DNS_FAILED);
+    site_free(site);
+}
+
 static void test_bad_names(void **state)
 {
     (void)state;
@@ -479,6 +548,8 @@ int main(void)
         cmocka_unit_test(test_nothing_there),
         cmocka_unit_test(test_cut_short_comes_by_tcp),
         cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_cache_by_ttl),
+        cmocka_unit_test(test_aliases),
         cmocka_unit_test(test_bad_names),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_close_inside_on_done),
