@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "node/accept/accept.h"
+#include "node/certificates.h"
 #include "node/commit/commit.h"
 #include "node/deliver/deliver.h"
 #include "node/emit/emit.h"
@@ -56,7 +57,9 @@ struct node {
     struct raft *raft;
     struct queue_store *store;
     struct commit *commit;
-    struct tls *tls, *http_tls, *client_tls;
+    struct tls_tickets *tickets;
+    struct certificates certificates;
+    struct tls *client_tls;
     struct accept_auth *auth;
     struct ops *ops;
     struct node_loop loops[NODE_LOOPS_MAX];
@@ -146,15 +149,39 @@ static bool is_set(const char *text)
     return text && *text;
 }
 
+static void push_reload(struct node *n, struct accept_auth *auth, struct tls *tls);
+
+/* A file has changed; sessions that are open keep what they have. */
+static void on_smtp_certificates(void *arg, struct tls *fresh)
+{
+    struct node *n = arg;
+
+    push_reload(n, NULL, fresh);
+    if (n->ops) ops_set_tls(n->ops, fresh, certificates_http(&n->certificates));
+}
+
+static void on_http_certificate(void *arg, struct tls *fresh)
+{
+    struct node *n = arg;
+
+    if (n->ops) ops_set_tls(n->ops, certificates_smtp(&n->certificates), fresh);
+}
+
+static int read_certificates(struct node *n, const struct settings *s, struct certificates *out,
+                             struct errmsg *why)
+{
+    const struct certificates_calls calls = { on_smtp_certificates, on_http_certificate, n };
+
+    return certificates_open(out, n->loops[0].loop, s, n->tickets, &calls, why);
+}
+
 static int open_security(struct node *n, struct errmsg *why)
 {
     const struct settings *s = n->settings;
     int rv = make_auth(s, &n->auth, why);
 
-    if (rv == 0 && is_set(s->tls.certificate))
-        rv = tls_server_new(&n->tls, s->tls.certificate, s->tls.key, why);
-    if (rv == 0 && is_set(s->http.certificate))
-        rv = tls_server_new(&n->http_tls, s->http.certificate, s->http.key, why);
+    n->tickets = tls_tickets_new(&clock_real);
+    if (rv == 0) rv = read_certificates(n, s, &n->certificates, why);
     if (rv == 0) rv = tls_client_new(&n->client_tls, TLS_VERIFY_NONE, NULL, why);
     return rv;
 }
@@ -289,7 +316,7 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
     struct accept_options o = { .loop = l->loop,
                                 .commit = n->commit,
                                 .auth = n->auth,
-                                .tls = n->tls,
+                                .tls = certificates_smtp(&n->certificates),
                                 .hostname = s->node.hostname,
                                 .node = s->node.id,
                                 .start = clock_wall_ms(&clock_real),
@@ -370,7 +397,8 @@ static int open_ops(struct node *n, struct errmsg *why)
                     &(struct ops_options){ .loop = n->loops[0].loop,
                                            .commit = n->commit,
                                            .settings = n->settings,
-                                           .tls = n->http_tls,
+                                           .tls = certificates_http(&n->certificates),
+                                           .smtp_tls = certificates_smtp(&n->certificates),
                                            .token = token,
                                            .inbox_dir = n->inbox_dir,
                                            .node = n->settings->node.id },
@@ -434,6 +462,7 @@ static int start(struct node *n, struct errmsg *why)
     for (unsigned i = 0; rv == 0 && i < n->loop_count; i++)
         rv = open_loop_rooms(n, &n->loops[i], why);
     if (rv == 0) rv = open_ops(n, why);
+    if (rv == 0) certificates_start(&n->certificates);
     return rv;
 }
 
@@ -523,7 +552,7 @@ static void on_reload(struct loop_letter *letter)
 {
     struct reload *r = CONTAINER_OF(letter, struct reload, letter);
 
-    accept_set_auth(r->to->accept, r->auth);
+    if (r->auth) accept_set_auth(r->to->accept, r->auth);
     if (r->tls) accept_set_tls(r->to->accept, r->tls);
     accept_auth_unref(&r->auth);
     tls_unref(&r->tls);
@@ -534,19 +563,18 @@ static void on_reload(struct loop_letter *letter)
 struct fresh {
     struct settings *settings;
     struct accept_auth *auth;
-    struct tls *tls, *http_tls;
+    struct certificates certificates;
     char token[256];
 };
 
 static void fresh_free(struct fresh *f)
 {
     accept_auth_unref(&f->auth);
-    tls_unref(&f->tls);
-    tls_unref(&f->http_tls);
+    certificates_close(&f->certificates);
     settings_free(&f->settings);
 }
 
-static int fresh_read(const struct node *n, struct fresh *f, struct errmsg *why)
+static int fresh_read(struct node *n, struct fresh *f, struct errmsg *why)
 {
     struct buf errors;
     int rv;
@@ -556,31 +584,39 @@ static int fresh_read(const struct node *n, struct fresh *f, struct errmsg *why)
     if (rv != 0) errmsg_set(why, rv, "%s", buf_cstr(&errors));
     buf_deinit(&errors);
     if (rv == 0) rv = make_auth(f->settings, &f->auth, why);
-    if (rv == 0 && is_set(f->settings->tls.certificate))
-        rv = tls_server_new(&f->tls, f->settings->tls.certificate, f->settings->tls.key, why);
-    if (rv == 0 && is_set(f->settings->http.certificate))
-        rv =
-            tls_server_new(&f->http_tls, f->settings->http.certificate, f->settings->http.key, why);
+    if (rv == 0) rv = read_certificates(n, f->settings, &f->certificates, why);
     if (rv == 0 && n->ops)
         rv = read_token(f->settings->http.token_file, f->token, sizeof f->token, why);
     return rv;
 }
 
-static void fresh_apply(struct node *n, struct fresh *f)
+/* To every loop; NULL: stays as it is. */
+static void push_reload(struct node *n, struct accept_auth *auth, struct tls *tls)
 {
     for (unsigned i = 0; i < n->loop_count; i++) {
         struct reload *r = check_calloc(1, sizeof *r);
 
         r->to = &n->loops[i];
-        r->auth = accept_auth_ref(f->auth);
-        r->tls = f->tls ? tls_ref(f->tls) : NULL;
+        r->auth = auth ? accept_auth_ref(auth) : NULL;
+        r->tls = tls ? tls_ref(tls) : NULL;
         r->letter.on_arrive = on_reload;
         loop_post(r->to->loop, &r->letter);
     }
+}
+
+static void fresh_apply(struct node *n, struct fresh *f)
+{
+    certificates_close(&n->certificates);
+    n->certificates = f->certificates;
+    f->certificates = (struct certificates){ 0 };
+    certificates_start(&n->certificates);
+    push_reload(n, f->auth, certificates_smtp(&n->certificates));
     log_set_level(least_level(f->settings));
     settings_change(n, f->settings);
     f->settings = NULL;
-    if (n->ops) ops_reload(n->ops, n->settings, f->http_tls, f->token);
+    if (!n->ops) return;
+    ops_reload(n->ops, n->settings, f->token);
+    ops_set_tls(n->ops, certificates_smtp(&n->certificates), certificates_http(&n->certificates));
 }
 
 static void reload(struct node *n)
@@ -643,6 +679,7 @@ static void take_down(struct node *n)
     for (unsigned i = 0; i < n->loop_count; i++)
         loop_settle(n->loops[i].loop);
     ops_close(&n->ops);
+    certificates_close(&n->certificates);
     for (unsigned i = 0; i < n->loop_count; i++) {
         struct node_loop *l = &n->loops[i];
 
@@ -656,9 +693,8 @@ static void take_down(struct node *n)
     queue_store_close(&n->store);
     for (unsigned i = 0; i < n->loop_count; i++)
         loop_free(&n->loops[i].loop);
-    tls_unref(&n->tls);
-    tls_unref(&n->http_tls);
     tls_unref(&n->client_tls);
+    tls_tickets_unref(&n->tickets);
     accept_auth_unref(&n->auth);
 }
 

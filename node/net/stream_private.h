@@ -8,11 +8,11 @@
 #ifndef NET_STREAM_PRIVATE_H
 #define NET_STREAM_PRIVATE_H
 
-#include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #include "node/net/loop_private.h"
 #include "node/net/stream.h"
+#include "node/net/tls_private.h"
 
 enum stream_state {
     STREAM_CONNECTING,
@@ -23,13 +23,8 @@ enum stream_state {
 
 enum stream_soon { STREAM_SOON_SHOW = 1, STREAM_SOON_LOW = 2, STREAM_SOON_END = 4 };
 
-struct tls {
-    atomic_uint refs;
-    SSL_CTX *ctx;
-    bool server, verify;
-};
-
 struct stream_tls {
+    struct tls *ctx; /* referenced: its call-backs look at it */
     SSL *ssl;
     struct span feed; /* records that came in and OpenSSL has not yet read */
     struct buf plain; /* waiting to become records */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "proto/ground/check.h"
+#include "proto/ground/metric.h"
 
 #define RECORD_SIZE (17u << 10) /* what one SSL_read may give, at most */
 
@@ -128,6 +129,7 @@ int stream_tls(struct stream *s, struct tls *ctx, const char *host)
     if (s->state > STREAM_OPEN || s->broken) return ERR_CLOSED;
     if (ctx->server == s->client) return ERR_UNSUPPORTED;
     s->tls = check_calloc(1, sizeof *s->tls);
+    s->tls->ctx = tls_ref(ctx);
     buf_init(&s->tls->plain, s->out_max);
     if (make_ssl(s, ctx, host)) {
         ERR_clear_error();
@@ -162,6 +164,7 @@ static const char *reason(SSL *ssl)
 static void fail(struct stream *s, const char *why)
 {
     ERR_clear_error();
+    if (!s->client && !s->tls->established) metric_add(M_TLS_FAILED, 1);
     s->tls->failed = true;
     s->tls->feed = span_of(NULL, 0);
     buf_reset(&s->tls->plain);
@@ -174,6 +177,7 @@ static void established(struct stream *s)
     struct stream_tls *t = s->tls;
 
     t->established = true;
+    if (!s->client) metric_add(SSL_session_reused(t->ssl) ? M_TLS_RESUMED : M_TLS_FULL, 1);
     snprintf(t->text, sizeof t->text, "%s %s", SSL_get_version(t->ssl),
              SSL_get_cipher_name(t->ssl));
     stream_mark_dirty(s); /* what was written meanwhile */
@@ -282,6 +286,7 @@ void tls_free(struct stream *s)
     if (!t) return;
     s->tls = NULL;
     SSL_free(t->ssl);
+    tls_unref(&t->ctx);
     buf_deinit(&t->plain);
     free(t);
 }

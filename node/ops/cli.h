@@ -106,6 +106,7 @@ bool cli_is_terminal(FILE *f);
     X(dev)                                                                                         \
     X(status)                                                                                      \
     X(nodes)                                                                                       \
+    X(certificates)                                                                                \
     X(shards) X(queue) X(message) X(events) X(send) X(audit) X(version) X(help) X(completion)
 #define CLI_DECLARE_(name) extern const struct cli_verb cli_verb_##name;
 CLI_VERBS(CLI_DECLARE_)

@@ -1,4 +1,4 @@
-/* cli_status - angarium status, nodes, shards: how the cluster stands. */
+/* cli_status - angarium status, nodes, certificates, shards: how the cluster stands. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -149,6 +149,53 @@ const struct cli_verb cli_verb_nodes = {
             "  angarium nodes\n"
             "  angarium nodes --dir ./angarium-dev -o json\n",
     .run = run_nodes,
+};
+
+static void print_certificates(const json_t *items)
+{
+    static const char *const heads[] = { ">NODE", "USE",         "NAMES", "EXPIRES",
+                                         ">DAYS", "SPKI-SHA256", "FILE" };
+    struct cli_table t;
+    const json_t *n, *c;
+    size_t i, k;
+    char expires[20];
+
+    cli_table_start(&t, heads, 7);
+    json_array_foreach(items, i, n)
+    {
+        json_array_foreach(json_object_get(n, "certificates"), k, c)
+        {
+            cli_short_time(cli_text(c, "not_after"), expires);
+            cli_table_add(&t, "%" JSON_INTEGER_FORMAT, cli_int(n, "id"));
+            cli_table_add(&t, "%s", cli_text(c, "use"));
+            cli_table_add(&t, "%s", cli_text(c, "names"));
+            cli_table_add(&t, "%s", expires);
+            cli_table_add(&t, "%" JSON_INTEGER_FORMAT, cli_int(c, "days_left"));
+            cli_table_add(&t, "%s", cli_text(c, "spki_sha256"));
+            cli_table_add(&t, "%s", cli_text(c, "file"));
+        }
+    }
+    cli_table_print(&t, stdout);
+}
+
+static int run_certificates(int argc, char **argv)
+{
+    return show_list(argc, argv, "/api/v1/nodes", print_certificates);
+}
+
+const struct cli_verb cli_verb_certificates = {
+    .name = "certificates",
+    .usage = "[-o table|json]",
+    .line = "list the certificates in force: names, expiry, pins",
+    .help = "Lists the certificates that the nodes show, with the day on which each expires and "
+            "the SHA-256 of its\n"
+            "public key (SPKI), in hex: what a client pins, and what a TLSA 3 1 1 record holds.\n"
+            "\n"
+            "Examples:\n"
+            "  angarium certificates\n"
+            "  angarium nodes -o json | jq -r '.items[].certificates[] | select(.days_left < 14) | "
+            ".file'\n",
+    .run = run_certificates,
 };
 
 static void print_shards(const json_t *items)

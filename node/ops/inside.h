@@ -24,6 +24,7 @@ struct ops {
     _Atomic(const struct settings *) settings;
     char *inbox_dir;
     uint8_t token_hash[32];
+    struct tls *smtp_tls, *http_tls; /* what is shown of them */
     struct http_server *server;
     struct ops_feed *feed;
     uint64_t started_ms;
@@ -137,6 +138,12 @@ json_t *json_of_event(uint32_t shard, uint64_t entry, uint32_t number, const Ang
 json_t *json_of_counts(const struct queue_counts *c);
 /* A recipient as the API shows it. */
 json_t *json_of_recipient(uint32_t number, const Angarium__RecipientRecord *r);
+
+/* Each certificate in force: SMTP's, then HTTP's. On the API's loop. */
+void certificates_each(const struct ops *ops,
+                       void (*on_certificate)(void *arg, const char *use,
+                                              const struct tls_certificate *c),
+                       void *arg);
 
 /* ---- filters of events, for search and stream */
 

@@ -93,7 +93,17 @@ static const char *const schemas[][2] = {
               "\"type\":\"integer\"},\"state\":{\"enum\":[\"serving\",\"draining\"]},\"started_"
               "at\":{\"$ref\":"
               "\"#/components/schemas/"
-              "Time\"},\"shards\":{\"type\":\"integer\"},\"leads\":{\"type\":\"integer\"}}}" },
+              "Time\"},\"shards\":{\"type\":\"integer\"},\"leads\":{\"type\":\"integer\"},"
+              "\"certificates\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/"
+              "Certificate\"}}}}" },
+    { "Certificate",
+      "{\"type\":\"object\",\"required\":[\"use\",\"file\",\"names\",\"not_after\",\"spki_sha256\"]"
+      ","
+      "\"properties\":{\"use\":{\"enum\":[\"smtp\",\"http\"]},\"file\":{\"type\":\"string\"},"
+      "\"names\":{\"type\":\"string\"},\"not_before\":{\"$ref\":\"#/components/schemas/Time\"},"
+      "\"not_after\":{\"$ref\":\"#/components/schemas/Time\"},\"days_left\":{\"type\":\"integer\"},"
+      "\"sha256\":{\"type\":\"string\"},\"spki_sha256\":{\"type\":\"string\"},"
+      "\"chain\":{\"type\":\"integer\"},\"doubt\":{\"type\":[\"string\",\"null\"]}}}" },
     { "Shard", "{\"type\":\"object\",\"required\":[\"id\",\"leads\",\"role\",\"applied\","
                "\"digest\",\"counts\"],"
                "\"properties\":{\"id\":{\"type\":\"integer\"},\"leads\":{\"type\":\"boolean\"},"

@@ -87,6 +87,14 @@ static int open_server(struct ops *ops, struct errmsg *why)
     return http_server_open(&ops->server, ops->o.loop, &o, why);
 }
 
+static void show_tls(struct tls **shown, struct tls *tls)
+{
+    struct tls *old = *shown;
+
+    *shown = tls ? tls_ref(tls) : NULL;
+    tls_unref(&old);
+}
+
 int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
 {
     struct ops *ops = check_calloc(1, sizeof *ops);
@@ -101,6 +109,8 @@ int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
     atomic_store(&ops->settings, o->settings);
     hash_token(span_cstr(o->token), ops->token_hash);
     ops->started_ms = loop_wall_ms(o->loop);
+    show_tls(&ops->smtp_tls, o->smtp_tls);
+    show_tls(&ops->http_tls, o->tls);
     rv = feed_open(ops);
     if (rv == 0) rv = open_server(ops, why);
     if (rv != 0) {
@@ -111,12 +121,30 @@ int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
     return 0;
 }
 
-void ops_reload(struct ops *ops, const struct settings *settings, struct tls *tls,
-                const char *token)
+void ops_reload(struct ops *ops, const struct settings *settings, const char *token)
 {
     atomic_store(&ops->settings, settings);
     hash_token(span_cstr(token), ops->token_hash);
-    http_server_set_tls(ops->server, tls);
+}
+
+void ops_set_tls(struct ops *ops, struct tls *smtp, struct tls *http)
+{
+    show_tls(&ops->smtp_tls, smtp);
+    show_tls(&ops->http_tls, http);
+    http_server_set_tls(ops->server, http);
+}
+
+void certificates_each(const struct ops *ops,
+                       void (*on_certificate)(void *arg, const char *use,
+                                              const struct tls_certificate *c),
+                       void *arg)
+{
+    const struct tls *all[] = { ops->smtp_tls, ops->http_tls };
+    static const char *const uses[] = { "smtp", "http" };
+
+    for (unsigned k = 0; k < 2; k++)
+        for (unsigned i = 0; all[k] && i < tls_certificate_count(all[k]); i++)
+            on_certificate(arg, uses[k], tls_certificate(all[k], i));
 }
 
 uint16_t ops_port(const struct ops *ops)
@@ -146,6 +174,8 @@ void ops_close(struct ops **po)
     for (unsigned i = 0; (!list_empty(&ops->calls) || !feed_is_idle(ops)) && i < CLOSE_TURNS; i++)
         loop_turn(ops->o.loop, CLOSE_TURN_MS);
     CHECK(list_empty(&ops->calls) && feed_is_idle(ops));
+    tls_unref(&ops->smtp_tls);
+    tls_unref(&ops->http_tls);
     free(ops->feed);
     free(ops->inbox_dir);
     free(ops);

@@ -21,14 +21,17 @@ struct ops_options {
     struct commit *commit;
     const struct settings *settings; /* borrowed, outlives ops */
     struct tls *tls;                 /* of the HTTP listener; NULL: in clear */
+    struct tls *smtp_tls;            /* of the SMTP listeners, to be shown; NULL: none */
     const char *token;               /* copied; bearer token of /api/v1 */
     const char *inbox_dir;           /* copied; NULL: none */
     uint64_t node;
 };
 int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why);
-/* Other settings, certificate and token are in force from now on; listeners and limits of the server stay.
+/* Other settings and another token are in force from now on; listeners and limits of the server stay.
  * The settings outlive ops, like those before them. On the loop. */
-void ops_reload(struct ops *o, const struct settings *settings, struct tls *tls, const char *token);
+void ops_reload(struct ops *o, const struct settings *settings, const char *token);
+/* Other certificates are in force (NULL: none): referenced, and shown. On the loop. */
+void ops_set_tls(struct ops *o, struct tls *smtp, struct tls *http);
 uint16_t ops_port(const struct ops *o);
 void ops_set_draining(struct ops *o); /* readyz turns red */
 void ops_close(struct ops **o);

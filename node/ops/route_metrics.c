@@ -62,6 +62,41 @@ static void print_shards(struct commit *commit, struct buf *out)
     free(views);
 }
 
+/* A label's value: backslash, quote and end of line are escaped; the text is a path or names. */
+static void add_label(struct buf *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '\\' || *text == '"') buf_add_u8(out, '\\');
+        buf_add_u8(out, (unsigned char)*text < 0x20 ? '?' : (uint8_t)*text);
+    }
+}
+
+struct certificates_printed {
+    struct buf *out;
+    uint64_t now_ms;
+};
+
+static void print_certificate(void *arg, const char *use, const struct tls_certificate *c)
+{
+    struct certificates_printed *p = arg;
+
+    buf_addf(p->out, "angarium_tls_certificate_days_left{use=\"%s\",file=\"", use);
+    add_label(p->out, c->file);
+    buf_add_cstr(p->out, "\",names=\"");
+    add_label(p->out, c->names);
+    buf_addf(p->out, "\",spki_sha256=\"%s\"} %" PRId64 "\n", c->spki_sha256,
+             tls_days_left(c, p->now_ms));
+}
+
+static void print_certificates(const struct ops *ops, struct buf *out)
+{
+    struct certificates_printed p = { out, loop_wall_ms(ops->o.loop) };
+
+    buf_add_cstr(out, "# HELP angarium_tls_certificate_days_left Days until a certificate expires\n"
+                      "# TYPE angarium_tls_certificate_days_left gauge\n");
+    certificates_each(ops, print_certificate, &p);
+}
+
 void route_metrics(struct call *c)
 {
     const struct ops *ops = c->ops;
@@ -70,6 +105,7 @@ void route_metrics(struct call *c)
     buf_init(&out, METRICS_SIZE_MAX);
     metric_print(&out);
     print_shards(ops->o.commit, &out);
+    print_certificates(ops, &out);
     buf_addf(
         &out,
         "# HELP angarium_build_info Which program this is\n# TYPE angarium_build_info gauge\n"

@@ -7,6 +7,37 @@
 
 /* ---- nodes */
 
+struct certificates_shown {
+    json_t *list;
+    uint64_t now_ms;
+};
+
+static void add_certificate(void *arg, const char *use, const struct tls_certificate *c)
+{
+    struct certificates_shown *shown = arg;
+    json_t *j = json_object();
+
+    json_object_set_new(j, "use", json_string(use));
+    json_object_set_new(j, "file", json_of_bytes(span_cstr(c->file)));
+    json_object_set_new(j, "names", json_string(c->names));
+    json_put_time(j, "not_before", c->not_before_ms);
+    json_put_time(j, "not_after", c->not_after_ms);
+    json_object_set_new(j, "days_left", json_integer(tls_days_left(c, shown->now_ms)));
+    json_object_set_new(j, "sha256", json_string(c->sha256));
+    json_object_set_new(j, "spki_sha256", json_string(c->spki_sha256));
+    json_object_set_new(j, "chain", json_integer(c->chain_count));
+    json_object_set_new(j, "doubt", c->doubt ? json_string(c->doubt) : json_null());
+    json_array_append_new(shown->list, j);
+}
+
+static json_t *json_of_certificates(const struct ops *ops)
+{
+    struct certificates_shown shown = { json_array(), loop_wall_ms(ops->o.loop) };
+
+    certificates_each(ops, add_certificate, &shown);
+    return shown.list;
+}
+
 static json_t *json_of_self(const struct ops *ops)
 {
     struct commit *commit = ops->o.commit;
@@ -27,6 +58,7 @@ static json_t *json_of_self(const struct ops *ops)
     json_put_time(j, "started_at", ops->started_ms);
     json_object_set_new(j, "shards", json_integer(shards));
     json_object_set_new(j, "leads", json_integer(leads));
+    json_object_set_new(j, "certificates", json_of_certificates(ops));
     return j;
 }
 

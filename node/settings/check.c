@@ -34,6 +34,26 @@ static void check_pair(struct parse *p, const char *section, const char *certifi
     check_file(p, section, "key", key);
 }
 
+static void check_certificates(struct parse *p)
+{
+    const struct settings *s = p->s;
+
+    if (s->certificate_count > 0 && !is_set(s->tls.certificate))
+        parse_error(
+            p, parse_mark(p, "certificates", "certificate"),
+            "certificates: tls: certificate and key are needed as well, for who asks for no name");
+    for (unsigned i = 0; p->with_files && i < s->certificate_count; i++) {
+        const struct settings_certificate *c = &s->certificates[i];
+
+        if (access(c->certificate, R_OK) != 0)
+            parse_error(p, parse_mark_of(p, "certificates", i, "certificate"),
+                        "certificate: %s cannot be read", c->certificate);
+        if (access(c->key, R_OK) != 0)
+            parse_error(p, parse_mark_of(p, "certificates", i, "key"), "key: %s cannot be read",
+                        c->key);
+    }
+}
+
 static void check_http(struct parse *p)
 {
     const struct settings *s = p->s;
@@ -171,6 +191,7 @@ static void check_delivery(struct parse *p)
 void check_all(struct parse *p)
 {
     check_pair(p, "tls", p->s->tls.certificate, p->s->tls.key);
+    check_certificates(p);
     check_http(p);
     check_listeners(p);
     check_tenants(p);

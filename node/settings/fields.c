@@ -9,6 +9,8 @@
     ROW_(struct settings, section.key, section, key, type, fallback, min, max, help)
 #define LISTENER_ROW(section, key, type, fallback, min, max, help)                                 \
     ROW_(struct settings_listener, key, section, key, type, fallback, min, max, help)
+#define CERTIFICATE_ROW(section, key, type, fallback, min, max, help)                              \
+    ROW_(struct settings_certificate, key, section, key, type, fallback, min, max, help)
 #define TENANT_ROW(section, key, type, fallback, min, max, help)                                   \
     ROW_(struct settings_tenant, key, section, key, type, fallback, min, max, help)
 #define CREDENTIAL_ROW(section, key, type, fallback, min, max, help)                               \
@@ -18,6 +20,7 @@
 
 static const struct field single_fields[] = { SETTINGS_TABLE(ROW) };
 static const struct field listener_fields[] = { SETTINGS_LISTENER(LISTENER_ROW) };
+static const struct field certificate_fields[] = { SETTINGS_CERTIFICATE(CERTIFICATE_ROW) };
 static const struct field tenant_fields[] = { SETTINGS_TENANT(TENANT_ROW) };
 static const struct field credential_fields[] = { SETTINGS_CREDENTIAL(CREDENTIAL_ROW) };
 static const struct field route_fields[] = { SETTINGS_ROUTE(ROUTE_ROW) };
@@ -63,6 +66,7 @@ const size_t field_section_count = sizeof field_sections / sizeof field_sections
 
 const struct list_kind field_lists[] = {
     LIST(listeners, listener, settings_listener, SETTINGS_LISTENERS_MAX),
+    LIST(certificates, certificate, settings_certificate, SETTINGS_CERTIFICATES_MAX),
     LIST(tenants, tenant, settings_tenant, SETTINGS_LIST_MAX),
     LIST(credentials, credential, settings_credential, SETTINGS_LIST_MAX),
     LIST(routes, route, settings_route, SETTINGS_LIST_MAX),

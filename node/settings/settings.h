@@ -22,12 +22,15 @@
 #include "proto/ground/buf.h"
 #include "proto/ground/err.h"
 
-#define SETTINGS_LIST_MAX 256 /* listeners 16, others this */
+#define SETTINGS_LIST_MAX 256 /* listeners 16, certificates 255, others this */
 
 enum settings_listener_kind { SETTINGS_SUBMISSION, SETTINGS_SUBMISSIONS, SETTINGS_MX };
 struct settings_listener {
     enum settings_listener_kind kind;
     char *address; /* "127.0.0.1:587", "[::]:25" */
+};
+struct settings_certificate {
+    char *certificate, *key;
 };
 struct settings_tenant {
     char *name;
@@ -59,8 +62,11 @@ struct settings {
             *key; /* certificate and key empty: in clear, loopback only */
     } http;
     struct {
-        char *certificate, *key;
+        char *certificate, *key; /* shown to who asks for none of the names of `certificates` */
+        uint64_t warn_days;
     } tls;
+    struct settings_certificate *certificates;
+    unsigned certificate_count;
     struct settings_tenant *tenants;
     unsigned tenant_count;
     struct settings_credential *credentials;

@@ -29,8 +29,9 @@
     X(http, token_file, PATH, "", 0, 3000, "holds the bearer token of the API, at least 16 characters")                \
     X(http, certificate, PATH, "", 0, 3000, "PEM chain; not set: in clear, on a loopback address only")                \
     X(http, key, PATH, "", 0, 3000, "PEM key of the certificate")                                                      \
-    X(tls, certificate, PATH, "", 0, 3000, "PEM chain for the SMTP listeners")                                         \
+    X(tls, certificate, PATH, "", 0, 3000, "PEM chain for the SMTP listeners, the default")                                         \
     X(tls, key, PATH, "", 0, 3000, "PEM key of the certificate")                                                       \
+    X(tls, warn_days, NUMBER, "30", 1, 3650, "first warning before a certificate expires; then at 14, 7, 3, 1, 0")     \
     X(resolver, address, ADDRESS, "", 0, 64, "DNS server; not set: the system's")                                      \
     X(resolver, mx_port, NUMBER, "25", 1, 65535, "port of mail exchangers; another one is for tests")                  \
     X(log, level, LEVEL, "info", 0, 8, "debug, info, warn or error")                                                   \
@@ -71,6 +72,9 @@
 #define SETTINGS_LISTENER(X)                                                                                           \
     X(listener, kind, KIND, NULL, 0, 0, "submission, submissions or mx")                                               \
     X(listener, address, ADDRESS, NULL, 1, 64, "\"127.0.0.1:587\", \"[::]:25\"")
+#define SETTINGS_CERTIFICATE(X)                                                                                        \
+    X(certificate, certificate, PATH, NULL, 1, 3000, "PEM chain, shown to who asks for one of its names (SNI)")        \
+    X(certificate, key, PATH, NULL, 1, 3000, "PEM key of the certificate")
 #define SETTINGS_TENANT(X)                                                                                             \
     X(tenant, name, NAME, NULL, 1, 64, "letters, digits, dot, hyphen, underscore")                                     \
     X(tenant, domains, DOMAINS, "", 0, 0, "verified: senders use them, the MX service takes mail for them")

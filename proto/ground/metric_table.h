@@ -8,19 +8,35 @@
     X(SESSIONS_OPEN, GAUGE, "smtp_sessions", "", "SMTP sessions open now")                         \
     X(SESSIONS, COUNTER, "smtp_sessions_total", "", "SMTP sessions accepted")                      \
     X(SESSIONS_REFUSED, COUNTER, "smtp_sessions_refused_total", "", "Sessions refused at a limit") \
-    X(SESSION_LIMIT_IDLE, COUNTER, "smtp_session_limits_total", "limit=\"idle\"", "Sessions ended at a limit")         \
-    X(SESSION_LIMIT_LIFE, COUNTER, "smtp_session_limits_total", "limit=\"life\"", "Sessions ended at a limit")         \
-    X(SESSION_LIMIT_ERRORS, COUNTER, "smtp_session_limits_total", "limit=\"errors\"", "Sessions ended at a limit")     \
-    X(SESSION_LIMIT_MAILS, COUNTER, "smtp_session_limits_total", "limit=\"transactions\"", "Sessions ended at a limit") \
+    X(SESSION_LIMIT_IDLE, COUNTER, "smtp_session_limits_total", "limit=\"idle\"",                  \
+      "Sessions ended at a limit")                                                                 \
+    X(SESSION_LIMIT_LIFE, COUNTER, "smtp_session_limits_total", "limit=\"life\"",                  \
+      "Sessions ended at a limit")                                                                 \
+    X(SESSION_LIMIT_ERRORS, COUNTER, "smtp_session_limits_total", "limit=\"errors\"",              \
+      "Sessions ended at a limit")                                                                 \
+    X(SESSION_LIMIT_MAILS, COUNTER, "smtp_session_limits_total", "limit=\"transactions\"",         \
+      "Sessions ended at a limit")                                                                 \
+    X(TLS_RELOADS, COUNTER, "tls_reloads_total", "result=\"ok\"",                                  \
+      "Certificate files that changed")                                                            \
+    X(TLS_RELOADS_REFUSED, COUNTER, "tls_reloads_total", "result=\"refused\"",                     \
+      "Certificate files that changed")                                                            \
+    X(TLS_RESUMED, COUNTER, "tls_handshakes_total", "session=\"resumed\"",                         \
+      "TLS handshakes as server")                                                                  \
+    X(TLS_FULL, COUNTER, "tls_handshakes_total", "session=\"new\"", "TLS handshakes as server")    \
+    X(TLS_FAILED, COUNTER, "tls_handshakes_failed_total", "",                                      \
+      "TLS handshakes as server that failed")                                                      \
     X(AUTH_OK, COUNTER, "smtp_auth_total", "result=\"ok\"", "AUTH by result")                      \
     X(AUTH_CACHED, COUNTER, "smtp_auth_total", "result=\"ok_cached\"", "AUTH by result")           \
     X(AUTH_FAILED, COUNTER, "smtp_auth_total", "result=\"failed\"", "AUTH by result")              \
     X(AUTH_BUSY, COUNTER, "smtp_auth_total", "result=\"busy\"", "AUTH by result")                  \
     X(MAILS_ACCEPTED, COUNTER, "mails_accepted_total", "", "Mails answered 250")                   \
     X(MAILS_ACCEPTED_BYTES, COUNTER, "mails_accepted_bytes_total", "", "Bytes of accepted mails")  \
-    X(MAILS_REFUSED_LATER, COUNTER, "mails_refused_total", "class=\"4yz\"", "Mails refused at end of data") \
-    X(MAILS_REFUSED_NEVER, COUNTER, "mails_refused_total", "class=\"5yz\"", "Mails refused at end of data") \
-    X(BODIES_FULL, COUNTER, "bodies_full_total", "", "Mails refused: memory of all bodies at its limit") \
+    X(MAILS_REFUSED_LATER, COUNTER, "mails_refused_total", "class=\"4yz\"",                        \
+      "Mails refused at end of data")                                                              \
+    X(MAILS_REFUSED_NEVER, COUNTER, "mails_refused_total", "class=\"5yz\"",                        \
+      "Mails refused at end of data")                                                              \
+    X(BODIES_FULL, COUNTER, "bodies_full_total", "",                                               \
+      "Mails refused: memory of all bodies at its limit")                                          \
     X(ACCEPT_TIME, HISTOGRAM, "accept_commit_seconds", "", "End of data to commit")                \
     X(LOG_SYNCS, COUNTER, "log_syncs_total", "", "Synced batches of the log thread")               \
     X(LOG_ENTRIES, COUNTER, "log_entries_total", "", "Entries written to the log")                 \
@@ -28,7 +44,8 @@
     X(LOG_SYNC_TIME, HISTOGRAM, "log_sync_seconds", "", "Duration of one synced batch")            \
     X(LOG_CUTS, COUNTER, "log_cuts_total", "", "Times the log was cut")                            \
     X(BODIES_MOVED, COUNTER, "bodies_moved_total", "", "Bodies that outlived the log")             \
-    X(BODIES_MOVED_BYTES, COUNTER, "bodies_moved_bytes_total", "", "Bytes of bodies that outlived the log") \
+    X(BODIES_MOVED_BYTES, COUNTER, "bodies_moved_bytes_total", "",                                 \
+      "Bytes of bodies that outlived the log")                                                     \
     X(BODY_CACHE_BYTES, GAUGE, "body_cache_bytes", "", "Bytes of bodies kept in memory")           \
     X(BODY_CACHE_HITS, COUNTER, "body_reads_total", "from=\"memory\"", "Body reads by place")      \
     X(BODY_LOG_READS, COUNTER, "body_reads_total", "from=\"disk\"", "Body reads by place")         \
@@ -37,19 +54,27 @@
     X(QUEUE_CLAIMED, GAUGE, "queue_recipients", "state=\"claimed\"", "Recipients by state")        \
     X(QUEUE_HELD, GAUGE, "queue_recipients", "state=\"held\"", "Recipients by state")              \
     X(QUEUE_BYTES, GAUGE, "queue_bytes", "", "Bytes of messages with recipients pending")          \
-    X(ATTEMPTS_DELIVERED, COUNTER, "attempts_total", "result=\"delivered\"", "Recipient attempts by result") \
-    X(ATTEMPTS_DEFERRED, COUNTER, "attempts_total", "result=\"deferred\"", "Recipient attempts by result")   \
-    X(ATTEMPTS_BOUNCED, COUNTER, "attempts_total", "result=\"bounced\"", "Recipient attempts by result")     \
-    X(ATTEMPTS_IN_DOUBT, COUNTER, "attempts_total", "result=\"in_doubt\"", "Recipient attempts by result")   \
+    X(ATTEMPTS_DELIVERED, COUNTER, "attempts_total", "result=\"delivered\"",                       \
+      "Recipient attempts by result")                                                              \
+    X(ATTEMPTS_DEFERRED, COUNTER, "attempts_total", "result=\"deferred\"",                         \
+      "Recipient attempts by result")                                                              \
+    X(ATTEMPTS_BOUNCED, COUNTER, "attempts_total", "result=\"bounced\"",                           \
+      "Recipient attempts by result")                                                              \
+    X(ATTEMPTS_IN_DOUBT, COUNTER, "attempts_total", "result=\"in_doubt\"",                         \
+      "Recipient attempts by result")                                                              \
     X(EXPIRED, COUNTER, "recipients_expired_total", "", "Recipients that expired")                 \
     X(BOUNCES, COUNTER, "bounces_total", "", "Delivery status notifications made")                 \
     X(CONNS_OUT_OPEN, GAUGE, "deliver_connections", "", "Connections to next hops open now")       \
-    X(CONNS_OUT, COUNTER, "deliver_connections_total", "result=\"ok\"", "Connections to next hops by result") \
-    X(CONNS_OUT_FAILED, COUNTER, "deliver_connections_total", "result=\"failed\"", "Connections to next hops by result") \
+    X(CONNS_OUT, COUNTER, "deliver_connections_total", "result=\"ok\"",                            \
+      "Connections to next hops by result")                                                        \
+    X(CONNS_OUT_FAILED, COUNTER, "deliver_connections_total", "result=\"failed\"",                 \
+      "Connections to next hops by result")                                                        \
     X(LANES, GAUGE, "deliver_lanes", "", "Destinations with work in memory")                       \
     X(LANES_FULL, COUNTER, "deliver_lanes_full_total", "", "Times no lane was free")               \
     X(HTTP_REQUESTS, COUNTER, "http_requests_total", "", "HTTP requests answered")                 \
-    X(HTTP_BODIES_FULL, COUNTER, "http_bodies_full_total", "", "Requests refused: bodies of all at their limit") \
-    X(HTTP_REFUSED, COUNTER, "http_requests_refused_total", "", "HTTP requests refused (token, limits)")
+    X(HTTP_BODIES_FULL, COUNTER, "http_bodies_full_total", "",                                     \
+      "Requests refused: bodies of all at their limit")                                            \
+    X(HTTP_REFUSED, COUNTER, "http_requests_refused_total", "",                                    \
+      "HTTP requests refused (token, limits)")
 
 #endif

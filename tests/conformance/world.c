@@ -63,7 +63,7 @@ static int make_tls(struct world *w, struct errmsg *why)
     if (rv) return rv;
     snprintf(cert, sizeof cert, "%s/node.pem", w->dir);
     snprintf(key, sizeof key, "%s/node.key", w->dir);
-    return tls_server_new(&w->tls, cert, key, why);
+    return tls_server_new(&w->tls, &(struct tls_pair){ cert, key }, 1, NULL, why);
 }
 
 int world_listen(struct world *w, enum accept_kind kind, struct errmsg *why)

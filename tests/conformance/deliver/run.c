@@ -294,7 +294,7 @@ static void make_certificates(void)
     CHECK(tls_make_dev_files(tmp_dir, hosts, 2, &why) == 0);
     snprintf(cert, sizeof cert, "%s/node.pem", tmp_dir);
     snprintf(key, sizeof key, "%s/node.key", tmp_dir);
-    CHECK(tls_server_new(&server_tls, cert, key, &why) == 0);
+    CHECK(tls_server_new(&server_tls, &(struct tls_pair){ cert, key }, 1, NULL, &why) == 0);
     CHECK(tls_client_new(&client_tls, TLS_VERIFY_NONE, NULL, &why) == 0);
 }
 

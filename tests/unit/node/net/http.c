@@ -507,7 +507,7 @@ static void test_tls(void **state)
     assert_int_equal(tls_make_dev_files(dir, hosts, 1, &why), 0);
     snprintf(cert, sizeof cert, "%s/node.pem", dir);
     snprintf(key, sizeof key, "%s/node.key", dir);
-    assert_int_equal(tls_server_new(&o.tls, cert, key, &why), 0);
+    assert_int_equal(tls_server_new(&o.tls, &(struct tls_pair){ cert, key }, 1, NULL, &why), 0);
     assert_int_equal(tls_client_new(&client, TLS_VERIFY_NONE, NULL, &why), 0);
     http_server_close(&site->server);
     assert_int_equal(http_server_open(&site->server, site->loop, &o, &why), 0);

@@ -23,7 +23,8 @@ static int make_contexts(void **state)
     snprintf(ca, sizeof ca, "%s/ca.pem", dir);
     snprintf(cert, sizeof cert, "%s/node.pem", dir);
     snprintf(key, sizeof key, "%s/node.key", dir);
-    assert_int_equal(tls_server_new(&server_ctx, cert, key, &why), 0);
+    assert_int_equal(tls_server_new(&server_ctx, &(struct tls_pair){ cert, key }, 1, NULL, &why),
+                     0);
     assert_int_equal(tls_client_new(&client_ctx, TLS_VERIFY_NONE, NULL, &why), 0);
     assert_int_equal(tls_client_new(&client12_ctx, TLS_VERIFY_NONE, NULL, &why), 0);
     SSL_CTX_set_max_proto_version(client12_ctx->ctx, TLS1_2_VERSION);
@@ -462,10 +463,12 @@ static void test_dev_files(void **state)
     assert_int_equal(tls_make_dev_files(path, hosts, 1, &why), 0);
     remove_files(path, NULL);
     snprintf(path, sizeof path, "%s/node.key", dir);
-    assert_int_equal(tls_server_new(&t, path, path, &why), ERR_TLS);
+    assert_int_equal(tls_server_new(&t, &(struct tls_pair){ path, path }, 1, NULL, &why), ERR_TLS);
     assert_null(t);
     assert_true(strstr(why.text, "node.key") != NULL);
-    assert_int_equal(tls_server_new(&t, "/nonexistent/cert", path, &why), ERR_TLS);
+    assert_int_equal(
+        tls_server_new(&t, &(struct tls_pair){ "/nonexistent/cert", path }, 1, NULL, &why),
+        ERR_TLS);
     assert_int_equal(tls_client_new(&t, TLS_VERIFY_PEER, "/nonexistent/ca", &why), ERR_TLS);
 }
 
