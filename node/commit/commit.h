@@ -151,6 +151,8 @@ struct commit_shard_view {
     struct raft_group_view raft;
     struct queue_counts counts;
     uint64_t digest;
+    uint64_t
+        state; /* the queue's state ends with this entry; raft's own entries behind it do not count */
     uint64_t cut; /* the log begins behind this index */
 };
 void commit_shard_see(struct commit *c, uint32_t shard, struct commit_shard_view *out);

@@ -2,7 +2,7 @@
  * what is over is purged, the disk's reserve is watched.
  *
  * A cut, in this order (one at a time, on the DISK pool):
- *   1. each shard's target is an applied index of a while ago: the young majority has died since
+ *   1. each shard's target is where its state ended a while ago: the young majority has died since
  *   2. live bodies in (last cut, target] are copied from the log into the store
  *   3. the store is flushed: state up to target and the copies are durable
  *   4. on each shard's loop: copies whose body died meanwhile are forgotten, the group cuts its log
@@ -166,7 +166,7 @@ static void plan_cuts(struct house *h)
         commit_shard_see(c, s->number, &v);
         if (bytes > c->o.cut_bytes && s->mark > h->cuts[i].from) h->cuts[i].to = s->mark;
         if (bytes > c->o.cut_bytes || (s->mark <= h->cuts[i].from && bytes > c->o.cut_bytes / 2))
-            s->mark = v.raft.applied;
+            s->mark = v.state; /* what raft applied but did not show is in no state */
     }
 }
 

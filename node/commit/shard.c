@@ -178,6 +178,7 @@ void shard_see(struct shard *s)
     if (s->group) raft_group_see(s->group, &v.raft);
     queue_counts(s->queue, &v.counts);
     v.digest = queue_digest(s->queue);
+    v.state = queue_applied(s->queue);
     atomic_store(&s->messages_shared, v.counts.messages);
     atomic_store(&s->bytes_shared, v.counts.bytes);
     atomic_store(&s->log_bytes_shared, v.raft.log_bytes);

@@ -69,7 +69,7 @@ struct shard {
     unsigned expire_count;
 
     bool is_purging;
-    uint64_t purge_at_ms, mark; /* mono; applied index at the last mark, for the next cut */
+    uint64_t purge_at_ms, mark; /* mono; where the state ended at the last mark, for the next cut */
     uint64_t cut;
 
     pthread_mutex_t view_lock; /* guards view only */

@@ -77,7 +77,7 @@ static pid_t lock_owner(const char *dir, const char *name)
 
 static int refuse_if_running(const char *dir)
 {
-    pid_t owner = lock_owner(dir, "log");
+    pid_t owner = lock_owner(dir, "log/db");
 
     if (owner == 0) owner = lock_owner(dir, "state");
     if (owner == 0) return CLI_DONE;

@@ -426,6 +426,32 @@ static void a_body_outlives_the_log(void **state)
     remove_dir(&w);
 }
 
+/* The log's own first entry of a leadership is not shown to the queue: a cut that follows it leaves the
+ * queue's state short of where the log begins, and the node would refuse to start (R7). */
+static void an_idle_shard_is_cut_no_further_than_its_state(void **state)
+{
+    struct world w = { .leading = 0 };
+    uint64_t id;
+
+    (void)state;
+    make_dir(&w);
+    open_world(&w, 1, 0);
+    id = send_one(&w, "kept", 1);
+    close_world(&w);
+    open_world(&w, 1, 1); /* every byte is too much */
+    wait_for(&w, log_is_cut, &id);
+    for (unsigned i = 0; i < 2; i++) {
+        for (unsigned t = 0; t < 20; t++) /* the cut goes to the log */
+            turn(&w);
+        close_world(&w);
+        open_world(&w, 1, 1);
+        assert_body(&w, proto_id_shard(id), proto_id_index(id), "kept");
+    }
+    assert_sound(&w, 1);
+    close_world(&w);
+    remove_dir(&w);
+}
+
 static bool has_room(struct world *w, void *arg)
 {
     (void)w;
@@ -642,6 +668,7 @@ int main(void)
             after_a_crash_doubt_is_exact), /* forks: first, while there are no threads */
         cmocka_unit_test(a_mail_is_accepted_claimed_and_delivered_once),
         cmocka_unit_test(a_body_outlives_the_log),
+        cmocka_unit_test(an_idle_shard_is_cut_no_further_than_its_state),
         cmocka_unit_test(chunks_become_a_mail_or_are_forgotten),
         cmocka_unit_test(orders_reach_the_shard_of_any_loop),
         cmocka_unit_test(what_is_over_is_purged_without_pause),
