@@ -47,10 +47,10 @@ struct accept_limits {
     uint64_t message_size_max; /* 52428800 */
     unsigned recipients_max;   /* of a transaction: 1000 */
     size_t line_size_max;      /* of a command, with CR LF: 2048 (AUTH: 12288, RFC 4954 4) */
-    size_t bodies_size_max;    /* memory of all bodies of the process, arriving or leaving: 512 MiB */
-    size_t header_size_max;    /* 256 KiB */
-    unsigned hops_max;         /* Received fields: 50 */
-    unsigned sessions_max;     /* of this loop */
+    size_t bodies_size_max; /* memory of all bodies of the process, arriving or leaving: 512 MiB */
+    size_t header_size_max; /* 256 KiB */
+    unsigned hops_max;      /* Received fields: 50 */
+    unsigned sessions_max;  /* of this loop */
     unsigned transactions_max; /* of a session: 1000 */
     unsigned errors_max;       /* of a session: 20 */
     uint64_t idle_ms;          /* 5 min (RFC 5321 4.5.3.2.7) */

@@ -9,15 +9,19 @@
  */
 #include "node/accept/body.h"
 
+#include <stdio.h>
+
 #include "proto/ground/check.h"
 #include "proto/ground/metric.h"
+
+_Static_assert(MAIL_HEADER_SIZE_MAX <= COMMIT_INLINE_SIZE_MAX, "the first chunk holds the header");
 
 #define BLOB_SIZE_FIRST 4096
 #define BLOB_SIZE_LATER (64u << 10)
 
-void body_open(struct body *b, struct accept *a, void (*on_room)(void *arg), void *arg)
+void body_open(struct body *b, struct accept *a, const struct body_calls *calls, void *arg)
 {
-    *b = (struct body){ .accept = a, .refusal = BODY_FINE, .on_room = on_room, .arg = arg };
+    *b = (struct body){ .accept = a, .refusal = BODY_FINE, .calls = calls, .arg = arg };
     b->reader = accept_reader_take(a);
     mail_reader_start(b->reader);
 }
@@ -40,6 +44,12 @@ void body_refuse(struct body *b, enum smtp_reply_id id)
     if (b->refusal != BODY_FINE) return;
     b->refusal = (int)id;
     drop_bytes(b);
+}
+
+void body_refuse_cause(struct body *b, enum smtp_reply_id id, const char *cause)
+{
+    if (b->refusal == BODY_FINE) snprintf(b->cause, sizeof b->cause, "%s", cause);
+    body_refuse(b, id);
 }
 
 enum smtp_reply_id body_reply_of(int commit_error)
@@ -84,7 +94,7 @@ static void on_upload_room(void *arg)
 
     if (!b->waiting) return;
     send_chunks(b);
-    if (!b->waiting) b->on_room(b->arg);
+    if (!b->waiting) b->calls->on_room(b->arg);
 }
 
 static int open_upload(struct body *b)
@@ -97,11 +107,22 @@ static int open_upload(struct body *b)
     return rv;
 }
 
+/* A header is never larger than the first chunk: it lies in `filling` as long as nothing went up. */
+static void show_header(struct body *b)
+{
+    if (b->is_header_seen || b->refusal != BODY_FINE) return;
+    b->is_header_seen = true;
+    b->calls->on_header(b->arg, b->filling ? blob_span(b->filling) : span_of(NULL, 0));
+}
+
 /* `filling` is full and more bytes are there. */
 static void next_chunk(struct body *b)
 {
-    int rv = open_upload(b);
+    int rv;
 
+    show_header(b);
+    if (b->refusal != BODY_FINE) return;
+    rv = open_upload(b);
     if (rv) {
         body_refuse(b, body_reply_of(rv));
         return;
@@ -160,5 +181,6 @@ void body_finish(struct body *b)
 {
     b->facts = mail_reader_finish(b->reader);
     judge(b, b->facts);
+    show_header(b);
     if (b->refusal == BODY_FINE && b->upload) send_chunks(b);
 }

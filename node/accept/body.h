@@ -7,6 +7,7 @@
 #define ACCEPT_BODY_H
 
 #include "node/accept/server.h"
+#include "node/mail/senders.h"
 #include "node/smtp/reply.h"
 
 #define BODY_FEED_MAX                                                                              \
@@ -22,14 +23,22 @@ struct body {
     uint64_t size;
     int refusal; /* enum smtp_reply_id: what the end will be answered with; -1: nothing is wrong yet
                   */
-    void (*on_room)(void *arg);
+    char cause[MAIL_SENDERS_CAUSE_SIZE]; /* of the refusal, behind its text; "": none */
+    bool is_header_seen;
+    const struct body_calls *calls;
     void *arg;
 };
 
 #define BODY_FINE (-1)
 
-/* on_room(arg) comes when body_is_full() has ceased; never inside a call. */
-void body_open(struct body *b, struct accept *a, void (*on_room)(void *arg), void *arg);
+struct body_calls {
+    /* Once, when the whole header is there and before anything of the mail goes up: `header` is it
+     * and perhaps more. May call body_refuse_cause, nothing else. */
+    void (*on_header)(void *arg, struct span header);
+    void (*on_room)(void *arg); /* body_is_full() has ceased; never inside a call */
+};
+/* calls must outlive the body. */
+void body_open(struct body *b, struct accept *a, const struct body_calls *calls, void *arg);
 void body_close(struct body *b); /* forgets all, aborts the upload; may be called twice */
 /* Takes all of run. Once body_is_full, BODY_FEED_MAX bytes more are taken, then none until on_room.
  */
@@ -40,6 +49,7 @@ bool body_is_full(const struct body *b);
 void body_finish(struct body *b);
 /* Bare line ends were seen by who read the bytes. */
 void body_refuse(struct body *b, enum smtp_reply_id id);
+void body_refuse_cause(struct body *b, enum smtp_reply_id id, const char *cause);
 /* What commit's refusal is to the client. */
 enum smtp_reply_id body_reply_of(int commit_error);
 

@@ -30,18 +30,21 @@ void session_mail_refuse(struct session *s, enum smtp_reply_id id)
 {
     const struct smtp_reply_fact *fact = smtp_reply_fact(id);
     struct transaction *t = &s->transaction;
+    char cause[MAIL_SENDERS_CAUSE_SIZE] = "";
 
+    if (t->body_is_open && t->body.refusal == (int)id) memcpy(cause, t->body.cause, sizeof cause);
     log_event(LOG_INFO, "mail.refused", LOG_TEXT("session", s->id),
               LOG_TEXT("client", s->client.text), LOG_NUM("code", fact->code),
-              LOG_TEXT("reason", fact->text), LOG_SPAN("from", sender_shown(t)),
-              LOG_NUM("recipients", t->recipient_count), LOG_NUM("size", t->body.size));
+              LOG_TEXT("reason", fact->text), LOG_TEXT("cause", cause),
+              LOG_SPAN("from", sender_shown(t)), LOG_NUM("recipients", t->recipient_count),
+              LOG_NUM("size", t->body.size));
     s->mails_refused++;
     metric_add(fact->code >= 500 ? M_MAILS_REFUSED_NEVER : M_MAILS_REFUSED_LATER, 1);
     session_transaction_end(s);
     if (id == SMTP_REPLY_SHUTDOWN)
         session_reply_close(s, id, "shutdown");
     else
-        session_reply(s, id, NULL);
+        session_reply(s, id, cause);
 }
 
 static void accepted(struct session *s, uint64_t id)
@@ -120,6 +123,15 @@ static void conclude(struct session *s)
     if (rv) session_mail_refuse(s, body_reply_of(rv));
 }
 
+static void on_header(void *arg, struct span header)
+{
+    struct session *s = arg;
+    char cause[MAIL_SENDERS_CAUSE_SIZE];
+
+    if (!policy_header(s, header, cause))
+        body_refuse_cause(&s->transaction.body, SMTP_REPLY_HEADER_DENIED, cause);
+}
+
 static void on_room(void *arg)
 {
     struct session *s = arg;
@@ -130,7 +142,9 @@ static void on_room(void *arg)
 
 void session_body_open(struct session *s)
 {
-    body_open(&s->transaction.body, s->accept, on_room, s);
+    static const struct body_calls calls = { .on_header = on_header, .on_room = on_room };
+
+    body_open(&s->transaction.body, s->accept, &calls, s);
     s->transaction.body_is_open = true;
 }
 

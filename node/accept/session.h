@@ -150,8 +150,10 @@ void verb_starttls_ready(struct session *s); /* TLS is established */
 /* ---- policy.c */
 /* May the session's credential use that sender? MX: yes. */
 bool policy_sender(const struct session *s, struct span domain_key);
+/* May the credential send a mail with that header (RFC 6409 6.1, 8.1)? Else the cause, in words. */
+bool policy_header(struct session *s, struct span header, char cause[MAIL_SENDERS_CAUSE_SIZE]);
 /* SMTP_REPLY_RECIPIENT_OK, RELAY_DENIED, or TOO_MANY_RECIPIENTS for a domain of another tenant. On
  * the first recipient of MX service the transaction becomes that tenant's. */
-enum smtp_reply_id policy_recipient(struct session *s, struct span domain_key);
+enum smtp_reply_id policy_recipient(struct session *s, struct span local, struct span domain_key);
 
 #endif

@@ -31,9 +31,10 @@ static bool parse(struct session *s, struct span arg, struct smtp_rcpt *out)
     return session_refuse(s, SMTP_REPLY_BAD_ARGUMENT);
 }
 
-static enum smtp_reply_id add(struct session *s, struct span address, struct span domain)
+static enum smtp_reply_id add(struct session *s, struct span local, struct span address,
+                              struct span domain)
 {
-    enum smtp_reply_id id = policy_recipient(s, domain);
+    enum smtp_reply_id id = policy_recipient(s, local, domain);
 
     if (id == SMTP_REPLY_RELAY_DENIED) session_log_denied(s, id, address);
     if (id != SMTP_REPLY_RECIPIENT_OK) return id;
@@ -60,7 +61,7 @@ void verb_rcpt_act(struct session *s, struct span arg)
     if (buf_failed(&address) || buf_failed(&domain))
         session_reply(s, SMTP_REPLY_BAD_RECIPIENT, NULL);
     else
-        session_reply(s, add(s, buf_span(&address), buf_span(&domain)), NULL);
+        session_reply(s, add(s, rcpt.to.local, buf_span(&address), buf_span(&domain)), NULL);
     buf_deinit(&address);
     buf_deinit(&domain);
 }

@@ -5,44 +5,7 @@
  */
 #include "node/mail/mail.h"
 
-/* The position behind the line that begins at `from`. */
-static size_t line_end(struct span s, size_t from)
-{
-    for (size_t at = from;;) {
-        size_t lf = span_find(s, at, '\n');
-        if (lf == s.n) return s.n;
-        if (lf > from && s.p[lf - 1] == '\r') return lf + 1;
-        at = lf + 1;
-    }
-}
-
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t';
-}
-
-/* The field at the front of s with the lines that continue it. */
-static struct span first_field(struct span s)
-{
-    size_t end = line_end(s, 0);
-
-    while (end < s.n && is_blank(s.p[end]))
-        end = line_end(s, end);
-    return span_sub(s, 0, end);
-}
-
-/* What stands behind "name:"; false when the field has another name. */
-static bool value_of(struct span field, struct span name, struct span *out)
-{
-    size_t at = name.n;
-
-    if (!span_starts_nocase(field, name)) return false;
-    while (at < field.n && is_blank(field.p[at]))
-        at++;
-    if (at == field.n || field.p[at] != ':') return false;
-    *out = span_from(field, at + 1);
-    return true;
-}
+#include "node/mail/field.h"
 
 static void copy_value(struct span value, char *out, size_t out_size)
 {
@@ -63,17 +26,14 @@ static void copy_value(struct span value, char *out, size_t out_size)
 
 bool mail_header_value(struct span header, struct span name, char *out, size_t out_size)
 {
-    struct span field, value;
+    struct mail_header_field f;
 
     if (out_size == 0) return false;
     out[0] = '\0';
     if (name.n == 0) return false;
-    while (header.n > 0) {
-        field = first_field(header);
-        if (span_eq(field, SPAN_LIT("\r\n"))) return false; /* the body begins */
-        header = span_from(header, field.n);
-        if (!value_of(field, name, &value)) continue;
-        copy_value(value, out, out_size);
+    while (mail_field_next(&header, &f)) {
+        if (!span_eq_nocase(f.name, name)) continue;
+        copy_value(f.value, out, out_size);
         return true;
     }
     return false;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "node/mail/senders.h"
 #include "proto/ground/check.h"
 
 #define TO_HEADER_MAX                                                                              \
@@ -147,9 +148,43 @@ static int judge(struct post *p, const struct settings *s)
     return 0;
 }
 
+/* The header's senders are of the tenant, as over SMTP (node/mail/senders.h). */
+struct sender_rule {
+    const struct settings *settings;
+    const char *tenant;
+};
+
+static bool may_write_from(void *arg, struct span domain)
+{
+    const struct sender_rule *rule = arg;
+    const char *tenant;
+    struct buf key;
+
+    if (!smtp_domain_ok(domain)) return false;
+    buf_init(&key, SMTP_DOMAIN_SIZE_MAX + 1);
+    smtp_domain_key(domain, &key);
+    tenant = tenant_of(rule->settings, buf_span(&key));
+    buf_deinit(&key);
+    return tenant && strcmp(tenant, rule->tenant) == 0;
+}
+
+static int check_senders(struct post *p, struct span mail, const struct settings *s)
+{
+    struct sender_rule rule = { .settings = s, .tenant = p->tenant };
+    struct mail_senders_rules rules = { .may = may_write_from,
+                                        .arg = &rule,
+                                        .may_lack_from = true };
+    char cause[MAIL_SENDERS_CAUSE_SIZE];
+
+    if (mail_senders_check(mail, &rules, cause) == 0) return 0;
+    return refuse(p, PROBLEM_NOT_ALLOWED, "the header: %s", cause);
+}
+
 static int take_body(struct post *p, struct span mail, const struct settings *s)
 {
+    struct span whole = mail;
     struct mail_reader *reader;
+    int rv;
 
     if (mail.n > s->limits.message_size_max)
         return refuse(p, PROBLEM_TOO_LARGE, "the mail is larger than %" PRIu64 " bytes",
@@ -165,7 +200,8 @@ static int take_body(struct post *p, struct span mail, const struct settings *s)
     } while (mail.n > 0);
     p->facts = *mail_reader_finish(reader);
     mail_reader_free(&reader);
-    return judge(p, s);
+    rv = judge(p, s);
+    return rv == 0 ? check_senders(p, whole, s) : rv;
 }
 
 /* Line ends as SMTP wants them: a lone LF becomes CR LF. */

@@ -54,6 +54,7 @@
     X(AUTH_FAILED, 535, "5.7.8", "Authentication credentials invalid")                             \
     X(RELAY_DENIED, 550, "5.7.1", "Relaying denied")                                               \
     X(SENDER_DENIED, 550, "5.7.1", "This credential may not send from that domain")                \
+    X(HEADER_DENIED, 550, "5.7.1", "Message header refused:") /* and the cause */                  \
     X(TOO_LARGE, 552, "5.3.4", "Message size exceeds fixed maximum")                               \
     X(NO_RECIPIENTS, 554, "5.5.1", "No valid recipients")                                          \
     X(TOO_MANY_HOPS, 554, "5.4.6", "Too many hops, mail loop suspected")                           \

@@ -205,6 +205,8 @@ static void what_is_refused(void **state)
             PROBLEM_NOT_A_MAIL);
     refused("{\"from\":\"me@example.test\",\"to\":\"a@b.test\",\"raw\":\"A: b\\n\\nx\\u0000y\"}",
             PROBLEM_NOT_A_MAIL);
+    refused("{\"from\":\"me@example.test\",\"to\":\"a@b.test\",\"raw\":\"From: c@b.test\\n\\nx\"}",
+            PROBLEM_NOT_ALLOWED);
 }
 
 static void too_many_recipients(void **state)
