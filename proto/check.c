@@ -66,10 +66,24 @@ static bool origin_ok(const Angarium__Origin *o)
            text_ok(o->credential, 512) && text_ok(o->listener, 64) && address_ok(o->hostname, 256);
 }
 
+bool proto_notify_ok(uint32_t notify)
+{
+    return notify <= PROTO_NOTIFY_NEVER ||
+           (notify &
+            ~(uint32_t)(PROTO_NOTIFY_SUCCESS | PROTO_NOTIFY_FAILURE | PROTO_NOTIFY_DELAY)) == 0;
+}
+
+bool proto_request_ok(struct span envid, uint32_t ret, uint32_t body_type)
+{
+    return address_ok(proto_bytes(envid), PROTO_ENVID_SIZE_MAX) && ret <= PROTO_RET_HDRS &&
+           body_type <= PROTO_BODY_BINARYMIME;
+}
+
 static bool recipient_ok(const Angarium__Recipient *r)
 {
     return r->address.len > 0 && address_ok(r->address, PROTO_ADDRESS_SIZE_MAX) &&
-           domain_ok(r->domain);
+           domain_ok(r->domain) && proto_notify_ok(r->notify) &&
+           address_ok(r->orcpt, PROTO_ORCPT_SIZE_MAX);
 }
 
 static bool index_ok(uint64_t index)
@@ -87,6 +101,7 @@ static bool accept_ok(const Angarium__Accept *a)
         return false;
     if (a->bounce_of != 0 && a->mail_from.len > 0) return false;
     if (a->bounce_of > PROTO_INDEX_MAX) return false;
+    if (!proto_request_ok(proto_span(a->envid), a->ret, a->body_type)) return false;
     for (size_t i = 0; i < a->n_chunks; i++)
         if (!index_ok(a->chunks[i])) return false;
     for (size_t i = 0; i < a->n_recipients; i++)

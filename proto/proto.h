@@ -28,6 +28,18 @@
 #define PROTO_CHUNK_SIZE_MAX   (256u << 10)
 #define PROTO_ADDRESS_SIZE_MAX 320u
 #define PROTO_FIELDS_MAX       256u
+#define PROTO_ENVID_SIZE_MAX   100u /* RFC 3461 4.4 */
+#define PROTO_ORCPT_SIZE_MAX   500u /* RFC 3461 4.2 */
+
+/* Values of Recipient.notify, Accept.ret and Accept.body_type; 0 is "not said". */
+enum {
+    PROTO_NOTIFY_NEVER = 1,
+    PROTO_NOTIFY_SUCCESS = 2,
+    PROTO_NOTIFY_FAILURE = 4,
+    PROTO_NOTIFY_DELAY = 8
+};
+enum { PROTO_RET_FULL = 1, PROTO_RET_HDRS = 2 };
+enum { PROTO_BODY_7BIT = 1, PROTO_BODY_8BITMIME = 2, PROTO_BODY_BINARYMIME = 3 };
 
 static inline uint64_t proto_id(uint32_t shard, uint64_t index)
 {
@@ -64,6 +76,9 @@ ProtobufCAllocator proto_allocator(struct arena *a);
 void proto_command_free(Angarium__Command **c);
 /* The checks alone: counts, sizes, ranges, enums, needed fields. 0 or ERR_CORRUPT. */
 int proto_command_check(const Angarium__Command *c);
+/* Parts of it, for records: NEVER stands alone (RFC 3461 4.1); sizes and ranges. */
+bool proto_notify_ok(uint32_t notify);
+bool proto_request_ok(struct span envid, uint32_t ret, uint32_t body_type);
 
 /* Any generated message: packed size known first, one copy. */
 void proto_pack(const ProtobufCMessage *m, struct buf *out);

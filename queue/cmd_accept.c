@@ -51,6 +51,10 @@ static struct work_message *make_message(struct work *w, const Angarium__Accept 
     r->n_chunks = c->n_chunks;
     r->chunks = c->chunks;
     r->bounce_of = c->bounce_of;
+    r->envid = c->envid;
+    r->ret = c->ret;
+    r->smtputf8 = c->smtputf8;
+    r->body_type = c->body_type;
     m->record = r;
     m->is_read = m->is_changed = true;
     return m;

@@ -1,9 +1,10 @@
 /* queue - opens a shard and applies commands: one dispatch, one write each.
  *
- * Invariants Q1-Q8: queue.h. Where each is kept:
+ * Invariants Q1-Q9: queue.h. Where each is kept:
  *   Q1 Q3 Q4 Q5 Q7 Q8  recipient.c (the one function that moves a recipient)
  *   Q2                 event.c, called by recipient moves to terminal states only
  *   Q6                 body.c, message.c
+ *   Q9                 cmd_accept.c, recipient.c (recipient_new): copied once, written by nobody else
  */
 #include "queue/inside.h"
 

@@ -24,6 +24,8 @@
  *      bounce owed, names it
  *   Q7 the counts equal what a scan counts
  *   Q8 a claim only from WAITING, DELIVERED only from CLAIMED (P2): both have an attempt
+ *   Q9 what the client asked for (envid, ret, notify, orcpt: RFC 3461; smtputf8: RFC 6531; body type) is
+ *      kept as it was accepted, within the ranges of queue.proto, whatever becomes of the recipient
  */
 #ifndef QUEUE_QUEUE_H
 #define QUEUE_QUEUE_H
@@ -95,7 +97,7 @@ void queue_counts(const struct queue *q, struct queue_counts *out);
 uint64_t queue_digest(
     const struct queue *q); /* a function of the commands applied so far and their effect */
 
-/* Checks Q1-Q8 by scanning. 0, or ERR_CORRUPT and the first broken one in words. Slow. Any thread
+/* Checks Q1-Q9 by scanning. 0, or ERR_CORRUPT and the first broken one in words. Slow. Any thread
  * if nothing is applied meanwhile. */
 int queue_verify(struct queue_store *s, uint32_t shard, struct errmsg *why);
 

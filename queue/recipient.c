@@ -110,6 +110,8 @@ void recipient_new(struct work *w, struct work_message *m, uint32_t number,
     angarium__recipient_record__init(r);
     r->address = from->address;
     r->domain = from->domain;
+    r->notify = from->notify;
+    r->orcpt = from->orcpt;
     r->state = WAITING;
     r->due_at_ms = w->time_ms;
     w->queue->state.counts.waiting++;

@@ -1,4 +1,4 @@
-/* verify - all invariants at once, by scanning: Q1-Q8 of queue.h. The first one that is broken is
+/* verify - all invariants at once, by scanning: Q1-Q9 of queue.h. The first one that is broken is
  * told in words.
  *
  * Every message is looked at with its recipients and its story; what they say must be in the
@@ -171,6 +171,8 @@ static bool check_recipient(struct verify *v, uint64_t index, uint32_t n,
     if (r->bounce_owed && r->state != ANGARIUM__RECIPIENT_STATE__RECIPIENT_BOUNCED &&
         r->state != ANGARIUM__RECIPIENT_STATE__RECIPIENT_EXPIRED)
         return fail(v, "Q5", index, "a bounce is owed for a recipient that did not fail");
+    if (!proto_notify_ok(r->notify) || r->orcpt.len > PROTO_ORCPT_SIZE_MAX)
+        return fail(v, "Q9", index, "a recipient's NOTIFY or ORCPT is out of range");
     count_state(v, r->state);
     return check_indexes(v, index, n, r);
 }
@@ -185,6 +187,8 @@ static bool check_recipients(struct verify *v, uint64_t index, const Angarium__M
 
     if (m->recipient_count == 0 || m->recipient_count > PROTO_RECIPIENTS_MAX)
         ok = fail(v, "Q1", index, "the number of recipients is out of range");
+    if (!proto_request_ok(proto_span(m->envid), m->ret, m->body_type))
+        ok = fail(v, "Q9", index, "its ENVID, RET or body type is out of range");
     queue_story(v->store, v->shard, index, note_event, t);
     v->counts.kept_events += t->events;
     for (uint32_t n = 0; ok && n < m->recipient_count; n++) {

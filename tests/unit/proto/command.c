@@ -390,6 +390,43 @@ static void a_bounce_has_no_return_path(void **state)
     expect_refused(s);
 }
 
+static void what_the_client_asks_for_is_in_range(void **state)
+{
+    static const uint32_t notify_bad[] = { PROTO_NOTIFY_NEVER | PROTO_NOTIFY_FAILURE, 3, 16, 18 };
+    struct sample *s = *state;
+
+    CHOOSE(ACCEPT);
+    s->accept.smtputf8 = true;
+    s->accept.envid = long_text(PROTO_ENVID_SIZE_MAX);
+    s->accept.ret = PROTO_RET_HDRS;
+    s->accept.body_type = PROTO_BODY_BINARYMIME;
+    s->recipient.orcpt = long_text(PROTO_ORCPT_SIZE_MAX);
+    for (s->recipient.notify = 0; s->recipient.notify <= 14; s->recipient.notify += 2)
+        expect_passes(s);
+    s->recipient.notify = PROTO_NOTIFY_NEVER;
+    expect_passes(s);
+    for (unsigned i = 0; i < sizeof notify_bad / sizeof notify_bad[0]; i++) {
+        s->recipient.notify = notify_bad[i];
+        expect_refused(s);
+    }
+    s->recipient.notify = 0;
+    s->recipient.orcpt = long_text(PROTO_ORCPT_SIZE_MAX + 1);
+    expect_refused(s);
+    s->recipient.orcpt = text("rfc822;b\r\n@y.example"); /* a line of its own in a DSN */
+    expect_refused(s);
+    s->recipient.orcpt = text("");
+    s->accept.envid = long_text(PROTO_ENVID_SIZE_MAX + 1);
+    expect_refused(s);
+    s->accept.envid = text("a\nb");
+    expect_refused(s);
+    s->accept.envid = text("");
+    s->accept.ret = PROTO_RET_HDRS + 1;
+    expect_refused(s);
+    s->accept.ret = 0;
+    s->accept.body_type = PROTO_BODY_BINARYMIME + 1;
+    expect_refused(s);
+}
+
 /* ---- the others */
 
 static void chunks_have_a_name_and_a_number(void **state)
@@ -644,6 +681,7 @@ int main(void)
         SAMPLE_TEST(domains_are_lower_case_ascii),
         SAMPLE_TEST(body_facts_fit_each_other),
         SAMPLE_TEST(origin_texts_are_bounded),
+        SAMPLE_TEST(what_the_client_asks_for_is_in_range),
         SAMPLE_TEST(a_bounce_has_no_return_path),
         SAMPLE_TEST(chunks_have_a_name_and_a_number),
         SAMPLE_TEST(references_are_in_range),

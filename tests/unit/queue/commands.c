@@ -68,6 +68,47 @@ static void accept_makes_recipients_due(void **state)
     scene_close(&s);
 }
 
+/* Q9, through claim, deferral, doubt and the end. */
+static void what_the_client_asked_for_is_kept(void **state)
+{
+    static const char *const to[] = { "b@y.example" };
+    const struct scene_mail mail = { .from = "a@x.example",
+                                     .to = to,
+                                     .to_count = 1,
+                                     .envid = "QQ+2B314159",
+                                     .ret = PROTO_RET_HDRS,
+                                     .smtputf8 = true,
+                                     .body_type = PROTO_BODY_BINARYMIME,
+                                     .notify = PROTO_NOTIFY_SUCCESS | PROTO_NOTIFY_DELAY,
+                                     .orcpt = "rfc822;Bob@y.example" };
+    static const Angarium__Result results[] = { ANGARIUM__RESULT__RESULT_DEFERRED,
+                                                ANGARIUM__RESULT__RESULT_IN_DOUBT,
+                                                ANGARIUM__RESULT__RESULT_DELIVERED };
+    Angarium__MessageRecord *m = NULL;
+    Angarium__RecipientRecord *r = NULL;
+    struct scene s;
+    uint64_t index;
+
+    (void)state;
+    scene_open(&s);
+    index = scene_accept_mail(&s, &mail);
+    for (unsigned i = 0; i < sizeof results / sizeof results[0]; i++) {
+        scene_claim(&s, index, 0);
+        scene_outcome(&s, index, 0, results[i], s.now_ms);
+        assert_int_equal(queue_message_get(s.store, SHARD, index, &m), 0);
+        assert_true(span_eq(proto_span(m->envid), span_cstr(mail.envid)));
+        assert_int_equal(m->ret, mail.ret);
+        assert_true(m->smtputf8);
+        assert_int_equal(m->body_type, mail.body_type);
+        assert_int_equal(queue_recipient_get(s.store, SHARD, index, 0, &r), 0);
+        assert_int_equal(r->notify, mail.notify);
+        assert_true(span_eq(proto_span(r->orcpt), span_cstr(mail.orcpt)));
+        queue_message_free(&m);
+        queue_recipient_free(&r);
+    }
+    scene_close(&s);
+}
+
 static void accept_takes_the_chunks_of_an_upload(void **state)
 {
     const char *const to[] = { "b@y.example" };
@@ -861,6 +902,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accept_makes_recipients_due),
+        cmocka_unit_test(what_the_client_asked_for_is_kept),
         cmocka_unit_test(accept_takes_the_chunks_of_an_upload),
         cmocka_unit_test(accept_refuses_chunks_that_are_not_the_upload),
         cmocka_unit_test(chunks_come_in_order),

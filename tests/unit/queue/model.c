@@ -32,6 +32,9 @@ struct m_message {
     struct m_recipient r[RECIPIENTS_MAX];
     uint32_t count, parts;
     bool null_sender, finished, purged;
+    uint32_t ret, body_type, notify; /* what the client asked for, and never changes */
+    bool smtputf8;
+    const char *envid, *orcpt;
 };
 
 struct m_upload {
@@ -155,14 +158,16 @@ static void expect_told(struct model *m)
     m->told = (struct m_told){ 0 };
 }
 
-static void expect_recipient(struct model *m, uint64_t index, uint32_t n,
-                             const struct m_recipient *want)
+static void expect_recipient(struct model *m, const struct m_message *msg, uint32_t n)
 {
     static const char *const names[] = { "waiting", "claimed", "held",     "delivered",
                                          "bounced", "expired", "cancelled" };
+    const struct m_recipient *want = &msg->r[n];
     Angarium__RecipientRecord *r = NULL;
 
-    assert_int_equal(queue_recipient_get(m->s.store, SHARD, index, n, &r), 0);
+    assert_int_equal(queue_recipient_get(m->s.store, SHARD, msg->index, n, &r), 0);
+    assert_int_equal(r->notify, msg->notify);
+    assert_true(span_eq(proto_span(r->orcpt), span_cstr(msg->orcpt)));
     assert_string_equal(proto_state_name(r->state), names[want->state]);
     assert_int_equal(r->attempts, want->attempts);
     assert_int_equal(r->doubts, want->doubts);
@@ -204,9 +209,13 @@ static void expect_all(struct model *m)
         if (rv != 0) continue;
         assert_int_equal(record->body_gone, msg->finished);
         assert_int_equal(record->finished_at_ms, msg->finished_at_ms);
+        assert_int_equal(record->ret, msg->ret);
+        assert_int_equal(record->body_type, msg->body_type);
+        assert_int_equal(record->smtputf8, msg->smtputf8);
+        assert_true(span_eq(proto_span(record->envid), span_cstr(msg->envid)));
         queue_message_free(&record);
         for (uint32_t n = 0; n < msg->count; n++)
-            expect_recipient(m, msg->index, n, &msg->r[n]);
+            expect_recipient(m, msg, n);
     }
     for (unsigned i = 0; i < UPLOADS; i++)
         want.uploads += m->uploads[i].count > 0;
@@ -248,7 +257,13 @@ static void add_message(struct model *m, uint64_t index, const struct scene_mail
                                .expires_at_ms = mail->expires_at_ms,
                                .count = (uint32_t)mail->to_count,
                                .null_sender = !mail->from,
-                               .parts = mail->chunk_count ? (uint32_t)mail->chunk_count : 1 };
+                               .parts = mail->chunk_count ? (uint32_t)mail->chunk_count : 1,
+                               .ret = mail->ret,
+                               .body_type = mail->body_type,
+                               .notify = mail->notify,
+                               .smtputf8 = mail->smtputf8,
+                               .envid = mail->envid,
+                               .orcpt = mail->orcpt };
     for (uint32_t n = 0; n < msg->count; n++) {
         put_in_wait(m, &msg->r[n], m->s.now_ms);
         tell_event(m, msg);
@@ -264,6 +279,12 @@ static void fill_mail(struct model *m, struct scene_mail *mail, const char *to[R
     mail->from = chance(m, 85) ? "sender@here.example" : NULL;
     mail->size = 1 + below(m, 5000);
     mail->expires_at_ms = m->s.now_ms + 1000 * below(m, 300);
+    mail->envid = chance(m, 30) ? "QQ314159" : "";
+    mail->orcpt = chance(m, 30) ? "rfc822;b+2B@y.example" : "";
+    mail->ret = (uint32_t)below(m, PROTO_RET_HDRS + 1);
+    mail->body_type = (uint32_t)below(m, PROTO_BODY_BINARYMIME + 1);
+    mail->notify = chance(m, 20) ? PROTO_NOTIFY_NEVER : 2 * (uint32_t)below(m, 8);
+    mail->smtputf8 = chance(m, 10);
 }
 
 static void do_accept(struct model *m)

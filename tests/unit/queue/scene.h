@@ -47,6 +47,9 @@ struct scene_mail {
     const char *upload;
     uint64_t *chunks;
     size_t chunk_count;
+    const char *envid, *orcpt; /* orcpt and notify: of each recipient; NULL, 0: not said */
+    uint32_t ret, body_type, notify;
+    bool smtputf8;
 };
 
 static inline void scene_open_on(struct scene *s, struct queue_store *store)
@@ -154,8 +157,15 @@ static inline uint64_t scene_accept_mail(struct scene *s, const struct scene_mai
     a.chunks = m->chunks;
     a.n_recipients = m->to_count;
     a.recipients = scene_new(s, m->to_count * sizeof(void *));
-    for (size_t i = 0; i < m->to_count; i++)
+    a.envid = scene_text(m->envid);
+    a.ret = m->ret;
+    a.smtputf8 = m->smtputf8;
+    a.body_type = m->body_type;
+    for (size_t i = 0; i < m->to_count; i++) {
         a.recipients[i] = scene_recipient(s, m->to[i]);
+        a.recipients[i]->notify = m->notify;
+        a.recipients[i]->orcpt = scene_text(m->orcpt);
+    }
     return scene_apply(s, ANGARIUM__COMMAND__KIND_ACCEPT, &a,
                        m->chunk_count ? 0 : (size_t)facts.size);
 }

@@ -471,6 +471,23 @@ static void an_empty_shard_and_its_neighbours_are_well(void **state)
     assert_int_equal(queue_verify(t->s.store, PROTO_SHARD_MAX, &why), 0);
 }
 
+/* ---- Q9 */
+
+static void q9_requests_out_of_range(void **state)
+{
+    struct stage *t = *state;
+    struct damage d = { .count = 0 };
+    Angarium__RecipientRecord *r = recipient_of_stage(t, t->waiting, 0);
+    Angarium__MessageRecord *m = message_of_stage(t, t->waiting);
+
+    r->notify = PROTO_NOTIFY_NEVER | PROTO_NOTIFY_DELAY;
+    put_recipient(&d, t->waiting, 0, r);
+    expect_broken(t, &d, "Q9", "NOTIFY");
+    m->ret = PROTO_RET_HDRS + 1;
+    put_message(&d, t->waiting, m);
+    expect_broken(t, &d, "Q9", "RET");
+}
+
 int main(void)
 {
 #define STAGE_TEST(name) cmocka_unit_test_setup_teardown(name, open_stage, close_stage)
@@ -497,6 +514,7 @@ int main(void)
         STAGE_TEST(q7_counts),
         STAGE_TEST(q7_the_index_of_finished_messages),
         STAGE_TEST(q7_events_and_stories_of_nobody),
+        STAGE_TEST(q9_requests_out_of_range),
         STAGE_TEST(a_cut_state_record_is_refused_at_open),
         STAGE_TEST(an_empty_shard_and_its_neighbours_are_well),
     };
