@@ -60,6 +60,8 @@ struct node {
     struct tls_tickets *tickets;
     struct certificates certificates;
     struct tls *client_tls;
+    struct tls *route_tls[SETTINGS_LIST_MAX]; /* of routes that demand something */
+    unsigned route_tls_count;
     struct accept_auth *auth;
     struct ops *ops;
     struct node_loop loops[NODE_LOOPS_MAX];
@@ -175,6 +177,39 @@ static int read_certificates(struct node *n, const struct settings *s, struct ce
     return certificates_open(out, n->loops[0].loop, s, n->tickets, &calls, why);
 }
 
+static enum router_tls tls_of(const struct settings_route *r)
+{
+    static const char *const words[] = { "none", "may", "encrypt", "verify" };
+
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(r->tls, words[i]) == 0) return (enum router_tls)i;
+    return ROUTER_TLS_MAY;
+}
+
+static bool has_own_tls(const struct settings_route *r)
+{
+    return tls_of(r) == ROUTER_TLS_VERIFY || strcmp(r->tls_min, "1.3") == 0;
+}
+
+static int open_route_tls(struct node *n, struct errmsg *why)
+{
+    const struct settings *s = n->settings;
+
+    for (unsigned i = 0; i < s->route_count; i++) {
+        const struct settings_route *r = &s->routes[i];
+        struct tls **t = &n->route_tls[n->route_tls_count];
+        int rv;
+
+        if (!has_own_tls(r)) continue;
+        rv = tls_client_new(t, tls_of(r) == ROUTER_TLS_VERIFY ? TLS_VERIFY_PEER : TLS_VERIFY_NONE,
+                            is_set(r->tls_ca_file) ? r->tls_ca_file : NULL, why);
+        if (rv != 0) return rv;
+        if (strcmp(r->tls_min, "1.3") == 0) tls_need_13(*t);
+        n->route_tls_count++;
+    }
+    return 0;
+}
+
 static int open_security(struct node *n, struct errmsg *why)
 {
     const struct settings *s = n->settings;
@@ -183,6 +218,7 @@ static int open_security(struct node *n, struct errmsg *why)
     n->tickets = tls_tickets_new(&clock_real);
     if (rv == 0) rv = read_certificates(n, s, &n->certificates, why);
     if (rv == 0) rv = tls_client_new(&n->client_tls, TLS_VERIFY_NONE, NULL, why);
+    if (rv == 0) rv = open_route_tls(n, why);
     return rv;
 }
 
@@ -231,13 +267,14 @@ static void split_host_port(const char *text, char *host, size_t host_size, uint
 
 static void fill_rules(const struct settings *s, struct router_rule *rules)
 {
+    unsigned contexts = 0;
+
     for (unsigned i = 0; i < s->route_count; i++) {
         const struct settings_route *from = &s->routes[i];
         struct router_rule *to = &rules[i];
 
-        *to = (struct router_rule){ .tls = is_set(from->tls) && strcmp(from->tls, "none") == 0
-                                               ? ROUTER_TLS_NONE
-                                               : ROUTER_TLS_MAY };
+        *to = (struct router_rule){ .tls = tls_of(from),
+                                    .tls_context = has_own_tls(from) ? ++contexts : 0 };
         snprintf(to->match, sizeof to->match, "%s", from->match);
         to->via = from->via == SETTINGS_VIA_HOST    ? ROUTER_VIA_HOST
                   : from->via == SETTINGS_VIA_INBOX ? ROUTER_VIA_INBOX
@@ -286,6 +323,8 @@ static int open_deliver(struct node *n, struct node_loop *l, struct errmsg *why)
     o.commit = n->commit;
     o.dns = l->dns;
     o.tls = n->client_tls;
+    o.route_tls = n->route_tls;
+    o.route_tls_count = n->route_tls_count;
     o.hostname = s->node.hostname;
     o.node = s->node.id;
     router_options_default(&o.router);
@@ -694,6 +733,8 @@ static void take_down(struct node *n)
     for (unsigned i = 0; i < n->loop_count; i++)
         loop_free(&n->loops[i].loop);
     tls_unref(&n->client_tls);
+    for (unsigned i = 0; i < n->route_tls_count; i++)
+        tls_unref(&n->route_tls[i]);
     tls_tickets_unref(&n->tickets);
     accept_auth_unref(&n->auth);
 }

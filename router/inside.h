@@ -32,6 +32,8 @@ struct router {
 /* Lower case, no dot at the end; cut at out_size - 1. */
 void router_name_copy(char *out, size_t out_size, struct span name);
 const struct router_rule *router_rule_find(const struct router *r, struct span domain);
+/* rule NULL: none matches. */
+void router_rule_tls(const struct router_rule *rule, struct router_plan *out);
 void router_sites_free(struct router *r);
 /* The words of a reply: lower case, without addresses and URLs, cut. */
 #define ROUTER_WORDS_SIZE 1025

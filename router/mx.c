@@ -167,7 +167,7 @@ void router_mx_plan(struct router *r, struct span domain, enum router_dns dns,
     const struct router_rule *rule = router_rule_find(r, domain);
 
     memset(out, 0, sizeof *out);
-    out->tls = rule ? rule->tls : ROUTER_TLS_MAY;
+    router_rule_tls(rule, out);
     switch (dns) {
     case ROUTER_DNS_OK:
         plan_answer(r, domain, mx, mx_count, self_name, out);

@@ -137,12 +137,18 @@ static void plan_mx(const struct router *r, struct span domain, struct router_pl
     }
 }
 
+void router_rule_tls(const struct router_rule *rule, struct router_plan *out)
+{
+    out->tls = rule ? rule->tls : ROUTER_TLS_MAY;
+    out->tls_context = rule ? rule->tls_context : 0;
+}
+
 void router_choose(struct router *r, struct span domain, struct router_plan *out)
 {
     const struct router_rule *rule = router_rule_find(r, domain);
 
     memset(out, 0, sizeof *out);
-    out->tls = rule ? rule->tls : ROUTER_TLS_MAY;
+    router_rule_tls(rule, out);
     switch (rule ? rule->via : ROUTER_VIA_MX) {
     case ROUTER_VIA_MX:
         plan_mx(r, domain, out);

@@ -12,7 +12,9 @@
 
 struct router;
 
-enum router_tls { ROUTER_TLS_NONE, ROUTER_TLS_MAY }; /* MAY: opportunistic (RFC 3207, RFC 7435) */
+/* MAY: opportunistic (RFC 3207, RFC 7435); ENCRYPT: never in clear; VERIFY: and only to whom the certificate
+ * names. */
+enum router_tls { ROUTER_TLS_NONE, ROUTER_TLS_MAY, ROUTER_TLS_ENCRYPT, ROUTER_TLS_VERIFY };
 
 enum router_via { ROUTER_VIA_MX, ROUTER_VIA_HOST, ROUTER_VIA_INBOX };
 struct router_rule {
@@ -21,6 +23,8 @@ struct router_rule {
     char host[256]; /* HOST: name or address */
     uint16_t port;  /* HOST; MX always uses options.mx_port */
     enum router_tls tls;
+    unsigned
+        tls_context; /* handed on to the plan; what it means is the caller's: whom to trust, versions */
 };
 
 struct router_options {
@@ -63,6 +67,7 @@ struct router_plan {
     unsigned host_count;
     char site[300]; /* names the site: "host:port" or the sorted MX set's first name */
     enum router_tls tls;
+    unsigned tls_context;
     bool is_fixed;  /* HOSTS: a rule named the host; else DNS or the address did */
     char name[256]; /* NEED_MX */
     unsigned code;

@@ -104,6 +104,12 @@ void conn_detach(struct conn *c)
     let_stream_go(c, false);
 }
 
+void conn_leave(struct conn *c)
+{
+    if (c->stream) (void)stream_write(c->stream, SPAN_LIT("QUIT\r\n"));
+    let_stream_go(c, true);
+}
+
 static void give_slot_back(struct conn *c, enum router_result result)
 {
     if (!c->has_slot) return;
@@ -232,6 +238,7 @@ void conn_delivery_over(struct conn *c)
 
 void conn_ready(struct conn *c)
 {
+    CHECK(!secure_is_needed(c) || stream_has_tls(c->stream));
     log_event(LOG_INFO, "conn.open", LOG_TEXT("site", c->plan->p.site),
               LOG_TEXT("remote_host", c->remote.host),
               LOG_TEXT("remote_address", c->remote.address),
@@ -313,8 +320,9 @@ void conn_broken(struct conn *c, const char *class, const char *fmt, ...)
         break_busy(c, &v);
     else if (c->phase >= CONN_IDLE)
         conn_drop(c, ROUTER_CONN_OK);
-    else if (c->said == STEP_STARTTLS && !c->clear_only)
-        find_clear_retry(c);
+    else if (c->tls_begun ||
+             c->said == STEP_STARTTLS) /* and the first EHLO behind it: TLS 1.3 says no late */
+        secure_failed(c, "4.7.5", "TLS with %s: %s", c->remote.host, v.text);
     else
         find_failed(c, &v);
 }
@@ -325,6 +333,8 @@ static void on_end(void *arg, int err)
 
     if (c->phase == CONN_CONNECTING)
         conn_broken(c, "connect", "%s: %s", c->remote.address, err_text(err));
+    else if (err == ERR_TLS)
+        conn_broken(c, "tls", "%s", stream_why(c->stream));
     else if (err == ERR_CLOSED)
         conn_broken(c, "closed", "%s closed the connection after %s", c->remote.address,
                     step_name(c->said));
@@ -342,7 +352,8 @@ static void on_ready(void *arg)
         snprintf(c->remote.source, sizeof c->remote.source, "%s", stream_self(c->stream)->text);
         conn_say(c, STEP_GREETING, span_of(NULL, 0), 1);
     } else {
-        snprintf(c->remote.tls, sizeof c->remote.tls, "%s", stream_tls_text(c->stream));
+        snprintf(c->remote.tls, sizeof c->remote.tls, "%s %s", stream_tls_text(c->stream),
+                 stream_tls_verified(c->stream) ? "verified" : "unverified");
         smtp_reply_reader_init(&c->reader);
         say_ehlo(c);
     }

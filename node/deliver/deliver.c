@@ -176,6 +176,10 @@ static void copy_options(struct deliver *d, const struct deliver_options *o)
     d->commit = o->commit;
     d->store = commit_store(o->commit);
     d->tls = o->tls ? tls_ref(o->tls) : NULL;
+    d->route_tls = check_calloc(o->route_tls_count, sizeof(struct tls *));
+    for (unsigned i = 0; i < o->route_tls_count; i++)
+        d->route_tls[i] = tls_ref(o->route_tls[i]);
+    d->o.route_tls = NULL; /* d->route_tls */
     d->hostname = check_strdup(o->hostname);
     d->inbox_dir = o->inbox_dir ? check_strdup(o->inbox_dir) : NULL;
     d->transaction_max = o->recipients_per_transaction_max;
@@ -259,6 +263,9 @@ void deliver_free(struct deliver **pd)
     CHECK(!d->air && !d->lanes && !d->sites);
     router_free(&d->router);
     tls_unref(&d->tls);
+    for (unsigned i = 0; i < d->o.route_tls_count; i++)
+        tls_unref(&d->route_tls[i]);
+    free(d->route_tls);
     buf_deinit(&d->scratch);
     free(d->pumps);
     free(d->hostname);

@@ -25,8 +25,11 @@ struct deliver;
 struct deliver_options {
     struct loop *loop;
     struct commit *commit;
-    struct dns *dns;      /* borrowed */
-    struct tls *tls;      /* client context for opportunistic TLS, referenced */
+    struct dns *dns; /* borrowed */
+    struct tls *tls; /* client context for opportunistic TLS, referenced */
+    struct tls *const
+        *route_tls; /* context n of a rule is route_tls[n - 1], 0 is tls; referenced */
+    unsigned route_tls_count;
     const char *hostname; /* for EHLO; copied */
     /* Where this relay listens for other relays: an MX that leads there is ourselves (RFC 5321 5.1). Copied. */
     const struct stream_address *own;

@@ -1,7 +1,6 @@
 /* find - from a plan to a server that greets us: every host in order, every address of it in both
  * families (RFC 5321 5.1). Each address that is of no use leaves a verdict; when all are tried,
- * what is to come later outweighs a no, for another try may meet another host. An address whose TLS
- * fails is tried once more in clear: opportunistic security (RFC 7435) does not make mail stay.
+ * what is to come later outweighs a no, for another try may meet another host.
  */
 #include "node/deliver/inside.h"
 
@@ -160,6 +159,7 @@ void find_cancel(struct conn *c)
 static void fresh(struct conn *c)
 {
     c->said = c->heard = STEP_NONE;
+    c->clear_only = secure_is_clear(c->d, &c->addresses[c->address]);
     c->tls_begun = false;
     c->expected_count = 0;
     c->offer = (struct smtp_offer){ 0 };
@@ -225,7 +225,6 @@ void find_start(struct conn *c)
     c->host = c->host_next = 0;
     c->host_count = c->plan->p.host_count;
     c->address = c->address_count = 0;
-    c->clear_only = false;
     c->fail_set = false;
     c->phase = CONN_FINDING;
     next(c);
@@ -235,17 +234,13 @@ void find_failed(struct conn *c, const struct verdict *v)
 {
     conn_detach(c);
     note_failure(c, v);
-    c->clear_only = false;
     c->address++;
     next(c);
 }
 
-void find_clear_retry(struct conn *c)
+void find_again(struct conn *c)
 {
-    log_event(LOG_WARN, "conn.clear_retry", LOG_TEXT("remote_host", c->remote.host),
-              LOG_TEXT("remote_address", c->remote.address));
     conn_detach(c);
-    c->clear_only = true;
     if (!connect_to(c, &c->addresses[c->address])) {
         c->address++;
         next(c);

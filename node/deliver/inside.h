@@ -7,7 +7,7 @@
  *     plan.c     where to: router and MX records
  *     site.c     hosts reached alike: idle connections, lanes that wait for one, slots
  *     conn.c     one connection's life; step.c: what was said, what was heard; find.c: from a plan
- * to a greeting verb_*.c   one command of SMTP each: say_x(), hear_x() delivery.c recipients of one
+ * to a greeting; secure.c: TLS as the route demands; verb_*.c   one command of SMTP each: say_x(), hear_x() delivery.c recipients of one
  * message on their way together: claim, verdicts, outcomes body.c     the body's bytes, chunk by
  * chunk inbox.c    mail that is kept here air.c      which recipients are in the air
  *
@@ -47,8 +47,10 @@
 #define DELIVER_QUIT_MS         5000u
 #define DELIVER_OUT_MAX         (256u << 10) /* bytes queued in a stream */
 #define DELIVER_OUT_SLICE       (16u << 10)  /* bytes of a body that are stuffed at a time */
-#define DELIVER_INBOX_MAX       16u          /* files being written at once */
-#define DELIVER_SPARE_MAX       64u          /* deliveries kept for reuse */
+#define DELIVER_CLEAR_MAX       256u    /* addresses whose TLS has failed, remembered at once */
+#define DELIVER_CLEAR_MS        600000u /* ... and for so long */
+#define DELIVER_INBOX_MAX       16u     /* files being written at once */
+#define DELIVER_SPARE_MAX       64u     /* deliveries kept for reuse */
 
 struct lane;
 struct site;
@@ -253,7 +255,7 @@ struct conn {
     unsigned host, host_next, host_count; /* of the plan; count: up to ourselves */
     unsigned address, address_count;
     struct stream_address addresses[DELIVER_ADDRESSES_MAX];
-    bool clear_only; /* TLS has failed at this address */
+    bool clear_only; /* TLS has failed at this address lately */
     bool tls_begun;
     bool has_slot;
     bool fail_set;
@@ -288,13 +290,14 @@ void conn_free_gone(struct deliver *d);
 void conn_quit(struct conn *c, bool waits); /* waits: for its 221 */
 void conn_expect(struct conn *c, enum step step, unsigned replies);
 void conn_detach(struct conn *c); /* ends timer and stream */
+void conn_leave(struct conn *c);  /* the same, with QUIT */
 size_t conn_read(void *arg, struct span bytes);
 extern const struct stream_calls conn_calls;
 
 void find_start(struct conn *c); /* the first host of the plan */
 void find_failed(struct conn *c,
                  const struct verdict *v); /* this address is of no use: the next one */
-void find_clear_retry(struct conn *c);     /* this address again, without TLS */
+void find_again(struct conn *c);           /* this address again */
 void find_cancel(struct conn *c);
 
 /* ---- verbs */
@@ -416,6 +419,21 @@ void inbox_claimed(struct delivery *y);
 void inbox_body(struct delivery *y, int rv); /* a chunk came from the disk, or did not */
 void inbox_over(struct delivery *y);
 
+/* ---- secure.c */
+
+/* An address whose TLS has failed: mail that may goes there in clear for a while. */
+struct clear {
+    struct stream_address at;
+    uint64_t until_ms; /* mono */
+};
+struct tls *secure_context(const struct conn *c); /* NULL: there is none */
+bool secure_is_needed(const struct conn *c);
+bool secure_is_wanted(const struct conn *c);
+bool secure_is_clear(const struct deliver *d, const struct stream_address *a);
+/* No TLS with this address: once more in clear, or the next address, as the route demands. */
+void secure_failed(struct conn *c, const char *enhanced, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* ---- deliver.c */
 
 struct deliver {
@@ -424,7 +442,8 @@ struct deliver {
     struct commit *commit;
     struct queue_store *store;
     struct router *router;
-    struct tls *tls;
+    struct tls *tls, **route_tls;
+    struct clear clear[DELIVER_CLEAR_MAX];
     char *hostname, *inbox_dir;
     struct stream_address *own;
     unsigned transaction_max;

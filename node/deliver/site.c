@@ -75,12 +75,12 @@ void site_give_back(struct deliver *d, const char *name, enum router_result resu
 }
 
 /* The one used last: the others may time out. */
-static struct conn *take_idle(struct site *s, enum router_tls tls)
+static struct conn *take_idle(struct site *s, const struct router_plan *p)
 {
     for (struct list *it = s->idle.prev; it != &s->idle; it = it->prev) {
         struct conn *c = CONTAINER_OF(it, struct conn, idle_link);
 
-        if (c->plan->p.tls != tls) continue;
+        if (c->plan->p.tls != p->tls || c->plan->p.tls_context != p->tls_context) continue;
         list_remove(&c->idle_link);
         list_remove(&c->all_link);
         return c;
@@ -106,7 +106,7 @@ enum site_answer site_ask(struct deliver *d, const struct plan *p, struct conn *
 {
     struct site *s = site_find(d, p->p.site);
 
-    *conn_out = s ? take_idle(s, p->p.tls) : NULL;
+    *conn_out = s ? take_idle(s, &p->p) : NULL;
     if (*conn_out) return SITE_REUSE;
     if (is_full(d) && list_empty(&d->conns_idle)) return SITE_NO_ROOM;
     switch (router_slot_take(d->router, p->p.site, deliver_mono_ms(d), until_ms)) {

@@ -22,6 +22,15 @@ static void refused(struct conn *c, const struct smtp_reply *r)
     find_failed(c, &v);
 }
 
+static void greeted(struct conn *c)
+{
+    if (secure_is_needed(c) && !stream_has_tls(c->stream))
+        secure_failed(c, "4.7.4", "%s does not offer STARTTLS, and the route demands it",
+                      c->remote.host);
+    else
+        conn_ready(c);
+}
+
 void say_ehlo(struct conn *c)
 {
     say(c, STEP_EHLO);
@@ -29,14 +38,12 @@ void say_ehlo(struct conn *c)
 
 void hear_ehlo(struct conn *c, const struct smtp_reply *r)
 {
-    bool wants_tls = c->plan->p.tls == ROUTER_TLS_MAY && c->d->tls && !c->clear_only;
-
     if (reply_is(r, 2)) {
         smtp_offer_parse(span_cstr(r->text), &c->offer);
-        if (c->offer.starttls && wants_tls && !stream_has_tls(c->stream))
+        if (c->offer.starttls && secure_is_wanted(c) && !stream_has_tls(c->stream))
             say_starttls(c);
         else
-            conn_ready(c);
+            greeted(c);
     } else if (reply_is(r, 5)) {
         say(c, STEP_HELO);
     } else if (reply_refuses(r)) {
@@ -49,7 +56,7 @@ void hear_ehlo(struct conn *c, const struct smtp_reply *r)
 void hear_helo(struct conn *c, const struct smtp_reply *r)
 {
     if (reply_is(r, 2))
-        conn_ready(c);
+        greeted(c);
     else if (reply_refuses(r))
         refused(c, r);
     else

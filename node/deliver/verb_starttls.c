@@ -1,5 +1,4 @@
-/* verb_starttls - opportunistic TLS (RFC 3207, RFC 7435): used when it is offered; when it is
- * refused or the handshake fails, the same address is tried once more in clear.
+/* verb_starttls - TLS (RFC 3207): what becomes of an address that refuses it or fails is secure.c's.
  */
 #include "node/deliver/inside.h"
 
@@ -13,10 +12,12 @@ void hear_starttls(struct conn *c, const struct smtp_reply *r)
     const struct router_host *h = &c->plan->p.hosts[c->host];
 
     if (!reply_is(r, 2)) {
-        find_clear_retry(c);
+        secure_failed(c, "4.7.4", "%s answered STARTTLS with %u %s", c->remote.host, r->code,
+                      r->text);
         return;
     }
     c->tls_begun = true;
     conn_wait_for(c, c->d->o.command_timeout_ms);
-    if (stream_tls(c->stream, c->d->tls, h->is_address ? NULL : h->name) != 0) find_clear_retry(c);
+    if (stream_tls(c->stream, secure_context(c), h->name) != 0)
+        secure_failed(c, "4.7.5", "TLS with %s could not begin", c->remote.host);
 }

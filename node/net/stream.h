@@ -61,6 +61,8 @@ int stream_tls(struct stream *s, struct tls *ctx, const char *host);
 bool stream_has_tls(const struct stream *s); /* established */
 const char *
 stream_tls_text(const struct stream *s); /* "TLSv1.3 TLS_AES_256_GCM_SHA384", "" in clear */
+/* The peer's certificate is valid for the name that stream_tls was told, and from somebody the context trusts. */
+bool stream_tls_verified(const struct stream *s);
 
 void stream_close(struct stream **s); /* nulls the owner's pointer */
 void stream_abort(struct stream **s);

@@ -28,6 +28,7 @@ struct stream_tls {
     SSL *ssl;
     struct span feed; /* records that came in and OpenSSL has not yet read */
     struct buf plain; /* waiting to become records */
+    bool has_name;    /* whom the peer must be is known */
     bool established;
     bool failed; /* no more use of ssl but to free it */
     char text[64];

@@ -99,14 +99,12 @@ static int expect_host(SSL *ssl, const struct tls *ctx, const char *host)
 
     if (!host) return ctx->verify ? ERR_TLS : 0; /* a check against nobody's name is no check */
     if (is_address(host)) {
-        if (ctx->verify) ok = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+        ok = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
         return ok ? 0 : ERR_TLS;
     }
     ok = SSL_set_tlsext_host_name(ssl, host) == 1;
-    if (ctx->verify) {
-        SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        ok = ok && SSL_set1_host(ssl, host) == 1;
-    }
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    ok = ok && SSL_set1_host(ssl, host) == 1;
     return ok ? 0 : ERR_TLS;
 }
 
@@ -120,6 +118,7 @@ static int make_ssl(struct stream *s, struct tls *ctx, const char *host)
         return 0;
     }
     SSL_set_connect_state(ssl);
+    s->tls->has_name = host != NULL;
     return expect_host(ssl, ctx, host);
 }
 
@@ -294,6 +293,12 @@ void tls_free(struct stream *s)
 bool stream_has_tls(const struct stream *s)
 {
     return s->tls && s->tls->established;
+}
+
+bool stream_tls_verified(const struct stream *s)
+{
+    return stream_has_tls(s) && s->tls->has_name && SSL_get0_peer_certificate(s->tls->ssl) &&
+           SSL_get_verify_result(s->tls->ssl) == X509_V_OK;
 }
 
 const char *stream_tls_text(const struct stream *s)

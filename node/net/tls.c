@@ -48,6 +48,17 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method)
     return ctx;
 }
 
+/* As one file into memory where there is one: a directory would be read in the middle of handshakes. */
+static bool load_system_roots(struct tls *t)
+{
+    static const char *const files[] = { "/etc/ssl/certs/ca-certificates.crt",
+                                         "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem" };
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (SSL_CTX_load_verify_file(t->ctx, files[i]) == 1) return true;
+    return SSL_CTX_set_default_verify_paths(t->ctx) == 1;
+}
+
 int tls_client_new(struct tls **out, enum tls_verify verify, const char *ca_file,
                    struct errmsg *why)
 {
@@ -62,8 +73,8 @@ int tls_client_new(struct tls **out, enum tls_verify verify, const char *ca_file
     SSL_CTX_set_verify(t->ctx, t->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     if (ca_file)
         ok = SSL_CTX_load_verify_locations(t->ctx, ca_file, NULL);
-    else if (t->verify)
-        ok = SSL_CTX_set_default_verify_paths(t->ctx);
+    else if (!load_system_roots(t))
+        ok = !t->verify;
     if (ok != 1) {
         int err = errmsg_set(why, ERR_TLS, "CA certificates %s: %s",
                              ca_file ? ca_file : "of the system", tls_last_reason());
@@ -71,8 +82,14 @@ int tls_client_new(struct tls **out, enum tls_verify verify, const char *ca_file
         tls_unref(&t);
         return err;
     }
+    ERR_clear_error();
     *out = t;
     return 0;
+}
+
+void tls_need_13(struct tls *t)
+{
+    CHECK(SSL_CTX_set_min_proto_version(t->ctx, TLS1_3_VERSION) == 1);
 }
 
 struct tls *tls_ref(struct tls *t)

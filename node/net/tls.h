@@ -38,9 +38,12 @@ struct tls_pair {
 int tls_server_new(struct tls **out, const struct tls_pair *pairs, unsigned count,
                    struct tls_tickets *tickets, struct errmsg *why);
 enum tls_verify { TLS_VERIFY_NONE /* opportunistic */, TLS_VERIFY_PEER };
-/* Client: ca_file NULL: the system's roots. */
+/* Client: ca_file NULL: the system's roots. NONE: a certificate is looked at (stream_tls_verified) and nothing
+ * hangs on it. */
 int tls_client_new(struct tls **out, enum tls_verify verify, const char *ca_file,
                    struct errmsg *why);
+/* From TLS 1.3 on only; before the context is used. */
+void tls_need_13(struct tls *t);
 struct tls *tls_ref(struct tls *t); /* any thread */
 void tls_unref(struct tls **t);     /* any thread */
 

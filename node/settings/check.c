@@ -171,6 +171,12 @@ static void check_route(struct parse *p, unsigned i)
         parse_error(p, parse_mark_of(p, "routes", i, "via"), "via: host needs host: \"name:port\"");
     if (r->via != SETTINGS_VIA_HOST && is_set(r->host))
         parse_error(p, parse_mark_of(p, "routes", i, "host"), "host: goes with via: host only");
+    if (is_set(r->tls_ca_file) && !same(r->tls, "verify"))
+        parse_error(p, parse_mark_of(p, "routes", i, "tls_ca_file"),
+                    "tls_ca_file: goes with tls: verify only");
+    if (p->with_files && is_set(r->tls_ca_file) && access(r->tls_ca_file, R_OK) != 0)
+        parse_error(p, parse_mark_of(p, "routes", i, "tls_ca_file"),
+                    "tls_ca_file: %s cannot be read", r->tls_ca_file);
     for (unsigned k = 0; k < i; k++) {
         const char *before = p->s->routes[k].match;
 

@@ -44,8 +44,10 @@ enum settings_via { SETTINGS_VIA_MX, SETTINGS_VIA_HOST, SETTINGS_VIA_INBOX };
 struct settings_route {
     char *match; /* "*", "example.test", ".example.test" */
     enum settings_via via;
-    char *host; /* via host: "name:port" or "address:port" */
-    char *tls;  /* "none" or "may" */
+    char *host;        /* via host: "name:port" or "address:port" */
+    char *tls;         /* "none", "may", "encrypt", "verify" */
+    char *tls_min;     /* "1.2", "1.3" */
+    char *tls_ca_file; /* empty: the system's */
 };
 
 struct settings {

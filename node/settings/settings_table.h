@@ -86,7 +86,9 @@
     X(route, match, MATCH, NULL, 1, 254, "\"*\", \"example.test\" or \".example.test\" (its subdomains)")              \
     X(route, via, VIA, NULL, 0, 0, "mx, host or inbox")                                                                \
     X(route, host, HOST_PORT, "", 0, 262, "next hop of via: host, \"name:port\" or \"address:port\"")                  \
-    X(route, tls, TLS, "may", 0, 8, "none or may")
+    X(route, tls, TLS, "may", 0, 8, "none; may: where it is offered; encrypt: always; verify: and only to that name")   \
+    X(route, tls_min, TLS_VERSION, "1.2", 0, 4, "1.2 or 1.3")                                                          \
+    X(route, tls_ca_file, PATH, "", 0, 3000, "PEM, whom tls: verify trusts; not set: the system's")
 /* clang-format on */
 
 #endif

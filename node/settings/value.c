@@ -37,7 +37,8 @@ static const char *const kinds[] = { "submission", "submissions", "mx", NULL };
 static const char *const vias[] = { "mx", "host", "inbox", NULL };
 static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 static const char *const formats[] = { "logfmt", "json", NULL };
-static const char *const tlses[] = { "none", "may", NULL };
+static const char *const tlses[] = { "none", "may", "encrypt", "verify", NULL };
+static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const bools[] = { "false", "true", NULL };
 
 static const char *const *words_of(enum field_type t)
@@ -53,6 +54,8 @@ static const char *const *words_of(enum field_type t)
         return formats;
     case FIELD_TLS:
         return tlses;
+    case FIELD_TLS_VERSION:
+        return tls_versions;
     case FIELD_BOOL:
         return bools;
     default:

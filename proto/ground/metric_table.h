@@ -69,6 +69,8 @@
       "Connections to next hops by result")                                                        \
     X(CONNS_OUT_FAILED, COUNTER, "deliver_connections_total", "result=\"failed\"",                 \
       "Connections to next hops by result")                                                        \
+    X(TLS_OUT_FAILED, COUNTER, "deliver_tls_failed_total", "",                                     \
+      "Next hops that gave no TLS where it was wanted")                                            \
     X(LANES, GAUGE, "deliver_lanes", "", "Destinations with work in memory")                       \
     X(LANES_FULL, COUNTER, "deliver_lanes_full_total", "", "Times no lane was free")               \
     X(HTTP_REQUESTS, COUNTER, "http_requests_total", "", "HTTP requests answered")                 \

@@ -198,12 +198,15 @@ static enum progress do_end(struct remote_session *s)
     return s->has_ended ? GO : WAIT;
 }
 
-static enum progress do_starttls(struct remote_session *s)
+static enum progress do_starttls(struct remote_session *s, const char *version)
 {
+    struct tls *tls = strcmp(version, "1.2") == 0 ? s->w->server12_tls : s->w->server_tls;
+
     if (!s->tls_begun) {
         s->tls_begun = true;
-        CHECK(stream_tls(s->stream, s->w->server_tls, NULL) == 0);
+        CHECK(stream_tls(s->stream, tls, NULL) == 0);
     }
+    if (!s->stream) return GO; /* the client wants none of it: `gone` follows */
     return stream_has_tls(s->stream) ? GO : WAIT;
 }
 
@@ -257,7 +260,7 @@ static enum progress do_line(struct remote_session *s, const struct line *l)
     if (strcmp(v, "sleep") == 0) return do_timed(s, l->rest, false);
     if (strcmp(v, "end") == 0) return do_end(s);
     if (strcmp(v, "gone") == 0) return s->has_ended ? GO : WAIT;
-    if (strcmp(v, "starttls") == 0) return do_starttls(s);
+    if (strcmp(v, "starttls") == 0) return do_starttls(s, l->rest);
     if (strcmp(v, "signal") == 0) return do_signal(s, l->rest);
     if (strcmp(v, "await") == 0) return do_await(s, l->rest);
     if (strcmp(v, "stall") == 0) return do_flow(s, false);

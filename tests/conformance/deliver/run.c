@@ -6,8 +6,10 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "node/net/stream_private.h"
 #include "proto/ground/check.h"
 #include "proto/ground/log.h"
 #include "tests/conformance/deliver/chaos.h"
@@ -15,7 +17,9 @@
 
 #define DEADLINE_MS 30000
 
-static struct tls *server_tls, *client_tls;
+static struct tls *server_tls, *server12_tls, *client_tls;
+static struct tls
+    *route_tls[3]; /* 1: trusts others, 2: trusts the servers' CA, 3: and wants TLS 1.3 */
 static char tmp_dir[64];
 
 /* ---- before the story */
@@ -58,6 +62,13 @@ static void set_option(struct world *w, int line, const struct words *v)
     world_wrong(w, line, "no such option: %s", v->of[0]);
 }
 
+static enum router_tls tls_named(const struct words *v)
+{
+    if (words_have(v, "verify")) return ROUTER_TLS_VERIFY;
+    if (words_have(v, "encrypt")) return ROUTER_TLS_ENCRYPT;
+    return words_have(v, "tls") ? ROUTER_TLS_MAY : ROUTER_TLS_NONE;
+}
+
 static void add_rule(struct world *w, const struct words *v)
 {
     struct router_rule *r = &w->rules[w->options.router.rule_count++];
@@ -67,7 +78,9 @@ static void add_rule(struct world *w, const struct words *v)
              : strcmp(v->of[1], "host") == 0 ? ROUTER_VIA_HOST
                                              : ROUTER_VIA_MX;
     if (r->via == ROUTER_VIA_HOST) snprintf(r->host, sizeof r->host, "%s", v->of[2]);
-    r->tls = words_have(v, "tls") ? ROUTER_TLS_MAY : ROUTER_TLS_NONE;
+    r->tls = tls_named(v);
+    if (r->tls == ROUTER_TLS_VERIFY)
+        r->tls_context = words_have(v, "stranger") ? 1 : words_have(v, "1.3") ? 3 : 2;
 }
 
 static enum dns_status status_named(const char *word)
@@ -164,6 +177,8 @@ static void default_options(struct world *w)
     o->commit = w->commit;
     o->dns = w->dns;
     o->tls = w->client_tls;
+    o->route_tls = route_tls;
+    o->route_tls_count = 3;
     o->hostname = "node.test";
     o->node = 1;
     o->inbox_dir = w->inbox_dir;
@@ -186,6 +201,7 @@ static void open_world(struct world *w)
     w->commit = double_open(w->loop);
     w->dns = double_dns_open(w->loop);
     w->server_tls = server_tls;
+    w->server12_tls = server12_tls;
     w->client_tls = client_tls;
     list_init(&w->sessions);
     snprintf(w->inbox_dir, sizeof w->inbox_dir, "%.40s/inbox", tmp_dir);
@@ -287,7 +303,7 @@ static void make_certificates(void)
 {
     static const char *const hosts[] = { "mx.test", "127.0.0.1" };
     struct errmsg why = { "" };
-    char cert[128], key[128];
+    char cert[128], key[128], ca[128], other_dir[128], other_ca[150];
 
     snprintf(tmp_dir, sizeof tmp_dir, "/tmp/conformance_deliver.XXXXXX");
     CHECK(mkdtemp(tmp_dir));
@@ -295,7 +311,18 @@ static void make_certificates(void)
     snprintf(cert, sizeof cert, "%s/node.pem", tmp_dir);
     snprintf(key, sizeof key, "%s/node.key", tmp_dir);
     CHECK(tls_server_new(&server_tls, &(struct tls_pair){ cert, key }, 1, NULL, &why) == 0);
-    CHECK(tls_client_new(&client_tls, TLS_VERIFY_NONE, NULL, &why) == 0);
+    CHECK(tls_server_new(&server12_tls, &(struct tls_pair){ cert, key }, 1, NULL, &why) == 0);
+    CHECK(SSL_CTX_set_max_proto_version(server12_tls->ctx, TLS1_2_VERSION) == 1);
+    snprintf(ca, sizeof ca, "%s/ca.pem", tmp_dir);
+    snprintf(other_dir, sizeof other_dir, "%s/other", tmp_dir);
+    snprintf(other_ca, sizeof other_ca, "%s/ca.pem", other_dir);
+    CHECK(mkdir(other_dir, 0700) == 0);
+    CHECK(tls_make_dev_files(other_dir, hosts, 2, &why) == 0);
+    CHECK(tls_client_new(&client_tls, TLS_VERIFY_NONE, ca, &why) == 0);
+    CHECK(tls_client_new(&route_tls[0], TLS_VERIFY_PEER, other_ca, &why) == 0);
+    CHECK(tls_client_new(&route_tls[1], TLS_VERIFY_PEER, ca, &why) == 0);
+    CHECK(tls_client_new(&route_tls[2], TLS_VERIFY_PEER, ca, &why) == 0);
+    tls_need_13(route_tls[2]);
 }
 
 static void remove_dir(const char *path)
@@ -330,7 +357,10 @@ int main(int argc, char **argv)
     for (int i = optind; i < argc; i++)
         failed += tell_file(argv[i], only, &told);
     tls_unref(&server_tls);
+    tls_unref(&server12_tls);
     tls_unref(&client_tls);
+    for (unsigned i = 0; i < 3; i++)
+        tls_unref(&route_tls[i]);
     remove_dir(tmp_dir);
     printf("%u stories, %u failed\n", told, failed);
     return failed > 0 || told == 0;

@@ -5,7 +5,8 @@
  *   story NAME                      begins one; the rest of its lines belong to it
  *   option KEY VALUE                of deliver (idle_ms 50) or its router (retry_base_ms 10)
  *   own ADDRESS                     the relay listens there, too (on the servers' port)
- *   rule MATCH mx|host NAME|inbox [tls]          first match wins; default: * mx
+ *   rule MATCH mx|host NAME|inbox [tls|encrypt|verify] [1.3|stranger]   first match wins; default: * mx
+ *                                   1.3: at least; stranger: only another CA is trusted
  *   mx DOMAIN PREFERENCE HOST, mx DOMAIN none|fails|bogus, address HOST ADDRESS..., address HOST none|fails
  *   mail NAME from=A to=B,C [body="..."] [lines=N] [chunk=BYTES] [in=memory|disk|nowhere] [expires=past|MS] [later]
  *   claims held|failing             from the start, until a script releases them
@@ -20,7 +21,7 @@
  *     body NAME                     up to the dot; must be a trace header and that mail
  *     trace GLOB                    the Received field, unfolded
  *     bye                           QUIT, 221, closed
- *     starttls                      the server's handshake
+ *     starttls [1.2]                the server's handshake, with nothing newer
  *     dribble on|off                say byte by byte
  *     quiet MS                      nothing may come
  *     sleep MS                      stall, resume: reading; close, abort

@@ -24,7 +24,7 @@ struct world {
     struct loop *loop;
     struct commit *commit;
     struct dns *dns;
-    struct tls *server_tls, *client_tls; /* borrowed */
+    struct tls *server_tls, *server12_tls, *client_tls; /* borrowed */
     struct deliver *deliver;
     struct deliver_options options;
     struct router_rule rules[16];

@@ -314,6 +314,15 @@ static void routes(void **state)
         "conf/node.yaml:3:20: match: \"*.test\" is not \"*\", a domain, or a domain behind a "
         "dot\n");
     good(OK "routes: [ { match: \"*\", via: host, host: \"[::1]:25\" } ]\n");
+    good(OK
+         "routes: [ { match: \"*\", via: mx, tls: verify, tls_min: \"1.3\", tls_ca_file: ca } ]\n");
+    good(OK "routes: [ { match: \"*\", via: mx, tls: encrypt } ]\n");
+    bad(OK "routes: [ { match: \"*\", via: mx, tls: must } ]\n",
+        "conf/node.yaml:3:39: tls: \"must\" is none of: none, may, encrypt, verify\n");
+    bad(OK "routes: [ { match: \"*\", via: mx, tls_min: \"1.1\" } ]\n",
+        "conf/node.yaml:3:43: tls_min: \"1.1\" is none of: 1.2, 1.3\n");
+    bad(OK "routes: [ { match: \"*\", via: mx, tls_ca_file: ca } ]\n",
+        "conf/node.yaml:3:47: tls_ca_file: goes with tls: verify only\n");
 }
 
 static void no_yaml(void **state)
