@@ -104,6 +104,7 @@ static int commit(struct session *s)
         .node = a->node,
         .time_ms = loop_wall_ms(a->loop),
         .expire_ms = a->expire_ms,
+        .submitted = session_is_submission(s),
     };
 
     return transaction_commit(&s->transaction, &origin, on_committed);

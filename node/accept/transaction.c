@@ -77,6 +77,7 @@ static void fill_origin(Angarium__Origin *out, const struct transaction_origin *
     out->listener = proto_bytes(o->listener);
     out->hostname = proto_bytes(o->hostname);
     out->node = o->node;
+    out->submitted = o->submitted;
 }
 
 /* The body goes into the mail on success; before and on failure it is the transaction's. */

@@ -26,4 +26,5 @@ void commit_facts_fill(struct commit_facts *out, const struct mail_facts *f)
     out->body.has_message_id = f->has_message_id;
     out->body.has_from = f->has_from;
     out->body.received_count = f->received_count;
+    out->body.has_private = f->has_private;
 }

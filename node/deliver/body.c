@@ -1,5 +1,5 @@
 /* body - the bytes of a message, entry by entry: out of memory where they still are, else by the
- * DISK pool. One chunk is held at a time.
+ * DISK pool. One chunk is held at a time; the first one has the header.
  */
 #include "node/deliver/inside.h"
 
@@ -12,11 +12,49 @@ void body_source_start(struct delivery *y)
     blob_unref(&y->blob);
 }
 
+/* ---- fields that do not go out (RFC 5322 3.6.3): the log has the mail as it came */
+
+static void find_private(struct delivery *y, size_t from)
+{
+    const Angarium__MessageRecord *m = y->message;
+    struct span header = blob_span(y->blob);
+
+    y->private_begin = y->private_end = SIZE_MAX;
+    if (y->entry_next > 1 || !m->origin || !m->origin->submitted || !m->body ||
+        !m->body->has_private)
+        return;
+    if (header.n > m->body->header_size) header.n = m->body->header_size;
+    mail_private_next(header, from, &y->private_begin, &y->private_end);
+}
+
+static void pass_private(struct delivery *y)
+{
+    while (y->blob_at == y->private_begin) {
+        y->blob_at = y->private_end;
+        find_private(y, y->private_end);
+    }
+}
+
+struct span body_source_take(struct delivery *y, size_t max)
+{
+    size_t end = y->blob->n < y->private_begin ? y->blob->n : y->private_begin;
+    struct span run = span_sub(blob_span(y->blob), y->blob_at, end - y->blob_at);
+
+    if (run.n > max) run.n = max;
+    y->blob_at += run.n;
+    pass_private(y);
+    return run;
+}
+
+/* ---- entries */
+
 static void hold(struct delivery *y, struct blob *body)
 {
     y->blob = body;
     y->blob_at = 0;
     y->entry_next++;
+    find_private(y, 0);
+    pass_private(y);
 }
 
 static void on_read(struct commit_read *r, int rv, struct blob *body)

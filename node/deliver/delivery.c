@@ -348,6 +348,22 @@ void delivery_orphan(struct delivery *y)
     delivery_close(y);
 }
 
+/* RFC 6409 8: what a submitted mail's header lacks. */
+static void complete(struct delivery *y, struct span hostname)
+{
+    const Angarium__BodyFacts *f = y->message->body;
+    struct mail_completion c = { .lacks_date = !f->has_date,
+                                 .lacks_message_id = !f->has_message_id,
+                                 .lacks_from = !f->has_from,
+                                 .lacks_header = f->n_fields > 0 && f->fields[0]->name_length == 0,
+                                 .return_path = proto_span(y->message->mail_from),
+                                 .id = y->id,
+                                 .hostname = hostname,
+                                 .time_ms = y->message->accepted_at_ms };
+
+    mail_completion_print(&y->trace, &c);
+}
+
 void delivery_trace(struct delivery *y)
 {
     const Angarium__Origin *o = y->message->origin;
@@ -365,4 +381,5 @@ void delivery_trace(struct delivery *y)
     }
     if (y->message->recipient_count == 1) t.for_address = proto_span(y->list[0].record->address);
     mail_received_print(&y->trace, &t);
+    if (o && o->submitted && y->message->body) complete(y, t.hostname);
 }

@@ -17,7 +17,8 @@ struct inbox_job {
     struct loop_work work;
     struct deliver *d;  /* NULL: gone */
     struct delivery *y; /* NULL: over; the job ends by itself */
-    struct blob *blob;
+    struct blob *blob;  /* holds what `run` points to */
+    struct span run;
     struct buf head;
     int fd;
     int error; /* errno */
@@ -75,7 +76,7 @@ static int write_piece(struct inbox_job *j)
     if (j->fd < 0) j->fd = open(j->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (j->fd < 0) return errno;
     error = write_all(j->fd, buf_span(&j->head));
-    if (!error) error = write_all(j->fd, blob_span(j->blob));
+    if (!error) error = write_all(j->fd, j->run);
     return error || !j->is_last ? error : finish(j);
 }
 
@@ -158,11 +159,12 @@ static void go_on(struct delivery *y)
     int rv = body_source_next(y);
 
     if (rv == ERR_AGAIN) return; /* inbox_body() comes */
+    j->run = span_of(NULL, 0);
     if (rv == 0) {
-        j->blob = y->blob;
-        y->blob = NULL;
+        j->blob = blob_ref(y->blob);
+        j->run = body_source_take(y, SIZE_MAX);
     }
-    j->is_last = y->entry_next == y->entry_count;
+    j->is_last = rv == ERR_CLOSED || (y->entry_next == y->entry_count && y->blob_at == y->blob->n);
     if (rv == 0 || rv == ERR_CLOSED) {
         j->is_running = true;
         rv = loop_work(y->d->loop, LOOP_POOL_DISK, &j->work);

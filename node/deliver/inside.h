@@ -23,6 +23,7 @@
 #include <uthash.h>
 
 #include "node/deliver/deliver.h"
+#include "node/mail/complete.h"
 #include "node/mail/mail.h"
 #include "node/smtp/data.h"
 #include "node/smtp/reply.h"
@@ -373,6 +374,7 @@ struct delivery {
     size_t entry_count, entry_next;
     struct blob *blob;
     size_t blob_at;
+    size_t private_begin, private_end; /* the next field of blob that does not go out */
     bool is_reading;
     bool body_out; /* all of it is in the stream */
     struct commit_read read;
@@ -400,7 +402,7 @@ void delivery_close(struct delivery *y);
 void delivery_orphan(struct delivery *y);
 void delivery_pin(struct delivery *y);
 bool delivery_unpin(struct delivery *y);     /* false: y is gone, or has no deliver any more */
-void delivery_trace(struct delivery *y);     /* the trace header, into y->trace */
+void delivery_trace(struct delivery *y);     /* trace header and what is added, into y->trace */
 void delivery_detach_all(struct deliver *d); /* deliver goes */
 void outcome_propose(struct delivery *y);
 
@@ -410,6 +412,8 @@ void body_source_start(struct delivery *y);
 /* 0: y->blob has bytes at blob_at. ERR_AGAIN: on_body() comes. ERR_NOT_FOUND ...: it cannot be
  * read. ERR_CLOSED: all is read. */
 int body_source_next(struct delivery *y);
+/* After 0: the next bytes that go out, at most `max`; y->blob_at stands behind them. */
+struct span body_source_take(struct delivery *y, size_t max);
 void data_body(struct conn *c, int rv); /* a chunk came from the disk, or did not */
 
 /* ---- inbox.c */

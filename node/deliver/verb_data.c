@@ -56,12 +56,7 @@ static void unreadable(struct conn *c, int rv)
 
 static void write_slice(struct conn *c)
 {
-    struct delivery *y = c->y;
-    struct span rest = span_from(blob_span(y->blob), y->blob_at);
-
-    if (rest.n > DELIVER_OUT_SLICE) rest.n = DELIVER_OUT_SLICE;
-    y->blob_at += rest.n;
-    write_stuffed(c, rest);
+    write_stuffed(c, body_source_take(c->y, DELIVER_OUT_SLICE));
 }
 
 void data_go(struct conn *c)

@@ -25,6 +25,7 @@ struct mail_facts {
     uint32_t field_count;                      /* all of them */
     struct mail_field fields[MAIL_FIELDS_MAX]; /* the first MAIL_FIELDS_MAX */
     bool has_date, has_message_id, has_from;
+    bool has_private; /* mail_field_is_private */
     uint32_t from_count, received_count;
     uint8_t hash_simple[32],
         hash_relaxed[32]; /* RFC 6376 3.4.3, 3.4.4; set by mail_reader_finish */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "node/mail/bodyhash.h"
+#include "node/mail/complete.h"
 #include "proto/ground/check.h"
 
 #define NAME_SIZE_MAX 16 /* the names that are counted are shorter */
@@ -121,6 +122,7 @@ static void end_name(struct mail_reader *r)
     if (span_eq_nocase(name, SPAN_LIT("Date"))) f->has_date = true;
     if (span_eq_nocase(name, SPAN_LIT("Message-ID"))) f->has_message_id = true;
     if (span_eq_nocase(name, SPAN_LIT("Received"))) f->received_count++;
+    if (mail_field_is_private(name)) f->has_private = true;
     if (span_eq_nocase(name, SPAN_LIT("From"))) {
         f->has_from = true;
         f->from_count++;

@@ -97,6 +97,7 @@ static void fill_origin(struct accept_parts *a, const struct post_call *pc)
     a->origin.listener = proto_bytes(SPAN_LIT("http"));
     a->origin.hostname = proto_bytes(span_cstr(ops_settings(ops)->node.hostname));
     a->origin.node = ops->o.node;
+    a->origin.submitted = true;
 }
 
 static void fill_accept(struct accept_parts *a, const struct post_call *pc)

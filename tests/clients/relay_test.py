@@ -24,6 +24,11 @@ def content(case):
     return HEADER % (case.encode(), case.encode()) + BODIES[case]
 
 
+def written(case):
+    """What the client hands in: with a Bcc, which nobody gets to see."""
+    return content(case).replace(b"Subject:", b"Bcc: hidden@example.org,\r\n\tc@example.org\r\nSubject:", 1)
+
+
 def by_smtplib(c, case, implicit=False):
     context = ssl.create_default_context(cafile=c.json["ca_file"])
     if implicit:
@@ -35,13 +40,13 @@ def by_smtplib(c, case, implicit=False):
         s.starttls(context=context)
     with s:
         s.login(c.json["username"], c.json["password"])
-        s.sendmail("a@example.test", ["b@example.org"], content(case), mail_options=["BODY=8BITMIME"])
+        s.sendmail("a@example.test", ["b@example.org"], written(case), mail_options=["BODY=8BITMIME"])
 
 
 def by_swaks(c, case):
     data = os.path.join(c.dir, "swaks.eml")
     with open(data, "wb") as f:
-        f.write(content(case).replace(b"\r\n", b"\n"))
+        f.write(written(case).replace(b"\r\n", b"\n"))
     subprocess.run(["swaks", "--server", c.node["submission"], "--tls", "--auth", "PLAIN", "--auth-user",
                     c.json["username"], "--auth-password", c.json["password"], "--from", "a@example.test", "--to",
                     "b@example.org", "--data", "@" + data, "--suppress-data", "--timeout", "30"],
@@ -51,7 +56,7 @@ def by_swaks(c, case):
 def by_curl(c, case):
     data = os.path.join(c.dir, "curl.eml")
     with open(data, "wb") as f:
-        f.write(content(case))
+        f.write(written(case))
     subprocess.run(["curl", "--silent", "--show-error", "--ssl-reqd", "--url", "smtp://" + c.node["submission"],
                     "--cacert", c.json["ca_file"], "--user", f"{c.json['username']}:{c.json['password']}",
                     "--mail-from", "a@example.test", "--mail-rcpt", "b@example.org", "--upload-file", data],
@@ -59,13 +64,15 @@ def by_curl(c, case):
 
 
 def without_trace(message):
-    """The message without the one Received field that the relay puts in front (folded lines included)."""
+    """The message without what the relay puts in front: one Received field (folded lines included), and
+    the Date and Message-ID that the clients leave out."""
     lines = message.split(b"\n")
     assert lines[0].startswith(b"Received: from "), lines[0]
     n = 1
     while lines[n][:1] in (b"\t", b" "):
         n += 1
-    return b"\n".join(lines[n:])
+    assert lines[n].startswith(b"Date: ") and lines[n + 1].startswith(b"Message-ID: <"), lines[n:n + 2]
+    return b"\n".join(lines[n + 2:])
 
 
 def main():

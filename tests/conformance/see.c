@@ -232,6 +232,8 @@ static bool word_origin(struct story *st, char *rest)
     FIELD(hostname);
 #undef FIELD
     if (strcmp(rest, "node") == 0) return same_number(st, "node", a->origin->node, value);
+    if (strcmp(rest, "submitted") == 0)
+        return same_number(st, "submitted", a->origin->submitted, value);
     return story_wrong(st, "no such field of the origin: %s", rest);
 }
 
@@ -252,6 +254,8 @@ static bool word_fact(struct story *st, char *rest)
     FIELD(n_fields);
     FIELD(has_date);
     FIELD(has_from);
+    FIELD(has_message_id);
+    FIELD(has_private);
     FIELD(received_count);
     FIELD(line_length_max);
 #undef FIELD

@@ -8,7 +8,7 @@
  *   rule MATCH mx|host NAME|inbox [tls|encrypt|verify] [1.3|stranger]   first match wins; default: * mx
  *                                   1.3: at least; stranger: only another CA is trusted
  *   mx DOMAIN PREFERENCE HOST, mx DOMAIN none|fails|bogus, address HOST ADDRESS..., address HOST none|fails
- *   mail NAME from=A to=B,C [body="..."] [lines=N] [chunk=BYTES] [in=memory|disk|nowhere] [expires=past|MS] [later]
+ *   mail NAME from=A to=B,C [submitted=1] [body="..."] [lines=N] [chunk=BYTES] [in=memory|disk|nowhere] [expires=past|MS] [later]
  *   claims held|failing             from the start, until a script releases them
  *   mails COUNT RECIPIENTS [KEY=...]             so many: names 0, 1, ..., addresses rN.M@dK.test, K below 5
  *   chaos SEED PERCENT              no scripts: the servers answer by the dice, so often wrongly

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "node/mail/mail.h"
 #include "proto/ground/check.h"
 #include "tests/conformance/deliver/chaos.h"
 
@@ -90,6 +91,29 @@ static void fill_facts(Angarium__BodyFacts *facts, struct span body)
     facts->hash_simple = facts->hash_relaxed = proto_bytes(span_of(hash, sizeof hash));
 }
 
+/* What accept learns of a submitted mail. */
+static void fill_header_facts(Angarium__BodyFacts *facts, struct span body)
+{
+    static Angarium__HeaderField first, *fields[] = { &first };
+    struct mail_reader *reader = mail_reader_new();
+    const struct mail_facts *f;
+
+    mail_reader_start(reader);
+    mail_reader_feed(reader, body);
+    f = mail_reader_finish(reader);
+    facts->header_size = f->header_size;
+    facts->has_date = f->has_date;
+    facts->has_message_id = f->has_message_id;
+    facts->has_from = f->has_from;
+    facts->has_private = f->has_private;
+    angarium__header_field__init(&first);
+    first.length = f->fields[0].length;
+    first.name_length = f->fields[0].name_length;
+    facts->n_fields = f->field_count > 0;
+    facts->fields = fields;
+    mail_reader_free(&reader);
+}
+
 static void fill_origin(Angarium__Origin *o)
 {
     o->session = proto_bytes(SPAN_LIT("session"));
@@ -134,6 +158,8 @@ void world_take_in(struct world *w, struct world_mail *m)
     accept.n_recipients = split_recipients(to, list, pointers);
     accept.recipients = pointers;
     fill_facts(&facts, buf_span(&m->body));
+    origin.submitted = words_value(&words, "submitted") != NULL;
+    if (origin.submitted) fill_header_facts(&facts, buf_span(&m->body));
     accept.body = &facts;
     fill_origin(&origin);
     accept.origin = &origin;

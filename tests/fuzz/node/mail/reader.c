@@ -1,4 +1,6 @@
 /* reader - facts do not depend on the cut; fields lie in the header, one behind the other. */
+#include "node/mail/complete.h"
+#include "node/mail/field.h"
 #include "node/mail/mail.h"
 #include "proto/ground/check.h"
 
@@ -34,6 +36,24 @@ static void expect_equal(const struct mail_facts *a, const struct mail_facts *b)
     CHECK(memcmp(a->hash_relaxed, b->hash_relaxed, 32) == 0);
 }
 
+/* field.c cuts a whole header as the reader does one that comes in pieces. */
+static void expect_fields(struct span header, const struct mail_facts *f)
+{
+    struct mail_header_field x;
+    uint32_t n = 0;
+    bool has_private = false;
+
+    for (struct span rest = header; mail_field_next(&rest, &x); n++) {
+        has_private |= mail_field_is_private(x.name);
+        if (n >= MAIL_FIELDS_MAX) continue;
+        CHECK(x.whole.p == header.p + f->fields[n].offset);
+        CHECK(x.whole.n == f->fields[n].length);
+        CHECK(x.name.n == f->fields[n].name_length);
+    }
+    CHECK(n == f->field_count);
+    CHECK(has_private == f->has_private);
+}
+
 static void expect_facts(struct span in, const struct mail_facts *f)
 {
     uint32_t count = f->field_count < MAIL_FIELDS_MAX ? f->field_count : MAIL_FIELDS_MAX;
@@ -51,6 +71,7 @@ static void expect_facts(struct span in, const struct mail_facts *f)
     }
     CHECK(at <= f->header_size);
     CHECK(f->has_from == (f->from_count > 0));
+    if (!f->has_bare_cr) expect_fields(span_sub(in, 0, f->header_size), f); /* else it is refused */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
