@@ -3,6 +3,9 @@
 #   ./tests/run.sh              all
 #   ./tests/run.sh unit/queue   those whose name begins so
 #   ./tests/run.sh --list       names only
+#   FUZZ_RUNS=10000000 FUZZ_SECONDS=900 ./tests/run.sh fuzz/node/smtp
+#                               long runs of fuzz targets, each until one of both is reached (else 20000 runs)
+#   ./tests/run.sh manual/testssl   all of testssl.sh on all ports, some minutes; runs only when named
 # Names: house/… unit/… (with ASan and UBSan) tsan/… fuzz/… conformance/… sim/… clients/… crash/…
 set -u
 cd "$(dirname "$0")/.."
@@ -15,6 +18,7 @@ list_only=no
 jobs="$(nproc)"
 logs=build/test-logs
 fuzz_runs="${FUZZ_RUNS:-20000}"
+fuzz_seconds="${FUZZ_SECONDS:-0}" # of one target; 0: until its runs are done
 kill_rounds="${KILL_ROUNDS:-200}"
 powercut_rounds="${POWERCUT_ROUNDS:-30}"
 mkdir -p "$logs"
@@ -89,8 +93,9 @@ run_fuzz() {
         corpus="${name#node/}"
         corpus="tests/fuzz/corpus/${corpus//\//_}"
         mkdir -p "build/fuzz/found/${name//\//_}"
-        check "fuzz/$name" 300 "build/fuzz/tests/fuzz_${name//\//_}" -runs="$fuzz_runs" -seed=1 -max_len=65536 \
-            -timeout=20 -rss_limit_mb=4096 -artifact_prefix=build/fuzz/found/ "build/fuzz/found/${name//\//_}" "$corpus"
+        check "fuzz/$name" $((fuzz_seconds + 300)) "build/fuzz/tests/fuzz_${name//\//_}" -runs="$fuzz_runs" \
+            -max_total_time="$fuzz_seconds" -seed=1 -max_len=65536 -timeout=20 -rss_limit_mb=4096 \
+            -artifact_prefix=build/fuzz/found/ "build/fuzz/found/${name//\//_}" "$corpus"
     done
 }
 
@@ -130,6 +135,13 @@ run_sanitized() {
     done
 }
 
+# What takes too long for every run; only when it is named.
+run_manual() {
+    case "$want" in manual/*) ;; *) return 0 ;; esac
+    build release angarium || return 0
+    check manual/testssl 900 /usr/bin/python3 tests/clients/testssl_test.py build/release all
+}
+
 packages_need test || exit 1
 run_house
 run_unit asan unit
@@ -138,6 +150,7 @@ run_fuzz
 run_conformance
 run_whole
 run_sanitized
+run_manual
 
 [ "$list_only" = yes ] && exit 0
 if [ $((passed + failed)) = 0 ]; then

@@ -3,7 +3,6 @@
 The receiver is Postfix's smtp-sink, unpacked from its Debian package into the build directory: nothing becomes this
 machine's mail system. Everything listens on 127.0.0.1; what is started here is ended here, by pid.
 """
-import glob
 import json
 import os
 import shutil
@@ -12,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import foreign
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -56,15 +57,9 @@ def wait_until(fact, what, seconds=30):
 
 
 def smtp_sink():
-    """The path of smtp-sink and its library path, unpacked once."""
-    place = os.path.join(ROOT, "build", "foreign", "postfix")
-    binary = os.path.join(place, "usr/sbin/smtp-sink")
-    if not os.path.exists(binary):
-        os.makedirs(place, exist_ok=True)
-        subprocess.run(["apt-get", "download", "postfix"], cwd=place, check=True, stdout=subprocess.DEVNULL)
-        (deb,) = glob.glob(os.path.join(place, "postfix_*.deb"))
-        subprocess.run(["dpkg", "-x", deb, place], check=True)
-    return binary, os.path.join(place, "usr/lib/postfix")
+    """The path of smtp-sink and its library path."""
+    return (foreign.program("postfix", "usr/sbin/smtp-sink"),
+            os.path.join(foreign.unpack("postfix"), "usr/lib/postfix"))
 
 
 class Sink:
