@@ -77,6 +77,82 @@
     X(HTTP_BODIES_FULL, COUNTER, "http_bodies_full_total", "",                                     \
       "Requests refused: bodies of all at their limit")                                            \
     X(HTTP_REFUSED, COUNTER, "http_requests_refused_total", "",                                    \
-      "HTTP requests refused (token, limits)")
+      "HTTP requests refused (token, limits)")                                                     \
+    X(WIRE_FRAMES_IN_CONTROL, COUNTER, "wire_frames_total", "lane=\"control\",direction=\"in\"",   \
+      "Frames between nodes")                                                                      \
+    X(WIRE_FRAMES_IN_LOG, COUNTER, "wire_frames_total", "lane=\"log\",direction=\"in\"",           \
+      "Frames between nodes")                                                                      \
+    X(WIRE_FRAMES_IN_BULK, COUNTER, "wire_frames_total", "lane=\"bulk\",direction=\"in\"",         \
+      "Frames between nodes")                                                                      \
+    X(WIRE_FRAMES_OUT_CONTROL, COUNTER, "wire_frames_total", "lane=\"control\",direction=\"out\"", \
+      "Frames between nodes")                                                                      \
+    X(WIRE_FRAMES_OUT_LOG, COUNTER, "wire_frames_total", "lane=\"log\",direction=\"out\"",         \
+      "Frames between nodes")                                                                      \
+    X(WIRE_FRAMES_OUT_BULK, COUNTER, "wire_frames_total", "lane=\"bulk\",direction=\"out\"",       \
+      "Frames between nodes")                                                                      \
+    X(WIRE_BYTES_IN_CONTROL, COUNTER, "wire_bytes_total", "lane=\"control\",direction=\"in\"",     \
+      "Payload bytes of frames between nodes")                                                     \
+    X(WIRE_BYTES_IN_LOG, COUNTER, "wire_bytes_total", "lane=\"log\",direction=\"in\"",             \
+      "Payload bytes of frames between nodes")                                                     \
+    X(WIRE_BYTES_IN_BULK, COUNTER, "wire_bytes_total", "lane=\"bulk\",direction=\"in\"",           \
+      "Payload bytes of frames between nodes")                                                     \
+    X(WIRE_BYTES_OUT_CONTROL, COUNTER, "wire_bytes_total", "lane=\"control\",direction=\"out\"",   \
+      "Payload bytes of frames between nodes")                                                     \
+    X(WIRE_BYTES_OUT_LOG, COUNTER, "wire_bytes_total", "lane=\"log\",direction=\"out\"",           \
+      "Payload bytes of frames between nodes")                                                     \
+    X(WIRE_BYTES_OUT_BULK, COUNTER, "wire_bytes_total", "lane=\"bulk\",direction=\"out\"",         \
+      "Payload bytes of frames between nodes")                                                     \
+    X(WIRE_DROPPED_CONTROL, COUNTER, "wire_frames_dropped_total", "lane=\"control\"",              \
+      "Frames dropped: the oldest of a full control lane, and what waited on a lane that went "    \
+      "down")                                                                                      \
+    X(WIRE_DROPPED_LOG, COUNTER, "wire_frames_dropped_total", "lane=\"log\"",                      \
+      "Frames dropped: the oldest of a full control lane, and what waited on a lane that went "    \
+      "down")                                                                                      \
+    X(WIRE_DROPPED_BULK, COUNTER, "wire_frames_dropped_total", "lane=\"bulk\"",                    \
+      "Frames dropped: the oldest of a full control lane, and what waited on a lane that went "    \
+      "down")                                                                                      \
+    X(WIRE_FULL_CONTROL, COUNTER, "wire_full_total", "lane=\"control\"",                           \
+      "Times a lane was full: its oldest frame dropped (control) or the sender pushed back")       \
+    X(WIRE_FULL_LOG, COUNTER, "wire_full_total", "lane=\"log\"",                                   \
+      "Times a lane was full: its oldest frame dropped (control) or the sender pushed back")       \
+    X(WIRE_FULL_BULK, COUNTER, "wire_full_total", "lane=\"bulk\"",                                 \
+      "Times a lane was full: its oldest frame dropped (control) or the sender pushed back")       \
+    X(WIRE_LANES_UP, GAUGE, "wire_lanes_up", "", "Lanes to other nodes that are up now")           \
+    X(WIRE_UPS, COUNTER, "wire_ups_total", "", "Times a lane to another node came up")             \
+    X(WIRE_CONNECTIONS, GAUGE, "wire_connections", "",                                             \
+      "Connections between nodes open now, those not yet known included")                          \
+    X(WIRE_DIALS, COUNTER, "wire_dials_total", "result=\"ok\"",                                    \
+      "Attempts to connect to another node")                                                       \
+    X(WIRE_DIALS_FAILED, COUNTER, "wire_dials_total", "result=\"failed\"",                         \
+      "Attempts to connect to another node")                                                       \
+    X(WIRE_REFUSED_TLS, COUNTER, "wire_refused_total", "reason=\"tls\"",                           \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_CERTIFICATE, COUNTER, "wire_refused_total", "reason=\"certificate\"",           \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_EXPIRED, COUNTER, "wire_refused_total", "reason=\"expired\"",                   \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_NAME, COUNTER, "wire_refused_total", "reason=\"name\"",                         \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_MEMBER, COUNTER, "wire_refused_total", "reason=\"member\"",                     \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_NODE, COUNTER, "wire_refused_total", "reason=\"node\"",                         \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_HELLO, COUNTER, "wire_refused_total", "reason=\"hello\"",                       \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_CLUSTER, COUNTER, "wire_refused_total", "reason=\"cluster\"",                   \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_INCARNATION, COUNTER, "wire_refused_total", "reason=\"incarnation\"",           \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_FORMAT, COUNTER, "wire_refused_total", "reason=\"format\"",                     \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_FRAME, COUNTER, "wire_refused_total", "reason=\"frame\"",                       \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_SLOW, COUNTER, "wire_refused_total", "reason=\"slow\"",                         \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_LIMIT, COUNTER, "wire_refused_total", "reason=\"limit\"",                       \
+      "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_BY_PEER, COUNTER, "wire_refused_by_peer_total", "",                             \
+      "Connections that another node refused")                                                     \
+    X(WIRE_SILENT, COUNTER, "wire_silent_total", "", "Connections closed because nothing came")
 
 #endif

@@ -53,7 +53,7 @@ GENERATED_ROOMS = {room for room, floor in FLOORS.items() if floor >= 1} - {
 FOREIGN = (
     ("uv.h", {"node/net"}),
     ("openssl/evp.h", {"node/net", "node/mail", "node/ops"}),
-    ("openssl/*", {"node/net", "node/ops"}),
+    ("openssl/*", {"node/net", "node/ops", "raft/wire"}),
     ("unbound.h", {"node/net"}),
     ("llhttp.h", {"node/net"}),
     ("rocksdb/c.h", {"raft/store", "queue/store_rocks.c"}),

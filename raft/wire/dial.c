@@ -1,0 +1,111 @@
+/* dial - the node with the lower number dials: one attempt a lane at a time, then a pause that doubles, with jitter.
+ *
+ * A connection that was up for a while makes the next pause the shortest again; one that was refused or died
+ * young does not, so that two nodes that do not agree do not spin.
+ */
+#include "raft/wire/inside.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/ground/check.h"
+
+#define URL_SIZE     (WIRE_ADDRESS_SIZE + 8)
+#define FAILURES_MAX 16u
+
+bool wire_dial_is_ours(const struct lane *l)
+{
+    return l->peer->w->o.node < l->peer->node;
+}
+
+/* lane.lock is held. */
+void wire_dial_again(struct lane *l, bool was_good)
+{
+    const struct wire_options *o = &l->peer->w->o;
+    uint64_t pause_ms;
+
+    if (was_good) l->failures = 0;
+    pause_ms = (uint64_t)o->dial_first_ms << l->failures;
+    if (pause_ms > o->dial_max_ms) pause_ms = o->dial_max_ms;
+    if (l->failures < FAILURES_MAX) l->failures++;
+    pause_ms -= rng_below(&l->rng, pause_ms / 2 + 1);
+    l->dial_at_ms = clock_mono_ms(&clock_real) + pause_ms;
+}
+
+static void on_dialled(void *arg)
+{
+    struct lane *l = arg;
+    struct wire_nng *w = l->peer->w;
+    int rv = nng_aio_result(l->dial);
+
+    metric_add(rv == 0 ? M_WIRE_DIALS : M_WIRE_DIALS_FAILED, 1);
+    if (rv == 0) wire_conn_start(w, nng_aio_get_output(l->dial, 0), l);
+    pthread_mutex_lock(&l->lock);
+    l->is_dialling = false;
+    if (rv != 0) wire_dial_again(l, false);
+    pthread_mutex_unlock(&l->lock);
+    wire_keeper_wake(w);
+}
+
+void wire_dial_init(struct lane *l)
+{
+    rng_seed(&l->rng, l->peer->w->o.incarnation ^ (l->peer->node << 8 | l->number));
+    CHECK(nng_aio_alloc(&l->dial, on_dialled, l) == 0);
+}
+
+/* tests/tsan.supp names the two that call this. */
+__attribute__((noinline)) static void free_dialer(struct lane *l)
+{
+    if (l->dialer) nng_stream_dialer_free(l->dialer);
+    l->dialer = NULL;
+}
+
+void wire_dial_deinit(struct lane *l)
+{
+    nng_aio_stop(l->dial);
+    free_dialer(l);
+    nng_aio_free(l->dial);
+}
+
+/* The dialer of the address that is set now. */
+__attribute__((noinline)) static bool have_dialer(struct lane *l)
+{
+    char url[URL_SIZE];
+
+    pthread_mutex_lock(&l->peer->lock);
+    if (strcmp(l->dialer_address, l->peer->address) != 0) {
+        free_dialer(l);
+        snprintf(l->dialer_address, sizeof l->dialer_address, "%s", l->peer->address);
+    }
+    pthread_mutex_unlock(&l->peer->lock);
+    snprintf(url, sizeof url, "tcp://%s", l->dialer_address);
+    return l->dialer || nng_stream_dialer_alloc(&l->dialer, url) == 0;
+}
+
+uint64_t wire_dial_turn(struct lane *l, uint64_t now_ms)
+{
+    uint64_t next_ms = UINT64_MAX;
+    bool is_due = false;
+
+    if (!wire_dial_is_ours(l)) return UINT64_MAX;
+    pthread_mutex_lock(&l->lock);
+    if (!l->is_dialling && !l->coming) {
+        is_due = now_ms >= l->dial_at_ms;
+        next_ms = l->dial_at_ms;
+        l->is_dialling = is_due;
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (!is_due) return next_ms;
+    if (have_dialer(l)) {
+        nng_aio_set_timeout(l->dial, (nng_duration)l->peer->w->o.connect_timeout_ms);
+        nng_stream_dialer_dial(l->dialer, l->dial);
+        return UINT64_MAX;
+    }
+    metric_add(M_WIRE_DIALS_FAILED, 1);
+    pthread_mutex_lock(&l->lock);
+    l->is_dialling = false;
+    wire_dial_again(l, false);
+    next_ms = l->dial_at_ms;
+    pthread_mutex_unlock(&l->lock);
+    return next_ms;
+}

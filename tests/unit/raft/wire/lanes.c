@@ -1,0 +1,480 @@
+/* lanes - two nodes and their lanes: what is sent arrives or is told to be lost; limits; the call-backs' promises. */
+#include "tests/unit/raft/wire/rig.h"
+
+static struct pki pki;
+
+static void open_pair(struct rig_node *a, struct rig_node *b)
+{
+    rig_init(a, 1);
+    rig_init(b, 2);
+    rig_open(b, &pki, "node2");
+    rig_open(a, &pki, "node1");
+    rig_meet(b, 1, wire_port(a->wire));
+    rig_meet(a, 2, wire_port(b->wire));
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++) {
+        RIG_UNTIL(a, a->lanes[2][lane].is_up);
+        RIG_UNTIL(b, b->lanes[1][lane].is_up);
+    }
+}
+
+/* ---- frames */
+
+#define FRAMES 300u
+
+static size_t size_of(struct rng *r)
+{
+    static const size_t edges[] = { 1,     3,     16380, 16381, 16384, 32760,
+                                    65536, 65537, 1000,  100,   1,     WIRE_FRAME_MAX };
+
+    return rng_below(r, 3) == 0 ? edges[rng_below(r, sizeof edges / sizeof edges[0])]
+                                : 1 + (size_t)rng_below(r, 30000);
+}
+
+struct sender {
+    struct rig_node *from;
+    uint64_t to;
+    enum wire_lane lane;
+    pthread_t thread;
+};
+
+static void *send_all(void *arg)
+{
+    struct sender *s = arg;
+    struct rng r;
+
+    rng_seed(&r, s->to * 10 + s->lane);
+    for (unsigned i = 0; i < FRAMES; i++) {
+        size_t n = size_of(&r);
+        struct blob *b = rig_frame(n, (uint8_t)i);
+        unsigned rooms;
+        int rv;
+
+        do {
+            pthread_mutex_lock(&s->from->lock);
+            rooms = s->from->lanes[s->to][s->lane].rooms;
+            pthread_mutex_unlock(&s->from->lock);
+            rv = wire_send(s->from->wire, s->to, s->lane, b);
+            if (rv == ERR_FULL) RIG_UNTIL(s->from, s->from->lanes[s->to][s->lane].rooms > rooms);
+        } while (rv == ERR_FULL);
+        assert_int_equal(rv, 0);
+        blob_unref(&b);
+    }
+    return NULL;
+}
+
+static void expect_all(struct rig_node *at, uint64_t from, enum wire_lane lane)
+{
+    struct rig_lane *l = &at->lanes[from][lane];
+    struct rng r;
+
+    RIG_UNTIL(at, l->frames >= FRAMES);
+    rng_seed(&r, at->o.node * 10 + lane);
+    for (unsigned i = 0; i < FRAMES; i++) {
+        struct blob *b = wire_queue_take(&l->kept);
+
+        assert_int_equal(b->n, size_of(&r));
+        for (size_t k = 0; k < b->n; k++)
+            if (b->p[k] != (uint8_t)i) fail_msg("frame %u is not what was sent", i);
+        blob_unref(&b);
+    }
+}
+
+static void frames_of_all_lanes_both_ways_arrive_whole_and_in_order(void **state)
+{
+    struct rig_node a, b;
+    struct sender senders[2 * WIRE_LANES];
+
+    (void)state;
+    rig_init(&a, 1);
+    rig_init(&b, 2);
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++) {
+        a.lanes[2][lane].keeps = b.lanes[1][lane].keeps = true;
+        /* control drops when it is full: there it shall not be */
+        a.o.queue_bytes_max[lane] = b.o.queue_bytes_max[lane] =
+            lane == WIRE_CONTROL ? SIZE_MAX : 2 * WIRE_FRAME_MAX;
+    }
+    rig_open(&b, &pki, "node2");
+    rig_open(&a, &pki, "node1");
+    /* keys change on the way, also while the other end sends */
+    CONTAINER_OF(a.wire, struct wire_nng, base)->key_records_max = 5;
+    CONTAINER_OF(b.wire, struct wire_nng, base)->key_records_max = 7;
+    rig_meet(&b, 1, wire_port(a.wire));
+    rig_meet(&a, 2, wire_port(b.wire));
+    for (unsigned i = 0; i < 2 * WIRE_LANES; i++) {
+        struct sender *s = &senders[i];
+
+        *s = (struct sender){ .from = i % 2 ? &a : &b, .to = i % 2 ? 2 : 1, .lane = i / 2 };
+        RIG_UNTIL(s->from, s->from->lanes[s->to][s->lane].is_up);
+        pthread_create(&s->thread, NULL, send_all, s);
+    }
+    for (unsigned i = 0; i < 2 * WIRE_LANES; i++)
+        pthread_join(senders[i].thread, NULL);
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++) {
+        expect_all(&a, 2, lane);
+        expect_all(&b, 1, lane);
+        assert_int_equal(a.lanes[2][lane].ups, 1);
+    }
+    assert_int_equal(a.lanes[2][0].last.format, 3);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+static void what_cannot_be_sent_is_told(void **state)
+{
+    struct rig_node a;
+    struct wire_peer peer = { .node = 2, .address = "127.0.0.1:1" };
+
+    (void)state;
+    rig_init(&a, 1);
+    rig_open(&a, &pki, "node1");
+    assert_int_equal(rig_send(&a, 2, WIRE_LOG, 10, 0), ERR_NOT_FOUND);
+    assert_int_equal(wire_peer(a.wire, &peer), 0);
+    assert_int_equal(rig_send(&a, 2, WIRE_LOG, 10, 0), ERR_CLOSED);
+    assert_int_equal(rig_send(&a, 2, WIRE_LOG, WIRE_FRAME_MAX + 1, 0), ERR_TOO_LONG);
+    assert_int_equal(rig_send(&a, 2, WIRE_LOG, 0, 0), ERR_RANGE);
+    rig_close(&a);
+}
+
+static void peers_that_cannot_be_are_told(void **state)
+{
+    static const char *const bad[] = { "",      "host",       ":1",       "host:",   "host:65536",
+                                       "a/b:1", "host:1?x=1", "u@host:1", "host: 1", "host:-1" };
+    struct rig_node a;
+    struct wire_peer peer = { .node = 1, .address = "127.0.0.1:1" };
+
+    (void)state;
+    rig_init(&a, 1);
+    rig_open(&a, &pki, "node1");
+    assert_int_equal(wire_peer(a.wire, &peer), ERR_RANGE);
+    peer.node = 0;
+    assert_int_equal(wire_peer(a.wire, &peer), ERR_RANGE);
+    peer.node = 2;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(peer.address, sizeof peer.address, "%s", bad[i]);
+        assert_int_equal(wire_peer(a.wire, &peer), ERR_SYNTAX);
+    }
+    snprintf(peer.address, sizeof peer.address, "127.0.0.1:1");
+    for (peer.node = 2; peer.node < 2 + WIRE_PEERS_MAX; peer.node++)
+        assert_int_equal(wire_peer(a.wire, &peer), 0);
+    assert_int_equal(wire_peer(a.wire, &peer), ERR_FULL);
+    peer.node = 2; /* known already: its address only */
+    assert_int_equal(wire_peer(a.wire, &peer), 0);
+    rig_close(&a);
+}
+
+/* ---- bounds */
+
+static void a_full_log_lane_pushes_back_and_tells_of_room(void **state)
+{
+    struct rig_node a, b;
+    unsigned sent = 0;
+
+    (void)state;
+    rig_init(&a, 1);
+    rig_init(&b, 2);
+    a.o.queue_bytes_max[WIRE_LOG] = 3 * WIRE_FRAME_MAX;
+    b.lanes[1][WIRE_LOG].says_pause = true;
+    rig_open(&b, &pki, "node2");
+    rig_open(&a, &pki, "node1");
+    rig_meet(&b, 1, wire_port(a.wire));
+    rig_meet(&a, 2, wire_port(b.wire));
+    RIG_UNTIL(&a, a.lanes[2][WIRE_LOG].is_up && a.lanes[2][WIRE_CONTROL].is_up);
+    while (rig_send(&a, 2, WIRE_LOG, WIRE_FRAME_MAX, 7) == 0)
+        assert_true(++sent < 1000); /* TCP's buffers and the queue are all there is */
+    /* paused: the rest of what was read may come, not more than a frame of this size */
+    RIG_UNTIL(&b, b.lanes[1][WIRE_LOG].frames >= 1);
+    assert_int_equal(rig_send(&a, 2, WIRE_CONTROL, 1, 0), 0); /* other lanes do not feel it */
+    RIG_UNTIL(&b, b.lanes[1][WIRE_CONTROL].frames == 1);
+    pthread_mutex_lock(&b.lock);
+    assert_true(b.lanes[1][WIRE_LOG].frames <= 2);
+    b.lanes[1][WIRE_LOG].says_pause = false;
+    pthread_mutex_unlock(&b.lock);
+    wire_resume(b.wire, 1, WIRE_LOG);
+    RIG_UNTIL(&b, b.lanes[1][WIRE_LOG].frames == sent);
+    RIG_UNTIL(&a, a.lanes[2][WIRE_LOG].rooms > 0);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+static void a_full_control_lane_drops_its_oldest(void **state)
+{
+    struct rig_node b;
+    struct rogue r;
+    struct hello h = rogue_hello(1, 2, WIRE_CONTROL);
+    uint64_t dropped = metric_get(M_WIRE_DROPPED_CONTROL);
+    const unsigned sent = 60;
+    unsigned came = 0;
+    uint8_t *bytes = check_malloc(WIRE_FRAME_MAX);
+    int last = -1;
+
+    (void)state;
+    rig_init(&b, 2);
+    b.o.queue_bytes_max[WIRE_CONTROL] = 4 * WIRE_FRAME_MAX;
+    rig_open(&b, &pki, "node2");
+    rig_meet(&b, 1, 1);
+    assert_true(rogue_dial(&r, &pki, "node1", wire_port(b.wire)));
+    rogue_say_hello(&r, &h);
+    assert_true(rogue_read_hello(&r, &h)); /* and then it does not read */
+    for (unsigned i = 0; i < sent; i++)
+        assert_int_equal(rig_send(&b, 1, WIRE_CONTROL, WIRE_FRAME_MAX, (uint8_t)i), 0);
+    dropped = metric_get(M_WIRE_DROPPED_CONTROL) - dropped;
+    assert_true(dropped > 0);
+    while (last != (int)sent - 1) { /* the newest is there, and what came is in order */
+        assert_int_equal(rogue_read_frame(&r, bytes, WIRE_FRAME_MAX), WIRE_FRAME_MAX);
+        assert_true(bytes[0] > last && bytes[WIRE_FRAME_MAX - 1] == bytes[0]);
+        last = bytes[0];
+        came++;
+    }
+    assert_int_equal(came + dropped, sent);
+    rogue_end(&r);
+    free(bytes);
+    rig_close(&b);
+}
+
+/* ---- ends */
+
+static void a_peer_that_goes_is_told_and_comes_back(void **state)
+{
+    struct rig_node a, b, again;
+    uint16_t port;
+    char address[32];
+
+    (void)state;
+    open_pair(&a, &b);
+    port = wire_port(b.wire);
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    rig_close(&b);
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++)
+        RIG_UNTIL(&a, a.lanes[2][lane].downs == 1);
+    assert_int_equal(rig_send(&a, 2, WIRE_LOG, 100, 1), ERR_CLOSED);
+    rig_init(&again, 2);
+    again.o.listen = address;
+    again.o.incarnation = 2;
+    rig_open(&again, &pki, "node2");
+    rig_meet(&again, 1, wire_port(a.wire));
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++)
+        RIG_UNTIL(&a, a.lanes[2][lane].ups == 2);
+    assert_int_equal(a.lanes[2][0].last.incarnation, 2);
+    assert_int_equal(rig_send(&a, 2, WIRE_BULK, 100, 1), 0);
+    RIG_UNTIL(&again, again.lanes[1][WIRE_BULK].frames == 1);
+    rig_close(&a);
+    rig_close(&again);
+}
+
+static void what_waited_for_a_peer_that_went_is_never_sent_to_the_next(void **state)
+{
+    struct rig_node b;
+    struct rogue r;
+    struct hello h = rogue_hello(1, 2, WIRE_LOG), theirs;
+    uint8_t byte;
+
+    (void)state;
+    rig_init(&b, 2);
+    rig_open(&b, &pki, "node2");
+    rig_meet(&b, 1, 1);
+    assert_true(rogue_dial(&r, &pki, "node1", wire_port(b.wire)));
+    rogue_say_hello(&r, &h);
+    assert_true(rogue_read_hello(&r, &theirs));
+    while (rig_send(&b, 1, WIRE_LOG, WIRE_FRAME_MAX, 1) == 0)
+        ; /* it does not read */
+    rogue_end(&r);
+    RIG_UNTIL(&b, b.lanes[1][WIRE_LOG].downs == 1);
+    assert_true(rogue_dial(&r, &pki, "node1", wire_port(b.wire)));
+    rogue_say_hello(&r, &h);
+    assert_true(rogue_read_hello(&r, &theirs));
+    RIG_UNTIL(&b, b.lanes[1][WIRE_LOG].ups == 2);
+    assert_int_equal(rig_send(&b, 1, WIRE_LOG, 1, 9), 0);
+    assert_int_equal(rogue_read_frame(&r, &byte, 1), 1);
+    assert_int_equal(byte, 9);
+    rogue_end(&r);
+    rig_close(&b);
+}
+
+static void a_forgotten_peer_is_closed_and_refused(void **state)
+{
+    struct rig_node a, b;
+    uint64_t refused = metric_get(M_WIRE_REFUSED_MEMBER);
+
+    (void)state;
+    open_pair(&a, &b);
+    wire_forget(b.wire, 1);
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++) {
+        assert_int_equal(b.lanes[1][lane].downs, 1); /* before it returned */
+        RIG_UNTIL(&a, a.lanes[2][lane].downs >= 1);
+    }
+    assert_int_equal(rig_send(&b, 1, WIRE_LOG, 1, 0), ERR_NOT_FOUND);
+    rig_until_metric(M_WIRE_REFUSED_MEMBER, refused + 1);
+    wire_forget(b.wire, 1); /* harmless */
+    rig_meet(&b, 1, 1);
+    RIG_UNTIL(&a, a.lanes[2][WIRE_LOG].is_up);
+    rig_close(&b);
+    rig_close(&a);
+}
+
+static void a_silent_peer_is_dropped_and_an_idle_one_is_not(void **state)
+{
+    struct rig_node a, b;
+    struct rogue r;
+    struct hello h = rogue_hello(3, 4, WIRE_LOG), theirs;
+    uint64_t silent = metric_get(M_WIRE_SILENT);
+
+    (void)state;
+    rig_init(&a, 1);
+    rig_init(&b, 4);
+    a.o.silence_timeout_ms = b.o.silence_timeout_ms = 1500;
+    rig_open(&b, &pki, "node4");
+    rig_open(&a, &pki, "node1");
+    rig_meet(&b, 1, wire_port(a.wire));
+    rig_meet(&b, 3, 1);
+    rig_meet(&a, 4, wire_port(b.wire));
+    RIG_UNTIL(&b, b.lanes[1][WIRE_BULK].is_up);
+    assert_true(rogue_dial(&r, &pki, "node3", wire_port(b.wire)));
+    rogue_say_hello(&r, &h);
+    assert_true(rogue_read_hello(&r, &theirs));
+    RIG_UNTIL(&b, b.lanes[3][WIRE_LOG].ups == 1);
+    RIG_UNTIL(&b, b.lanes[3][WIRE_LOG].downs == 1);
+    assert_true(metric_get(M_WIRE_SILENT) > silent);
+    /* the idle lane was there before, and still is: signs of life */
+    assert_int_equal(b.lanes[1][WIRE_BULK].downs, 0);
+    assert_int_equal(a.lanes[4][WIRE_BULK].downs, 0);
+    rogue_end(&r);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+static void a_new_connection_takes_the_place_of_the_old_one(void **state)
+{
+    struct rig_node b;
+    struct rogue old, new;
+    struct hello h = rogue_hello(1, 2, WIRE_LOG), theirs;
+    uint8_t byte;
+
+    (void)state;
+    rig_init(&b, 2);
+    rig_open(&b, &pki, "node2");
+    rig_meet(&b, 1, 1);
+    assert_true(rogue_dial(&old, &pki, "node1", wire_port(b.wire)));
+    rogue_say_hello(&old, &h);
+    assert_true(rogue_read_hello(&old, &theirs));
+    assert_true(rogue_dial(&new, &pki, "node1", wire_port(b.wire)));
+    h.incarnation = 2;
+    rogue_say_hello(&new, &h);
+    assert_true(rogue_read_hello(&new, &theirs));
+    assert_true(rogue_sees_end(&old));
+    RIG_UNTIL(&b, b.lanes[1][WIRE_LOG].ups == 2 && b.lanes[1][WIRE_LOG].downs == 1);
+    assert_int_equal(rig_send(&b, 1, WIRE_LOG, 1, 5), 0);
+    assert_int_equal(rogue_read_frame(&new, &byte, 1), 1);
+    rogue_end(&old);
+    rogue_end(&new);
+    rig_close(&b);
+}
+
+/* ---- certificates */
+
+static void certificates_are_taken_anew_without_a_restart(void **state)
+{
+    struct rig_node a, b;
+    struct errmsg why = { "" };
+    char pem[PKI_PATH_SIZE], key[PKI_PATH_SIZE], ca[PKI_PATH_SIZE], uri[WIRE_NAME_SIZE];
+    char san[WIRE_NAME_SIZE + 8];
+
+    (void)state;
+    open_pair(&a, &b);
+    wire_name(uri, rig_cluster, 2);
+    snprintf(san, sizeof san, "URI:%s", uri);
+    pki_make(&pki, NULL, "ca-new", NULL, -60, 36000);
+    pki_make(&pki, "ca-new", "node2-new", san, -60, 36000);
+    /* another node's, another key's, no file: all as it was */
+    assert_int_equal(wire_reload(b.wire, pki_path(&pki, "node1", "pem", pem),
+                                 pki_path(&pki, "node1", "key", key),
+                                 pki_path(&pki, "ca", "pem", ca), &why),
+                     ERR_TLS);
+    assert_non_null(strstr(why.text, "/node/1"));
+    assert_int_equal(wire_reload(b.wire, pki_path(&pki, "node2", "pem", pem),
+                                 pki_path(&pki, "node1", "key", key), ca, &why),
+                     ERR_TLS);
+    assert_int_equal(wire_reload(b.wire, "/nowhere.pem", key, ca, &why), ERR_TLS);
+    assert_true(b.lanes[1][WIRE_LOG].is_up);
+    /* a new CA at one end only: what is open stays, what is dialled anew is refused */
+    assert_int_equal(wire_reload(b.wire, pki_path(&pki, "node2-new", "pem", pem),
+                                 pki_path(&pki, "node2-new", "key", key),
+                                 pki_path(&pki, "ca-new", "pem", ca), &why),
+                     0);
+    assert_int_equal(rig_send(&a, 2, WIRE_LOG, 1, 1), 0);
+    RIG_UNTIL(&b, b.lanes[1][WIRE_LOG].frames == 1);
+    wire_forget(b.wire, 1);
+    rig_meet(&b, 1, 1);
+    rig_until_metric(M_WIRE_REFUSED_CERTIFICATE, 1);
+    /* and back */
+    assert_int_equal(wire_reload(b.wire, pki_path(&pki, "node2", "pem", pem),
+                                 pki_path(&pki, "node2", "key", key),
+                                 pki_path(&pki, "ca", "pem", ca), &why),
+                     0);
+    RIG_UNTIL(&a, a.lanes[2][WIRE_LOG].ups == 2);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+static void what_cannot_be_opened_says_why(void **state)
+{
+    struct rig_node a, b;
+    struct errmsg why = { "" };
+    char address[32];
+
+    (void)state;
+    rig_init(&a, 1);
+    rig_init(&b, 2);
+    assert_int_equal(rig_try_open(&a, &pki, "node2", &why), ERR_TLS);
+    assert_non_null(strstr(why.text, "this node is angarium://"));
+    pki_make(&pki, "ca", "nameless", "DNS:node1.test", -60, 36000);
+    assert_int_equal(rig_try_open(&a, &pki, "nameless", &why), ERR_TLS);
+    assert_non_null(strstr(why.text, "URI:angarium://"));
+    rig_open(&b, &pki, "node2");
+    snprintf(address, sizeof address, "127.0.0.1:%u", wire_port(b.wire));
+    a.o.listen = address;
+    assert_int_equal(rig_try_open(&a, &pki, "node1", &why), ERR_BUSY);
+    a.o.listen = "nonsense";
+    assert_int_equal(rig_try_open(&a, &pki, "node1", &why), ERR_CONFIG);
+    a.o.listen = NULL; /* accepts none */
+    rig_open(&a, &pki, "node1");
+    assert_int_equal(wire_port(a.wire), 0);
+    rig_meet(&b, 1, 1);
+    rig_meet(&a, 2, wire_port(b.wire));
+    RIG_UNTIL(&a, a.lanes[2][WIRE_LOG].is_up);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    rig_pki(&pki);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    pki_end(&pki);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames_of_all_lanes_both_ways_arrive_whole_and_in_order),
+        cmocka_unit_test(what_cannot_be_sent_is_told),
+        cmocka_unit_test(peers_that_cannot_be_are_told),
+        cmocka_unit_test(a_full_log_lane_pushes_back_and_tells_of_room),
+        cmocka_unit_test(a_full_control_lane_drops_its_oldest),
+        cmocka_unit_test(a_peer_that_goes_is_told_and_comes_back),
+        cmocka_unit_test(what_waited_for_a_peer_that_went_is_never_sent_to_the_next),
+        cmocka_unit_test(a_forgotten_peer_is_closed_and_refused),
+        cmocka_unit_test(a_silent_peer_is_dropped_and_an_idle_one_is_not),
+        cmocka_unit_test(a_new_connection_takes_the_place_of_the_old_one),
+        cmocka_unit_test(certificates_are_taken_anew_without_a_restart),
+        cmocka_unit_test(what_cannot_be_opened_says_why),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
