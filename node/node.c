@@ -339,6 +339,7 @@ static int open_deliver(struct node *n, struct node_loop *l, struct errmsg *why)
     o.inbox_dir = n->inbox_dir;
     o.connections_max = share(s->delivery.connections_max, n->loop_count);
     o.idle_ms = s->delivery.idle_ms;
+    o.delay_dsn_ms = s->delivery.delay_dsn_ms;
     o.connect_timeout_ms = s->delivery.connect_timeout_ms;
     o.greeting_timeout_ms = s->delivery.greeting_timeout_ms;
     o.command_timeout_ms = s->delivery.command_timeout_ms;

@@ -86,6 +86,11 @@ static bool recipient_ok(const Angarium__Recipient *r)
            address_ok(r->orcpt, PROTO_ORCPT_SIZE_MAX);
 }
 
+static bool told_ok(const Angarium__Told *t)
+{
+    return t->recipient < PROTO_RECIPIENTS_MAX && t->debts > 0 && t->debts <= PROTO_OWED_ALL;
+}
+
 static bool index_ok(uint64_t index)
 {
     return index > 0 && index <= PROTO_INDEX_MAX;
@@ -102,6 +107,9 @@ static bool accept_ok(const Angarium__Accept *a)
     if (a->bounce_of != 0 && a->mail_from.len > 0) return false;
     if (a->bounce_of > PROTO_INDEX_MAX) return false;
     if (!proto_request_ok(proto_span(a->envid), a->ret, a->body_type)) return false;
+    if (a->n_told > (a->bounce_of != 0 ? PROTO_RECIPIENTS_MAX : 0)) return false;
+    for (size_t i = 0; i < a->n_told; i++)
+        if (!told_ok(a->told[i])) return false;
     for (size_t i = 0; i < a->n_chunks; i++)
         if (!index_ok(a->chunks[i])) return false;
     for (size_t i = 0; i < a->n_recipients; i++)
@@ -122,6 +130,7 @@ static bool outcome_ok(const Angarium__RecipientOutcome *o)
     if (!index_ok(o->index) || o->recipient >= PROTO_RECIPIENTS_MAX) return false;
     if (o->result <= ANGARIUM__RESULT__RESULT_NONE || o->result > ANGARIUM__RESULT__RESULT_IN_DOUBT)
         return false;
+    if (o->confirm > PROTO_CONFIRM_DELIVERED) return false;
     if (o->reply && (o->reply->code > REPLY_CODE_MAX || !text_ok(o->reply->enhanced, 32) ||
                      !text_ok(o->reply->text, TEXT_SIZE_MAX)))
         return false;

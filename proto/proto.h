@@ -64,6 +64,15 @@ static inline ProtobufCBinaryData proto_bytes(struct span s)
     return (ProtobufCBinaryData){ .len = s.n, .data = (uint8_t *)(uintptr_t)s.p };
 }
 
+/* Debts of a recipient (RecipientRecord.bounce_owed): what a DSN has to tell, to whom it was not said otherwise. */
+#define PROTO_OWED_FAILED       1u
+#define PROTO_OWED_DELAYED      2u
+#define PROTO_OWED_RELAYED      4u
+#define PROTO_OWED_DELIVERED    8u
+#define PROTO_OWED_ALL          15u
+#define PROTO_CONFIRM_RELAYED   1u /* RecipientOutcome.confirm */
+#define PROTO_CONFIRM_DELIVERED 2u
+
 /* Appends the packed command to out. ERR_CORRUPT when it does not pass the checks, ERR_FULL
  * when it is over PROTO_COMMAND_SIZE_MAX or out is full. */
 int proto_command_pack(const Angarium__Command *c, struct buf *out);

@@ -16,14 +16,13 @@ static bool upload_matches(struct work *w, const Angarium__Accept *c, struct que
            memcmp(u->chunks, c->chunks, c->n_chunks * sizeof *c->chunks) == 0;
 }
 
-/* One DSN tells of a message's failures: the first one that commits. */
+/* One DSN tells of each: the first one that commits. */
 static bool pay_bounce(struct work *w, const Angarium__Accept *c)
 {
     struct work_message *of = message_of(w, c->bounce_of);
 
     if (!of || of->record->bounce_owed == 0) return false;
-    recipient_pay_bounces(w, of);
-    return true;
+    return recipient_pay_bounces(w, of, c->told, c->n_told);
 }
 
 static void keep_bodies(struct work *w, const Angarium__Accept *c)

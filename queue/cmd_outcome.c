@@ -1,9 +1,11 @@
 /* cmd_outcome - what became of attempts, recipient by recipient.
  *
  *   result      from                to                         event
- *   DELIVERED   claimed             delivered                  delivered
+ *   DELIVERED   claimed             delivered (and who asked   delivered
+ *                                   is owed a confirmation, where the next hop gives none)
  *   BOUNCED     claimed, waiting    bounced (owes a bounce)    bounced
- *   DEFERRED    claimed, waiting    waiting, due later         deferred
+ *   DEFERRED    claimed, waiting    waiting, due later (owes   deferred
+ *                                   a notice of delay when the leader says it is late)
  *   IN_DOUBT    claimed             waiting, due later         in_doubt      (P4)
  *
  * A hold or cancel that came while the recipient was claimed is done when the attempt left it
@@ -40,6 +42,7 @@ static void put_back(struct work *w, struct work_message *m, Angarium__Recipient
         w->queue->state.counts.in_doubt++;
     }
     r->hold_wanted = r->cancel_wanted = false;
+    if (o->is_late) recipient_owe(w, m, r, PROTO_OWED_DELAYED);
     recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING,
                    o->next_attempt_at_ms);
     event_add(
@@ -56,6 +59,18 @@ static void put_back(struct work *w, struct work_message *m, Angarium__Recipient
     }
 }
 
+/* Somebody asked to hear of success, and the next hop will not tell. */
+static void confirm(struct work *w, struct work_message *m, Angarium__RecipientRecord *r,
+                    const Angarium__RecipientOutcome *o)
+{
+    static const uint32_t debts[] = { [PROTO_CONFIRM_RELAYED] = PROTO_OWED_RELAYED,
+                                      [PROTO_CONFIRM_DELIVERED] = PROTO_OWED_DELIVERED };
+
+    if (o->confirm == 0) return;
+    recipient_owe(w, m, r, debts[o->confirm]);
+    recipient_save(w, o->index, o->recipient, r);
+}
+
 static int outcome_one(struct work *w, const Angarium__RecipientOutcome *o)
 {
     struct work_message *m = message_of(w, o->index);
@@ -68,6 +83,7 @@ static int outcome_one(struct work *w, const Angarium__RecipientOutcome *o)
     switch (o->result) {
     case ANGARIUM__RESULT__RESULT_DELIVERED:
         recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_DELIVERED, 0);
+        confirm(w, m, r, o);
         event_add(w, ANGARIUM__EVENT_TYPE__EVENT_DELIVERED, m, o->recipient, r, o,
                   (ProtobufCBinaryData){ 0 });
         return 0;

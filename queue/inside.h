@@ -107,7 +107,12 @@ void recipient_move(struct work *w, struct work_message *m, uint32_t number,
                     Angarium__RecipientRecord *r, Angarium__RecipientState to, uint64_t due_at_ms);
 bool recipient_may_move(Angarium__RecipientState from, Angarium__RecipientState to);
 /* The DSN for message m has been accepted: its debts are paid. */
-void recipient_pay_bounces(struct work *w, struct work_message *m);
+/* False: not all of it is owed, and nothing is paid. */
+bool recipient_pay_bounces(struct work *w, struct work_message *m, Angarium__Told *const *told,
+                           size_t n);
+/* A DSN has to tell of it, if it was asked for (RFC 3461 4.1) and there is somebody to tell. The caller saves. */
+void recipient_owe(struct work *w, struct work_message *m, Angarium__RecipientRecord *r,
+                   uint32_t debt);
 /* Calls each for the recipients that an order names (none named: all), which takes them or not. An
  * order that took nobody is refused. */
 void recipient_each(struct work *w, uint64_t index, const uint32_t *list, size_t n,

@@ -19,7 +19,8 @@
  *   Q3 WAITING <=> it stands in both due indexes at due_at_ms, under its domain
  *   Q4 CLAIMED <=> it stands in the claim index
  *   Q5 bounce_owed of a message = its recipients with bounce_owed; > 0 <=> it stands in the bounce
- *      index; never for a message with the null return path
+ *      index; never for a message with the null return path; failure unless NOTIFY forbids it, success
+ *      (relayed, delivered) and delay only where NOTIFY asks; a DSN pays exactly what it tells
  *   Q6 an entry's body is live <=> an open upload, or a message that has recipients pending or a
  *      bounce owed, names it
  *   Q7 the counts equal what a scan counts

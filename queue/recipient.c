@@ -125,32 +125,71 @@ void recipient_new(struct work *w, struct work_message *m, uint32_t number,
 
 /* ---- debts */
 
-static void owe_bounce(struct work *w, struct work_message *m, Angarium__RecipientRecord *r)
+static bool is_asked_for(const Angarium__RecipientRecord *r, uint32_t debt)
+{
+    switch (debt) {
+    case PROTO_OWED_FAILED:
+        return r->notify == 0 || (r->notify & PROTO_NOTIFY_FAILURE) != 0;
+    case PROTO_OWED_DELAYED:
+        return (r->notify & PROTO_NOTIFY_DELAY) != 0 && !r->delay_told;
+    default:
+        return (r->notify & PROTO_NOTIFY_SUCCESS) != 0;
+    }
+}
+
+void recipient_owe(struct work *w, struct work_message *m, Angarium__RecipientRecord *r,
+                   uint32_t debt)
 {
     struct queue_key key = queue_key_1(w->queue->shard, 'b', m->index);
 
     if (m->record->mail_from.len == 0) return; /* never a bounce for a bounce (RFC 5321 4.5.5) */
-    r->bounce_owed = true;
-    if (m->record->bounce_owed++ == 0) work_put(w, &key, span_of("", 0));
+    if (!is_asked_for(r, debt)) return;
+    if (debt == PROTO_OWED_DELAYED) r->delay_told = true;
+    if (r->bounce_owed == 0 && m->record->bounce_owed++ == 0) work_put(w, &key, span_of("", 0));
+    r->bounce_owed |= debt;
+    m->is_changed = true;
     work_effect(w, &(struct queue_effect){ .kind = QUEUE_BOUNCE, .index = m->index });
 }
 
-void recipient_pay_bounces(struct work *w, struct work_message *m)
+/* The caller saves the recipient. */
+static void pay(struct work *w, struct work_message *m, Angarium__RecipientRecord *r,
+                uint32_t debts)
 {
     struct queue_key key = queue_key_1(w->queue->shard, 'b', m->index);
 
-    for (uint32_t i = 0; i < m->record->recipient_count && m->record->bounce_owed > 0; i++) {
-        Angarium__RecipientRecord *r = recipient_of(w, m->index, i);
-
-        CHECK(r);
-        if (!r->bounce_owed) continue;
-        r->bounce_owed = false;
-        m->record->bounce_owed--;
-        recipient_save(w, m->index, i, r);
-    }
-    CHECK(m->record->bounce_owed == 0);
+    if ((r->bounce_owed & debts) == 0) return;
+    r->bounce_owed &= ~debts;
     m->is_changed = true;
-    work_delete(w, &key);
+    if (r->bounce_owed == 0 && --m->record->bounce_owed == 0) work_delete(w, &key);
+}
+
+static bool is_owed(struct work *w, const struct work_message *m, const Angarium__Told *t)
+{
+    const Angarium__RecipientRecord *r = recipient_of(w, m->index, t->recipient);
+
+    return r && (r->bounce_owed & t->debts) == t->debts;
+}
+
+static void pay_one(struct work *w, struct work_message *m, uint32_t number, uint32_t debts)
+{
+    Angarium__RecipientRecord *r = recipient_of(w, m->index, number);
+
+    CHECK(r);
+    if (r->bounce_owed == 0) return;
+    pay(w, m, r, debts);
+    recipient_save(w, m->index, number, r);
+}
+
+bool recipient_pay_bounces(struct work *w, struct work_message *m, Angarium__Told *const *told,
+                           size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!is_owed(w, m, told[i])) return false;
+    for (size_t i = 0; i < n; i++)
+        pay_one(w, m, told[i]->recipient, told[i]->debts);
+    for (uint32_t i = 0; n == 0 && i < m->record->recipient_count; i++)
+        pay_one(w, m, i, PROTO_OWED_ALL);
+    return true;
 }
 
 /* ---- moving */
@@ -170,7 +209,8 @@ static void end_pending(struct work *w, struct work_message *m, Angarium__Recipi
         c->messages--;
         c->bytes -= m->record->body->size;
     }
-    if (r->state == BOUNCED || r->state == EXPIRED) owe_bounce(w, m, r);
+    pay(w, m, r, PROTO_OWED_DELAYED); /* who hears of the end need not hear that it was late */
+    if (r->state == BOUNCED || r->state == EXPIRED) recipient_owe(w, m, r, PROTO_OWED_FAILED);
 }
 
 void recipient_move(struct work *w, struct work_message *m, uint32_t number,

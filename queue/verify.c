@@ -149,6 +149,26 @@ static bool event_fits(Angarium__RecipientState s, Angarium__EventType t)
     return span_eq(span_cstr(proto_state_name(s)), span_cstr(proto_event_name(t)));
 }
 
+/* What may be owed of a recipient: as its end is, and as was asked for (RFC 3461 4.1). */
+static bool check_debts(struct verify *v, uint64_t index, const Angarium__RecipientRecord *r)
+{
+    bool failed = r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_BOUNCED ||
+                  r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_EXPIRED;
+    bool delivered = r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_DELIVERED;
+    uint32_t success = PROTO_OWED_RELAYED | PROTO_OWED_DELIVERED, may = 0;
+
+    if (failed && (r->notify == 0 || r->notify & PROTO_NOTIFY_FAILURE)) may |= PROTO_OWED_FAILED;
+    if (delivered && r->notify & PROTO_NOTIFY_SUCCESS) may |= success;
+    if (!proto_state_is_terminal(r->state) && r->notify & PROTO_NOTIFY_DELAY && r->delay_told)
+        may |= PROTO_OWED_DELAYED;
+    if ((r->bounce_owed & PROTO_OWED_FAILED) && !failed)
+        return fail(v, "Q5", index, "a bounce is owed for a recipient that did not fail");
+    if (r->bounce_owed & ~may)
+        return fail(v, "Q5", index,
+                    "a notification is owed that nobody asked for, or that is no longer so");
+    return true;
+}
+
 static bool check_recipient(struct verify *v, uint64_t index, uint32_t n,
                             const Angarium__RecipientRecord *r, const struct terminals *t)
 {
@@ -168,9 +188,7 @@ static bool check_recipient(struct verify *v, uint64_t index, uint32_t n,
          r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_DELIVERED) &&
         r->attempts == 0)
         return fail(v, "Q8", index, "a recipient is claimed or delivered without an attempt");
-    if (r->bounce_owed && r->state != ANGARIUM__RECIPIENT_STATE__RECIPIENT_BOUNCED &&
-        r->state != ANGARIUM__RECIPIENT_STATE__RECIPIENT_EXPIRED)
-        return fail(v, "Q5", index, "a bounce is owed for a recipient that did not fail");
+    if (!check_debts(v, index, r)) return false;
     if (!proto_notify_ok(r->notify) || r->orcpt.len > PROTO_ORCPT_SIZE_MAX)
         return fail(v, "Q9", index, "a recipient's NOTIFY or ORCPT is out of range");
     count_state(v, r->state);

@@ -20,6 +20,7 @@ void deliver_options_default(struct deliver_options *o)
         .recipients_per_transaction_max = 100,
         .transactions_per_connection_max = 100,
         .idle_ms = 3000,
+        .delay_dsn_ms = 4 * 3600 * 1000,
         .connect_timeout_ms = 30000,
         .greeting_timeout_ms = 300000, /* RFC 5321 4.5.3.2 from here on */
         .command_timeout_ms = 300000,

@@ -42,6 +42,7 @@ struct deliver_options {
     unsigned recipients_per_transaction_max;  /* 100 */
     unsigned transactions_per_connection_max; /* 100 */
     uint64_t idle_ms;                         /* a connection without work is kept so long: 3 s */
+    uint64_t delay_dsn_ms;                    /* a mail that waits so long is late: 4 h */
     uint64_t connect_timeout_ms, greeting_timeout_ms, command_timeout_ms, data_timeout_ms,
         dot_timeout_ms;
 };

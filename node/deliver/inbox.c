@@ -127,6 +127,7 @@ static void kept(struct delivery *y)
         delivery_words(y, ANGARIUM__RESULT__RESULT_DELIVERED, "ok", "kept in the inbox");
 
     v->code = 250;
+    v->confirm = PROTO_CONFIRM_DELIVERED;
     snprintf(v->enhanced, sizeof v->enhanced, "2.0.0");
     end(y, v);
 }

@@ -228,6 +228,7 @@ struct verdict {
     unsigned code;
     bool counts;
     bool at_once;     /* due again now */
+    unsigned confirm; /* DELIVERED: PROTO_CONFIRM_*, who tells those that asked to hear of it */
     uint64_t hint_ms; /* the remote named a time for the next attempt; 0: it did not */
     char enhanced[16];
     char class[32];

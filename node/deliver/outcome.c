@@ -26,6 +26,22 @@ static uint64_t next_attempt_at_ms(const struct delivery *y, const struct delive
     return last->at_ms;
 }
 
+/* Those who asked hear of a delay once, at the first attempt behind delay_dsn_ms (RFC 3461 4.1). */
+static bool is_late(const struct delivery *y, const struct delivery_recipient *to)
+{
+    const Angarium__RecipientRecord *r = to->record;
+
+    return (r->notify & PROTO_NOTIFY_DELAY) != 0 && !r->delay_told &&
+           deliver_wall_ms(y->d) >= y->message->accepted_at_ms + y->d->o.delay_dsn_ms;
+}
+
+static void defer(const struct delivery *y, const struct delivery_recipient *to,
+                  Angarium__RecipientOutcome *o, struct retry *last)
+{
+    o->next_attempt_at_ms = next_attempt_at_ms(y, to, last);
+    o->is_late = is_late(y, to);
+}
+
 static void fill(struct delivery *y, const struct delivery_recipient *to,
                  Angarium__RecipientOutcome *o, Angarium__Reply *reply, struct retry *last)
 {
@@ -37,6 +53,7 @@ static void fill(struct delivery *y, const struct delivery_recipient *to,
     o->recipient = to->number;
     o->result = v->result;
     o->counts = v->counts;
+    o->confirm = v->confirm;
     o->class_ = proto_bytes(span_cstr(v->class));
     o->remote_host = proto_bytes(span_cstr(y->remote.host));
     o->remote_address = proto_bytes(span_cstr(y->remote.address));
@@ -44,7 +61,7 @@ static void fill(struct delivery *y, const struct delivery_recipient *to,
     o->tls = proto_bytes(span_cstr(y->remote.tls));
     if (v->result == ANGARIUM__RESULT__RESULT_DEFERRED ||
         v->result == ANGARIUM__RESULT__RESULT_IN_DOUBT)
-        o->next_attempt_at_ms = next_attempt_at_ms(y, to, last);
+        defer(y, to, o, last);
     reply->code = v->code;
     reply->enhanced = proto_bytes(span_cstr(v->enhanced));
     reply->text = proto_bytes(span_cstr(v->text));

@@ -42,6 +42,7 @@ static void mark_delivered(struct delivery *y, const struct smtp_reply *r)
     struct verdict *v = delivery_reply(y, ROUTER_AT_DOT, r, &meaning);
 
     v->result = ANGARIUM__RESULT__RESULT_DELIVERED;
+    v->confirm = y->c->offer.dsn ? 0 : PROTO_CONFIRM_RELAYED; /* RFC 3461 5.2.1, 5.2.2 */
     delivery_judge(y, v);
 }
 

@@ -1,5 +1,5 @@
-/* verb_mail - MAIL, with SIZE (RFC 1870) and BODY=8BITMIME (RFC 6152) where they are offered; with
- * PIPELINING (RFC 2920) RCPT and DATA go out in the same write. A transaction that the last
+/* verb_mail - MAIL, with SIZE (RFC 1870), BODY=8BITMIME (RFC 6152), RET and ENVID (RFC 3461) where they are
+ * offered; with PIPELINING (RFC 2920) RCPT and DATA go out in the same write. A transaction that the last
  * delivery left open is reset first.
  */
 #include "node/deliver/inside.h"
@@ -11,6 +11,19 @@ static bool wants_8bit(const struct conn *c)
     const Angarium__BodyFacts *body = c->y->message->body;
 
     return body && (body->eight_bit || body->eight_bit_header) && c->offer.eight_bit_mime;
+}
+
+/* What the client asked of notifications is the next host's to do, if it can (RFC 3461 5.2.1). */
+static void add_dsn(const struct conn *c, struct buf *line)
+{
+    const Angarium__MessageRecord *m = c->y->message;
+
+    if (!c->offer.dsn) return;
+    if (m->ret == PROTO_RET_FULL) buf_add_cstr(line, " RET=FULL");
+    if (m->ret == PROTO_RET_HDRS) buf_add_cstr(line, " RET=HDRS");
+    if (m->envid.len == 0) return;
+    buf_add_cstr(line, " ENVID=");
+    buf_add_span(line, proto_span(m->envid));
 }
 
 static void say(struct conn *c)
@@ -25,6 +38,7 @@ static void say(struct conn *c)
     buf_add_cstr(line, ">");
     if (c->offer.size) buf_addf(line, " SIZE=%" PRIu64, size);
     if (wants_8bit(c)) buf_add_cstr(line, " BODY=8BITMIME");
+    add_dsn(c, line);
     buf_add_cstr(line, "\r\n");
     conn_say(c, STEP_MAIL, buf_span(line), 1);
     buf_reset(line);

@@ -6,13 +6,38 @@
 
 #include <stdio.h>
 
+/* RFC 3461 5.2.1 */
+static void add_dsn(const Angarium__RecipientRecord *r, struct buf *line)
+{
+    static const struct {
+        uint32_t bit;
+        const char *name;
+    } words[] = { { PROTO_NOTIFY_NEVER, "NEVER" },
+                  { PROTO_NOTIFY_SUCCESS, "SUCCESS" },
+                  { PROTO_NOTIFY_FAILURE, "FAILURE" },
+                  { PROTO_NOTIFY_DELAY, "DELAY" } };
+    const char *before = " NOTIFY=";
+
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (!(r->notify & words[i].bit)) continue;
+        buf_addf(line, "%s%s", before, words[i].name);
+        before = ",";
+    }
+    if (r->orcpt.len == 0) return;
+    buf_add_cstr(line, " ORCPT=");
+    buf_add_span(line, proto_span(r->orcpt));
+}
+
 static void say_one(struct conn *c, struct buf *line)
 {
     struct delivery *y = c->y;
+    const Angarium__RecipientRecord *r = y->list[y->said++].record;
 
     buf_add_cstr(line, "RCPT TO:<");
-    buf_add_span(line, proto_span(y->list[y->said++].record->address));
-    buf_add_cstr(line, ">\r\n");
+    buf_add_span(line, proto_span(r->address));
+    buf_add_cstr(line, ">");
+    if (c->offer.dsn) add_dsn(r, line);
+    buf_add_cstr(line, "\r\n");
 }
 
 void say_rcpt(struct conn *c)

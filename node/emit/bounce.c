@@ -1,21 +1,17 @@
-/* bounce - messages that owe one get a delivery status notification (RFC 3464), as a mail like others.
+/* bounce - messages that owe one get a delivery status notification (RFC 3461 6, RFC 3464), as a mail like others.
  *
- * Way:   queue_bounces (what is owed, on disk) -> message, failed recipients, header of the original ->
- *        mail_dsn_print -> commit_mail with bounce_of. Applying that entry clears the debt.
- * Rule:  exactly one DSN tells of each failed recipient: the debt is cleared by the very entry that holds the
- *        DSN; a second one for a message that owes nothing is refused by the queue (ERR_EXISTS).
- * Bound: EMIT_BOUNCES_IN_FLIGHT_MAX at once; the rest stays on disk.
+ * Way:   queue_bounces (what is owed, on disk) -> message, recipients with debts, the original -> notice_print
+ *        (notice.c) -> commit_mail with bounce_of and told. Applying that entry pays what it tells.
+ * Rule:  exactly one DSN tells of each debt: it is paid by the very entry that holds the DSN, and an entry that
+ *        tells of what is not owed any more is refused by the queue (ERR_EXISTS) and made anew.
+ * Bound: EMIT_BOUNCES_IN_FLIGHT_MAX at once, EMIT_DSN_SIZE_MAX each; the rest stays on disk.
  */
 #include "node/emit/inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/mail/mail.h"
 #include "node/smtp/address.h"
-
-#define BOUNCE_SIZE_MAX       (256u << 10)
-#define BOUNCE_RECIPIENTS_MAX 100 /* in one DSN; others are told of by the next */
 
 struct bounce {
     struct list link;
@@ -65,88 +61,9 @@ static void on_committed(struct commit_mail *m, int rv, uint64_t id)
     bounce_end(b, rv == 0 || rv == ERR_EXISTS ? 0 : EMIT_BOUNCE_RETRY_MS);
 }
 
-/* ---- what the DSN says */
-
-static const char *reason_of(const Angarium__RecipientRecord *r)
-{
-    if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_EXPIRED)
-        return "The message could not be delivered before it expired.";
-    return "The message could not be delivered.";
-}
-
-static void fill_recipient(struct mail_dsn_recipient *to, const Angarium__RecipientRecord *r)
-{
-    bool has_reply = r->last_reply && r->last_reply->code > 0;
-    bool expired = r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_EXPIRED;
-
-    *to = (struct mail_dsn_recipient){
-        .address = proto_span(r->address),
-        .action = MAIL_DSN_FAILED,
-        .remote_host = proto_span(r->last_host),
-        .reason = span_cstr(reason_of(r)),
-        .last_attempt_ms = r->finished_at_ms,
-    };
-    if (r->last_reply) {
-        to->code = r->last_reply->code;
-        to->reply_text = proto_span(r->last_reply->text);
-        to->status = proto_span(r->last_reply->enhanced);
-        if (!has_reply && to->reply_text.n > 0) to->reason = to->reply_text;
-    }
-    if (expired) to->status = SPAN_LIT("5.4.7"); /* RFC 3463 3.5: delivery time expired */
-}
-
-/* The failed recipients that no DSN has told of; returns how many, records are freed by the caller. */
-static unsigned owed_recipients(struct bounce *b, Angarium__RecipientRecord **records,
-                                struct mail_dsn_recipient *list)
-{
-    struct queue_store *store = commit_store(b->emit->o.commit);
-    unsigned n = 0;
-
-    for (uint32_t i = 0; i < b->message->recipient_count && n < BOUNCE_RECIPIENTS_MAX; i++) {
-        Angarium__RecipientRecord *r = NULL;
-
-        if (queue_recipient_get(store, b->shard, b->index, i, &r) != 0) continue;
-        if (!r->bounce_owed) {
-            queue_recipient_free(&r);
-            continue;
-        }
-        fill_recipient(&list[n], r);
-        records[n++] = r;
-    }
-    return n;
-}
-
-static void print_dsn(struct bounce *b, struct span header, struct buf *out)
-{
-    Angarium__RecipientRecord *records[BOUNCE_RECIPIENTS_MAX];
-    struct mail_dsn_recipient list[BOUNCE_RECIPIENTS_MAX];
-    unsigned n = owed_recipients(b, records, list);
-    uint64_t now = loop_wall_ms(b->emit->o.loop);
-    char of[BASE32_SIZE], boundary[64], message_id[384];
-
-    base32_print(proto_id(b->shard, b->index), of);
-    snprintf(boundary, sizeof boundary, "=_%s_%llx", of, (unsigned long long)now);
-    snprintf(message_id, sizeof message_id, "<%s.%llx@%s>", of, (unsigned long long)now,
-             b->emit->o.hostname);
-    mail_dsn_print(out,
-                   &(struct mail_dsn){ .hostname = span_cstr(b->emit->o.hostname),
-                                       .to = proto_span(b->message->mail_from),
-                                       .boundary = boundary,
-                                       .message_id = message_id,
-                                       .time_ms = now,
-                                       .arrival_ms = b->message->accepted_at_ms,
-                                       .original_id = of,
-                                       .recipients = list,
-                                       .recipient_count = n,
-                                       .original_header = header,
-                                       .eight_bit_header = b->message->body->eight_bit_header });
-    for (unsigned i = 0; i < n; i++)
-        queue_recipient_free(&records[i]);
-}
-
 /* ---- the DSN as a mail */
 
-static int propose(struct bounce *b, const struct mail_facts *facts)
+static int propose(struct bounce *b, const struct mail_facts *facts, struct notice *n)
 {
     struct commit_facts body;
     struct emit *e = b->emit;
@@ -174,6 +91,10 @@ static int propose(struct bounce *b, const struct mail_facts *facts)
     accept.origin = &origin;
     accept.expires_at_ms = accept.time_ms + e->o.expire_ms;
     accept.bounce_of = b->index;
+    accept.told = n->told_list;
+    accept.n_told = n->count;
+    accept.smtputf8 = n->is_utf8;
+    if (facts->eight_bit || facts->eight_bit_header) accept.body_type = PROTO_BODY_8BITMIME;
     b->mail.accept = &accept;
     b->mail.shard = b->shard;
     b->mail.on_done = on_committed;
@@ -184,20 +105,25 @@ static int propose(struct bounce *b, const struct mail_facts *facts)
 
 static void make(struct bounce *b, struct blob *original)
 {
-    struct mail_reader *reader = mail_reader_new();
-    struct span header = blob_span(original);
+    struct emit *e = b->emit;
+    struct mail_reader *reader;
+    struct notice n;
     struct buf out;
     int rv;
 
-    if (header.n > b->message->body->header_size) header.n = b->message->body->header_size;
-    buf_init(&out, BOUNCE_SIZE_MAX);
-    print_dsn(b, header, &out);
+    buf_init(&out, EMIT_DSN_SIZE_MAX);
+    if (!notice_print(&n, e, b->shard, b->index, b->message, blob_span(original), &out)) {
+        buf_deinit(&out);
+        bounce_end(b, 0); /* paid, or forgiven, meanwhile */
+        return;
+    }
     CHECK(!buf_failed(&out));
+    reader = mail_reader_new();
     mail_reader_start(reader);
     mail_reader_feed(reader, buf_span(&out));
     b->mail.body = blob_new(out.n);
-    CHECK(blob_add(b->mail.body, out.p, out.n, BOUNCE_SIZE_MAX) == 0);
-    rv = propose(b, mail_reader_finish(reader));
+    CHECK(blob_add(b->mail.body, out.p, out.n, EMIT_DSN_SIZE_MAX) == 0);
+    rv = propose(b, mail_reader_finish(reader), &n);
     buf_deinit(&out);
     mail_reader_free(&reader);
     if (rv == 0) return;

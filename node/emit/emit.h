@@ -1,7 +1,7 @@
 /* emit - an outcome becomes what others see of it: bounces (a bounce is a new mail), the log line of each
  * event, the live feed.
  *
- * Bounces: a message that owes one (its queue says so, on disk) gets a DSN proposed as a mail into the same
+ * Bounces (failures, delays and successes that were asked for, RFC 3461): a message that owes one (its queue says so, on disk) gets a DSN proposed as a mail into the same
  *   shard with bounce_of; applying it clears the debt in the same write, so there is exactly one, whatever
  *   crashes in between. Never a bounce for a bounce: a null return path owes none (queue Q5).
  * Threads: one emit per loop, for the shards of that loop; emit_feed_* on any loop.

@@ -52,10 +52,11 @@ struct mail_trace {
 /* "Received: from helo ([addr]) by host with ESMTPSA (TLS...) id ID for <x>; date CRLF", folded (RFC 5321 4.4). */
 void mail_received_print(struct buf *out, const struct mail_trace *t);
 
-/* A delivery status notification (RFC 3464, RFC 3462), failure, complete with header. */
-enum mail_dsn_action { MAIL_DSN_FAILED, MAIL_DSN_DELAYED, MAIL_DSN_RELAYED };
+/* A delivery status notification (RFC 3461 6, RFC 3464, RFC 6522; RFC 6533), complete with header. */
+enum mail_dsn_action { MAIL_DSN_FAILED, MAIL_DSN_DELAYED, MAIL_DSN_RELAYED, MAIL_DSN_DELIVERED };
 struct mail_dsn_recipient {
     struct span address;
+    struct span orcpt; /* "rfc822;x+2By@z", xtext as the client gave it; empty: left out */
     enum mail_dsn_action action;
     struct span status;      /* "5.1.1"; made from the code when empty */
     struct span remote_host; /* empty: left out */
@@ -70,14 +71,20 @@ struct mail_dsn {
     const char *boundary;   /* unique, made by the caller */
     const char *message_id; /* "<...>" made by the caller */
     uint64_t time_ms, arrival_ms;
+    uint64_t retry_until_ms; /* DELAYED; 0: left out */
     const char *original_id;
+    struct span envid; /* xtext, as the client gave it; empty: left out */
     const struct mail_dsn_recipient *recipients;
     size_t recipient_count;
-    struct span
-        original_header; /* returned as text/rfc822-headers, cut at MAIL_DSN_HEADER_SIZE_MAX */
-    bool eight_bit_header;
+    struct span original; /* the message, or as much of it as is at hand */
+    bool returns_all;     /* the whole of it; else its header, cut at MAIL_DSN_HEADER_SIZE_MAX */
+    bool eight_bit;       /* what is returned may have bytes over 127: the parts are announced so */
+    bool utf8; /* RFC 6533: addresses in UTF-8, message/global-delivery-status, message/global... */
 };
 #define MAIL_DSN_HEADER_SIZE_MAX (32u << 10)
+/* What is added to a whole message, at most, beside MAIL_DSN_RECIPIENT_SIZE_MAX for each recipient. */
+#define MAIL_DSN_FRAME_SIZE_MAX     (4u << 10)
+#define MAIL_DSN_RECIPIENT_SIZE_MAX (8u << 10)
 void mail_dsn_print(struct buf *out, const struct mail_dsn *d);
 
 /* A simple message out of fields, for the HTTP API and `send`: RFC 5322 header and a text part, UTF-8,

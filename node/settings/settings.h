@@ -93,7 +93,7 @@ struct settings {
         uint64_t body_cache_bytes;
     } limits;
     struct {
-        uint64_t retry_base_ms, retry_cap_ms, retry_jitter_permille, expire_ms;
+        uint64_t retry_base_ms, retry_cap_ms, retry_jitter_permille, expire_ms, delay_dsn_ms;
         uint64_t site_connections_max, connections_max, idle_ms;
         uint64_t connect_timeout_ms, greeting_timeout_ms, command_timeout_ms, data_timeout_ms,
             dot_timeout_ms;

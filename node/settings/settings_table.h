@@ -58,6 +58,7 @@
     X(delivery, retry_cap_ms, SPAN, "4h", 100, 7 * DAY, "longest pause between attempts")                              \
     X(delivery, retry_jitter_permille, NUMBER, "200", 0, 900, "pauses vary by so much")                                \
     X(delivery, expire_ms, SPAN, "5d", 1 * SEC, 30 * DAY, "a recipient is given up after so long")                     \
+    X(delivery, delay_dsn_ms, SPAN, "4h", 1 * SEC, 30 * DAY, "a mail that waits so long is late: who asked is told")   \
     X(delivery, site_connections_max, NUMBER, "20", 1, 10000, "connections to one destination")                        \
     X(delivery, connections_max, NUMBER, "400", 1, 100000, "connections to all destinations")                          \
     X(delivery, idle_ms, SPAN, "3s", 0, 5 * MIN, "a connection without work is kept so long")                          \

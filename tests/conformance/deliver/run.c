@@ -34,6 +34,7 @@ static void set_option(struct world *w, int line, const struct words *v)
         unsigned *small;
     } rows[] = {
         { "idle_ms", &o->idle_ms, NULL },
+        { "delay_dsn_ms", &o->delay_dsn_ms, NULL },
         { "connect_timeout_ms", &o->connect_timeout_ms, NULL },
         { "greeting_timeout_ms", &o->greeting_timeout_ms, NULL },
         { "command_timeout_ms", &o->command_timeout_ms, NULL },

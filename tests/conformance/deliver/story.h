@@ -9,6 +9,7 @@
  *                                   1.3: at least; stranger: only another CA is trusted
  *   mx DOMAIN PREFERENCE HOST, mx DOMAIN none|fails|bogus, address HOST ADDRESS..., address HOST none|fails
  *   mail NAME from=A to=B,C [submitted=1] [body="..."] [lines=N] [chunk=BYTES] [in=memory|disk|nowhere] [expires=past|MS] [later]
+ *        [ret=FULL|HDRS] [envid=X] [notify=NEVER|SUCCESS,FAILURE,DELAY] [orcpt=X] [smtputf8] [binarymime]
  *   claims held|failing             from the start, until a script releases them
  *   mails COUNT RECIPIENTS [KEY=...]             so many: names 0, 1, ..., addresses rN.M@dK.test, K below 5
  *   chaos SEED PERCENT              no scripts: the servers answer by the dice, so often wrongly
@@ -30,6 +31,7 @@
  *     do hold|release|fail ERROR|cancel NAME N|lose|lead|mail NAME|drain
  *
  *   expect NAME N KEY=GLOB...       recipient N of a mail: state code enhanced class text attempts doubts host
+ *                                   owes (what a DSN has to tell: failed, delayed, relayed, delivered)
  *   event NAME N TYPE KEY=GLOB...   its last event: remote_host remote_address source_address tls class code
  *                                   waits (seconds until the next attempt)
  *   none NAME N TYPE                there is no such event

@@ -133,6 +133,34 @@ static uint64_t expiry_of(const struct words *words, uint64_t now_ms)
     return strcmp(value, "past") == 0 ? now_ms - 1 : now_ms + strtoull(value, NULL, 10);
 }
 
+static uint32_t notify_of(const char *text)
+{
+    uint32_t notify = 0;
+
+    if (!text) return 0;
+    if (strstr(text, "NEVER")) notify |= PROTO_NOTIFY_NEVER;
+    if (strstr(text, "SUCCESS")) notify |= PROTO_NOTIFY_SUCCESS;
+    if (strstr(text, "FAILURE")) notify |= PROTO_NOTIFY_FAILURE;
+    if (strstr(text, "DELAY")) notify |= PROTO_NOTIFY_DELAY;
+    return notify;
+}
+
+/* What the client asked for: of all recipients alike. */
+static void fill_request(Angarium__Accept *a, const struct words *words)
+{
+    const char *ret = words_value(words, "ret"), *envid = words_value(words, "envid");
+    const char *orcpt = words_value(words, "orcpt");
+
+    if (ret) a->ret = strcmp(ret, "FULL") == 0 ? PROTO_RET_FULL : PROTO_RET_HDRS;
+    a->envid = proto_bytes(span_cstr(envid ? envid : ""));
+    a->smtputf8 = words_have(words, "smtputf8");
+    a->body_type = words_have(words, "binarymime") ? PROTO_BODY_BINARYMIME : 0;
+    for (size_t i = 0; i < a->n_recipients; i++) {
+        a->recipients[i]->notify = notify_of(words_value(words, "notify"));
+        a->recipients[i]->orcpt = proto_bytes(span_cstr(orcpt ? orcpt : ""));
+    }
+}
+
 void world_take_in(struct world *w, struct world_mail *m)
 {
     static Angarium__Recipient list[1000], *pointers[1000];
@@ -164,6 +192,7 @@ void world_take_in(struct world *w, struct world_mail *m)
     fill_origin(&origin);
     accept.origin = &origin;
     accept.expires_at_ms = expiry_of(&words, accept.time_ms);
+    fill_request(&accept, &words);
     m->index = double_mail(w->commit, &accept, &body);
 }
 
@@ -247,6 +276,15 @@ static void fact_reply(struct facts *f, const Angarium__Reply *r)
     fact_bytes(f, "text", r->text);
 }
 
+static const char *owed_name(uint32_t owed)
+{
+    return owed == 0                   ? ""
+           : owed & PROTO_OWED_FAILED  ? "failed"
+           : owed & PROTO_OWED_DELAYED ? "delayed"
+           : owed & PROTO_OWED_RELAYED ? "relayed"
+                                       : "delivered";
+}
+
 static bool has_recipient(struct world *w, struct facts *f, uint64_t index, uint32_t number)
 {
     Angarium__RecipientRecord *r = NULL;
@@ -260,6 +298,7 @@ static bool has_recipient(struct world *w, struct facts *f, uint64_t index, uint
     fact_bytes(f, "host", r->last_host);
     fact_number(f, "attempts", r->attempts);
     fact_number(f, "doubts", r->doubts);
+    fact_text(f, "owes", owed_name(r->bounce_owed));
     fact_text(f, "state", proto_state_name(r->state));
     queue_recipient_free(&r);
     return f->ok;

@@ -282,6 +282,134 @@ static void failures_after_the_bounce_owe_another(void **state)
     scene_close(&s);
 }
 
+static uint64_t accept_asking(struct scene *s, uint32_t notify)
+{
+    static const char *const to[] = { "b@y.example", "c@z.example" };
+
+    return scene_accept_mail(
+        s,
+        &(struct scene_mail){ .from = "a@x.example", .to = to, .to_count = 2, .notify = notify });
+}
+
+static uint32_t owed_of(struct scene *s, uint64_t index, uint32_t n)
+{
+    Angarium__RecipientRecord *r = NULL;
+    uint32_t owed;
+
+    assert_int_equal(queue_recipient_get(s->store, SHARD, index, n, &r), 0);
+    owed = r->bounce_owed;
+    queue_recipient_free(&r);
+    return owed;
+}
+
+static void outcome_confirmed(struct scene *s, uint64_t index, uint32_t n, Angarium__Result result,
+                              uint32_t confirm, bool is_late)
+{
+    Angarium__RecipientOutcome o = ANGARIUM__RECIPIENT_OUTCOME__INIT, *list = &o;
+
+    o.index = index;
+    o.recipient = n;
+    o.result = result;
+    o.confirm = confirm;
+    o.is_late = is_late;
+    scene_outcomes(s, &list, 1);
+}
+
+/* RFC 3461 4.1: NEVER, and whatever else does not say FAILURE. */
+static void a_failure_that_nobody_wants_to_hear_of_owes_nothing(void **state)
+{
+    struct scene s;
+    uint64_t m;
+
+    (void)state;
+    scene_open(&s);
+    m = accept_asking(&s, PROTO_NOTIFY_NEVER);
+    scene_outcome(&s, m, 0, BOUNCED, 0);
+    assert_int_equal(scene_count(&s, QUEUE_BOUNCE), 0);
+    m = accept_asking(&s, PROTO_NOTIFY_SUCCESS | PROTO_NOTIFY_DELAY);
+    scene_outcome(&s, m, 0, BOUNCED, 0);
+    assert_int_equal(owed_of(&s, m, 0), 0);
+    m = accept_asking(&s, PROTO_NOTIFY_FAILURE);
+    scene_outcome(&s, m, 0, BOUNCED, 0);
+    assert_int_equal(owed_of(&s, m, 0), PROTO_OWED_FAILED);
+    scene_close(&s);
+}
+
+/* RFC 3461 5.2.2, 5.2.3 */
+static void a_success_is_told_where_it_was_asked_for_and_nobody_else_tells(void **state)
+{
+    struct scene s;
+    uint64_t m;
+
+    (void)state;
+    scene_open(&s);
+    m = accept_asking(&s, PROTO_NOTIFY_SUCCESS);
+    scene_claim_all(&s, (struct queue_ref[]){ { m, 0 }, { m, 1 } }, 2);
+    outcome_confirmed(&s, m, 0, DELIVERED, PROTO_CONFIRM_RELAYED, false);
+    assert_int_equal(owed_of(&s, m, 0), PROTO_OWED_RELAYED);
+    assert_true(scene_body_is_live(&s, m));
+    outcome_confirmed(&s, m, 1, DELIVERED, 0, false); /* the next hop has promised to */
+    assert_int_equal(owed_of(&s, m, 1), 0);
+    accept_bounce(&s, "a@x.example", m);
+    assert_int_equal(scene_count(&s, QUEUE_BODY_GONE), 1);
+    m = accept_asking(&s, 0);
+    scene_claim(&s, m, 0);
+    outcome_confirmed(&s, m, 0, DELIVERED, PROTO_CONFIRM_DELIVERED, false);
+    assert_int_equal(owed_of(&s, m, 0), 0);
+    scene_close(&s);
+}
+
+static void a_delay_is_told_once_and_not_when_all_is_over(void **state)
+{
+    struct scene s;
+    uint64_t m;
+
+    (void)state;
+    scene_open(&s);
+    m = accept_asking(&s, PROTO_NOTIFY_DELAY | PROTO_NOTIFY_FAILURE);
+    outcome_confirmed(&s, m, 0, DEFERRED, 0, false);
+    assert_int_equal(owed_of(&s, m, 0), 0);
+    outcome_confirmed(&s, m, 0, DEFERRED, 0, true);
+    assert_int_equal(owed_of(&s, m, 0), PROTO_OWED_DELAYED);
+    accept_bounce(&s, "a@x.example", m);
+    assert_int_equal(scene_count(&s, QUEUE_REFUSED), 0);
+    outcome_confirmed(&s, m, 0, DEFERRED, 0, true);
+    assert_int_equal(owed_of(&s, m, 0), 0);
+    outcome_confirmed(&s, m, 1, DEFERRED, 0, true);
+    scene_outcome(&s, m, 1, BOUNCED, 0); /* before the notice was written */
+    assert_int_equal(owed_of(&s, m, 1), PROTO_OWED_FAILED);
+    scene_close(&s);
+}
+
+/* Between reading what is owed and the DSN's commit more may come: it is not paid by a DSN that does not tell. */
+static void a_bounce_pays_what_it_tells(void **state)
+{
+    const uint32_t first[] = { 0, PROTO_OWED_FAILED }, both[] = { 0, 1, 1, 1 };
+    const char *to = "a@x.example";
+    struct scene_mail dsn = { .to = &to, .to_count = 1, .told = first, .told_count = 1 };
+    struct scene s;
+    uint64_t m, refused;
+
+    (void)state;
+    scene_open(&s);
+    m = dsn.bounce_of = scene_accept(&s, "a@x.example", "b@y.example", "c@z.example");
+    scene_outcome(&s, m, 0, BOUNCED, 0);
+    scene_outcome(&s, m, 1, BOUNCED, 0);
+    scene_accept_mail(&s, &dsn);
+    assert_int_equal(scene_count(&s, QUEUE_REFUSED), 0);
+    assert_int_equal(owed_of(&s, m, 0), 0);
+    assert_int_equal(owed_of(&s, m, 1), PROTO_OWED_FAILED);
+    dsn.told = both;
+    dsn.told_count = 2;
+    refused = scene_accept_mail(&s, &dsn); /* nobody is told twice */
+    scene_expect_refused(&s, refused, 0, ERR_EXISTS);
+    dsn.told = both + 2;
+    dsn.told_count = 1;
+    scene_accept_mail(&s, &dsn);
+    assert_int_equal(scene_count(&s, QUEUE_BODY_GONE), 1);
+    scene_close(&s);
+}
+
 static void the_null_return_path_is_never_owed_a_bounce(void **state)
 {
     struct scene s;
@@ -909,6 +1037,10 @@ int main(void)
         cmocka_unit_test(one_bounce_tells_of_all_failures_so_far),
         cmocka_unit_test(a_bounce_for_nothing_is_refused),
         cmocka_unit_test(failures_after_the_bounce_owe_another),
+        cmocka_unit_test(a_failure_that_nobody_wants_to_hear_of_owes_nothing),
+        cmocka_unit_test(a_success_is_told_where_it_was_asked_for_and_nobody_else_tells),
+        cmocka_unit_test(a_delay_is_told_once_and_not_when_all_is_over),
+        cmocka_unit_test(a_bounce_pays_what_it_tells),
         cmocka_unit_test(the_null_return_path_is_never_owed_a_bounce),
         cmocka_unit_test(claim_takes_only_who_is_waiting),
         cmocka_unit_test(a_claim_takes_the_part_that_it_can),

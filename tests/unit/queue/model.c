@@ -24,7 +24,8 @@ struct m_recipient {
     enum state state;
     uint64_t due_at_ms;
     uint32_t attempts, doubts;
-    bool hold_wanted, cancel_wanted, owes;
+    bool hold_wanted, cancel_wanted, late_told;
+    uint32_t owes; /* what a DSN has to tell */
 };
 
 struct m_message {
@@ -114,6 +115,22 @@ static void put_in_wait(struct model *m, struct m_recipient *r, uint64_t due_at_
     m->told.due++;
 }
 
+/* RFC 3461 4.1: what was not asked for is not told, but failures, unless that is forbidden. */
+static void owe(struct model *m, struct m_message *msg, struct m_recipient *r, uint32_t debt)
+{
+    static const uint32_t asks[] = { [PROTO_OWED_FAILED] = PROTO_NOTIFY_FAILURE,
+                                     [PROTO_OWED_DELAYED] = PROTO_NOTIFY_DELAY,
+                                     [PROTO_OWED_RELAYED] = PROTO_NOTIFY_SUCCESS,
+                                     [PROTO_OWED_DELIVERED] = PROTO_NOTIFY_SUCCESS };
+    bool wanted = msg->notify & asks[debt] || (msg->notify == 0 && debt == PROTO_OWED_FAILED);
+
+    if (msg->null_sender || !wanted) return;
+    if (debt == PROTO_OWED_DELAYED && r->late_told) return;
+    r->late_told |= debt == PROTO_OWED_DELAYED;
+    r->owes |= debt;
+    m->told.bounces++;
+}
+
 static void end(struct model *m, struct m_message *msg, struct m_recipient *r, enum state how)
 {
     r->state = how;
@@ -122,9 +139,8 @@ static void end(struct model *m, struct m_message *msg, struct m_recipient *r, e
     m->ever.bounced += how == BOUNCED;
     m->ever.expired += how == EXPIRED;
     m->ever.cancelled += how == CANCELLED;
-    if ((how != BOUNCED && how != EXPIRED) || msg->null_sender) return;
-    r->owes = true;
-    m->told.bounces++;
+    r->owes &= ~PROTO_OWED_DELAYED;
+    if (how == BOUNCED || how == EXPIRED) owe(m, msg, r, PROTO_OWED_FAILED);
 }
 
 /* Messages that nobody waits for any more are finished at the end of the command. */
@@ -296,22 +312,55 @@ static void do_accept(struct model *m)
     add_message(m, scene_accept_mail(&m->s, &mail), &mail);
 }
 
+/* A DSN that tells of some, at times of what is not owed: then of nothing. */
+static bool pay_told(struct model *m, struct m_message *of, uint32_t *told, size_t *count)
+{
+    bool owed = true;
+
+    for (uint32_t n = 0; n < RECIPIENTS_MAX; n++) {
+        uint32_t owes = of && n < of->count ? of->r[n].owes : 0;
+
+        if (chance(m, 5)) owes |= PROTO_OWED_RELAYED;
+        if (owes == 0 || chance(m, 30)) continue;
+        told[2 * *count] = n;
+        told[2 * (*count)++ + 1] = owes;
+        owed &= of && n < of->count && (of->r[n].owes & owes) == owes;
+    }
+    if (*count == 0) { /* all */
+        owed = false;
+        for (uint32_t n = 0; of && n < of->count; n++) {
+            owed |= of->r[n].owes != 0;
+            of->r[n].owes = 0;
+        }
+        return owed;
+    }
+    for (size_t i = 0; owed && i < *count; i++)
+        of->r[told[2 * i]].owes &= ~told[2 * i + 1];
+    return owed;
+}
+
 static void do_bounce(struct model *m)
 {
     const char *to[RECIPIENTS_MAX];
     struct m_message *of;
     struct scene_mail mail;
+    uint32_t told[2 * RECIPIENTS_MAX];
     bool owed = false;
     uint64_t index;
 
     fill_mail(m, &mail, to);
     mail.from = NULL;
+    mail.told = told;
     if (queue_bounces(m->s.store, SHARD, 0, &mail.bounce_of, 1) == 0 || chance(m, 10))
         mail.bounce_of = pick(m).index;
     of = message_at(m, mail.bounce_of);
-    for (uint32_t n = 0; of && n < of->count; n++) {
-        owed |= of->r[n].owes;
-        of->r[n].owes = false;
+    if (chance(m, 50)) {
+        owed = pay_told(m, of, told, &mail.told_count);
+    } else {
+        for (uint32_t n = 0; of && n < of->count; n++) {
+            owed |= of->r[n].owes != 0;
+            of->r[n].owes = 0;
+        }
     }
     index = scene_accept_mail(&m->s, &mail);
     if (owed)
@@ -395,6 +444,9 @@ static void outcome_of(struct model *m, const Angarium__RecipientOutcome *o)
     if (o->result == ANGARIUM__RESULT__RESULT_DELIVERED ||
         o->result == ANGARIUM__RESULT__RESULT_BOUNCED) {
         end(m, msg, r, o->result == ANGARIUM__RESULT__RESULT_DELIVERED ? DELIVERED : BOUNCED);
+        if (r->state == DELIVERED && o->confirm > 0)
+            owe(m, msg, r,
+                o->confirm == PROTO_CONFIRM_RELAYED ? PROTO_OWED_RELAYED : PROTO_OWED_DELIVERED);
         return;
     }
     r->doubts += o->result == ANGARIUM__RESULT__RESULT_IN_DOUBT;
@@ -402,6 +454,7 @@ static void outcome_of(struct model *m, const Angarium__RecipientOutcome *o)
     hold = r->hold_wanted;
     cancel = r->cancel_wanted;
     r->hold_wanted = r->cancel_wanted = false;
+    if (o->is_late) owe(m, msg, r, PROTO_OWED_DELAYED);
     put_in_wait(m, r, o->next_attempt_at_ms);
     if (!hold && !cancel) return;
     tell_event(m, msg);
@@ -424,6 +477,8 @@ static void do_outcome(struct model *m)
         o[i].recipient = refs[i].recipient;
         o[i].result = (Angarium__Result)(1 + below(m, 4));
         o[i].counts = chance(m, 50);
+        o[i].confirm = (uint32_t)below(m, 3);
+        o[i].is_late = chance(m, 30);
         o[i].next_attempt_at_ms = m->s.now_ms + below(m, 60000);
     }
     scene_outcomes(&m->s, list, n);

@@ -49,6 +49,8 @@ struct scene_mail {
     size_t chunk_count;
     const char *envid, *orcpt; /* orcpt and notify: of each recipient; NULL, 0: not said */
     uint32_t ret, body_type, notify;
+    const uint32_t *told; /* with bounce_of: pairs of recipient and debts */
+    size_t told_count;
     bool smtputf8;
 };
 
@@ -137,6 +139,16 @@ static inline Angarium__Recipient *scene_recipient(struct scene *s, const char *
     return r;
 }
 
+static inline Angarium__Told *scene_told(struct scene *s, const uint32_t *pair)
+{
+    Angarium__Told *t = scene_new(s, sizeof *t);
+
+    angarium__told__init(t);
+    t->recipient = pair[0];
+    t->debts = pair[1];
+    return t;
+}
+
 static inline uint64_t scene_accept_mail(struct scene *s, const struct scene_mail *m)
 {
     Angarium__Accept a = ANGARIUM__ACCEPT__INIT;
@@ -161,6 +173,10 @@ static inline uint64_t scene_accept_mail(struct scene *s, const struct scene_mai
     a.ret = m->ret;
     a.smtputf8 = m->smtputf8;
     a.body_type = m->body_type;
+    a.n_told = m->told_count;
+    a.told = scene_new(s, m->told_count * sizeof(void *) + 1);
+    for (size_t i = 0; i < m->told_count; i++)
+        a.told[i] = scene_told(s, m->told + 2 * i);
     for (size_t i = 0; i < m->to_count; i++) {
         a.recipients[i] = scene_recipient(s, m->to[i]);
         a.recipients[i]->notify = m->notify;

@@ -322,6 +322,21 @@ static void q5_debts_are_counted_wrong(void **state)
     expect_broken(t, &d, "Q5", "number of debts");
 }
 
+static void q5_what_nobody_asked_for(void **state)
+{
+    struct stage *t = *state;
+    struct damage d = { .count = 0 };
+    Angarium__RecipientRecord *r = recipient_of_stage(t, t->owing, 0);
+
+    r->bounce_owed = PROTO_OWED_FAILED | PROTO_OWED_RELAYED;
+    put_recipient(&d, t->owing, 0, r);
+    expect_broken(t, &d, "Q5", "nobody asked for");
+    r = recipient_of_stage(t, t->owing, 0);
+    r->notify = PROTO_NOTIFY_NEVER;
+    put_recipient(&d, t->owing, 0, r);
+    expect_broken(t, &d, "Q5", "nobody asked for");
+}
+
 static void q5_nobody_is_owed(void **state)
 {
     struct stage *t = *state;
@@ -506,6 +521,7 @@ int main(void)
         STAGE_TEST(q4_claims_and_the_claim_index),
         STAGE_TEST(q5_debts_and_the_bounce_index),
         STAGE_TEST(q5_debts_are_counted_wrong),
+        STAGE_TEST(q5_what_nobody_asked_for),
         STAGE_TEST(q5_nobody_is_owed),
         STAGE_TEST(q6_bodies_that_are_needed),
         STAGE_TEST(q6_bodies_that_nobody_needs),

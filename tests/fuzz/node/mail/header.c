@@ -15,15 +15,23 @@ static void expect_lines(struct span s)
 
 static void print_dsn(struct span a, struct span b)
 {
-    struct mail_dsn_recipient r = { .address = a, .reply_text = b, .remote_host = a, .code = 550 };
+    struct mail_dsn_recipient r = { .address = a,
+                                    .orcpt = b,
+                                    .action = (enum mail_dsn_action)(b.n % 4),
+                                    .reply_text = b,
+                                    .remote_host = a,
+                                    .code = 550 };
     struct mail_dsn d = { .hostname = b,
                           .to = a,
                           .boundary = "b",
                           .message_id = "<1@a>",
                           .recipients = &r,
                           .recipient_count = 1,
-                          .original_header = b,
-                          .eight_bit_header = a.n % 2 };
+                          .envid = a,
+                          .original = b,
+                          .returns_all = a.n % 3 == 0,
+                          .utf8 = a.n % 5 == 0,
+                          .eight_bit = a.n % 2 };
     struct buf out;
 
     buf_init(&out, 16u << 20);

@@ -49,7 +49,7 @@ static struct mail_dsn example(const struct mail_dsn_recipient *recipients, size
                               .original_id = "0123456789abc",
                               .recipients = recipients,
                               .recipient_count = n,
-                              .original_header = SPAN_LIT("From: a\r\nSubject: s\r\n\r\n") };
+                              .original = SPAN_LIT("From: a\r\nSubject: s\r\n\r\n") };
 }
 
 static void three_parts(void **state)
@@ -135,7 +135,7 @@ static void hostile_texts_are_tamed(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof reply; i++)
         reply[i] = i < 2500 ? (char)i : i % 7 ? 'w' : ' ';
-    d.original_header = SPAN_LIT("From: \xc3\xa4\r\nX: a\rb\nc\0d\r\nlast");
+    d.original = SPAN_LIT("From: \xc3\xa4\r\nX: a\rb\nc\0d\r\nlast");
     buf_init(&b, 1 << 20);
     mail_dsn_print(&b, &d);
     expect_lines(buf_span(&b), false);
@@ -143,7 +143,7 @@ static void hostile_texts_are_tamed(void **state)
     assert_non_null(strstr(buf_cstr(&b), "From: ??\r\nX: a?b?c?d\r\nlast\r\n\r\n--=_b0001--\r\n"));
 
     buf_reset(&b);
-    d.eight_bit_header = true;
+    d.eight_bit = true;
     mail_dsn_print(&b, &d);
     expect_lines(buf_span(&b), true);
     assert_non_null(strstr(buf_cstr(&b), "From: \xc3\xa4\r\n"));
@@ -161,13 +161,13 @@ static void long_headers_are_cut_at_a_line(void **state)
     buf_init(&header, 1 << 20);
     while (header.n < 2 * MAIL_DSN_HEADER_SIZE_MAX)
         buf_addf(&header, "X-Long: %06zu\r\n", header.n);
-    d.original_header = buf_span(&header);
+    d.original = buf_span(&header);
     buf_init(&b, 1 << 20);
     mail_dsn_print(&b, &d);
     expect_lines(buf_span(&b), false);
     assert_int_equal(count(buf_cstr(&b), "X-Long: "), MAIL_DSN_HEADER_SIZE_MAX / 16);
     buf_reset(&b);
-    d.original_header = span_of(NULL, 0);
+    d.original = span_of(NULL, 0);
     mail_dsn_print(&b, &d);
     expect_lines(buf_span(&b), false);
     buf_deinit(&b);
