@@ -1,40 +1,60 @@
-/* append - entries get their place: index, term, write id. Their bytes stay with the caller.
- *
- * A leader writes one entry a write and nothing else, so within its term entry own_first + n is in
- * write own_first_write + n: that is how a durable write id says which entries are durable (R1).
- */
+/* append - entries get their place: index, term, write id. Their bytes stay with the caller. */
 #include "raft/core/inside.h"
 
 uint64_t append_write(struct core *c, struct core_update *u)
 {
-    CHECK(u->write_id == 0); /* a step makes one write at most */
-    u->write_id = ++c->last_write;
+    CHECK(c->role != CORE_BROKEN); /* R2 */
+    CHECK(!c->installing);
+    if (u->write_id == 0) u->write_id = ++c->last_write; /* a step makes one write at most */
     return u->write_id;
 }
 
-static void append_entry(struct core *c, enum core_entry_kind kind, uint32_t weight,
-                         struct core_update *u)
+void append_place(struct core *c, uint64_t term, uint32_t weight)
 {
-    uint64_t write_id = append_write(c, u);
-
-    CHECK(c->role == CORE_LEADER);
+    CHECK(trail_add(&c->trail, term, c->commit));
     c->last++;
-    if (kind == CORE_NOOP) {
-        c->own_first = c->last;
-        c->own_first_write = write_id;
-        window_begin(&c->window, c->last);
-    }
-    CHECK(write_id - c->own_first_write == c->last - c->own_first);
-    window_add(&c->window, weight);
-    u->flags |= CORE_APPEND;
-    u->append.index = c->last;
-    u->append.term = c->hard.term;
-    u->append.kind = kind;
+    CHECK(c->last == c->trail.last);
+    window_add(&c->window, c->last, weight);
 }
 
-void append_noop(struct core *c, struct core_update *u)
+/* What was never committed may go (thesis 3.5); a configuration in it goes with it (R6). */
+void append_truncate(struct core *c, uint64_t from)
 {
-    append_entry(c, CORE_NOOP, 0, u);
+    CHECK(from > c->commit);
+    CHECK(c->role != CORE_LEADER); /* thesis 3.5: a leader only appends */
+    trail_truncate(&c->trail, from);
+    window_truncate(&c->window, from);
+    marks_clip(&c->marks, from - 1);
+    c->last = from - 1;
+    c->durable = MIN(c->durable, c->last);
+    config_roll_back(c);
+}
+
+void append_own(struct core *c, enum core_entry_kind kind, uint32_t weight, struct core_update *u)
+{
+    CHECK(c->role == CORE_LEADER);
+    CHECK(!(u->flags & CORE_APPEND));
+    append_place(c, c->hard.term, weight);
+    marks_add(&c->marks, append_write(c, u), c->last);
+    u->flags |= CORE_APPEND;
+    u->append.own = true;
+    u->append.index = c->last;
+    u->append.count = 1;
+    u->append.term = c->hard.term;
+    u->append.kind = kind;
+    c->busy_ms = c->now_ms;
+    rest_wake(c);
+}
+
+static bool has_room(const struct core *c, uint32_t weight)
+{
+    uint64_t uncommitted = window_bytes(&c->window, c->commit, c->last);
+
+    if (window_bytes(&c->window, c->applied, c->commit) > c->o.unapplied_bytes_max) return false;
+    if (c->last == c->commit) return true;
+    if (c->last - c->commit >= CORE_UNCOMMITTED_MAX) return false;
+    return weight <= c->o.uncommitted_bytes_max &&
+           uncommitted <= c->o.uncommitted_bytes_max - weight;
 }
 
 int append_propose(struct core *c, const struct core_event *e, struct core_update *u)
@@ -43,8 +63,9 @@ int append_propose(struct core *c, const struct core_event *e, struct core_updat
 
     if (!c->ready) return ERR_NOT_LEADER;
     if (fence != 0 && fence != c->hard.term) return ERR_SUPERSEDED; /* R8 */
-    if (!window_has_room(&c->window, e->u.propose.weight, c->o.uncommitted_bytes_max))
-        return ERR_FULL;
-    append_entry(c, CORE_COMMAND, e->u.propose.weight, u);
+    if (c->transfer.to != 0) return ERR_BUSY;
+    if (!has_room(c, e->u.propose.weight) || disk_too_few(c)) return ERR_FULL;
+    append_own(c, CORE_COMMAND, e->u.propose.weight, u);
+    c->holds_sends = e->u.propose.more;
     return 0;
 }

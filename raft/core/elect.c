@@ -1,38 +1,180 @@
-/* elect - when a follower stands for election, and what its own vote is worth.
+/* elect - when a node stands for election, and what votes are worth.
  *
- * The new term and the vote in it are one record (R4); the vote counts when that record is durable,
- * known by its write id (R1). One voter: its own vote is a majority.
+ * It asks first, in the old term, whether it could win (thesis 9.6, pre-vote), then takes a new term. The
+ * new term and the vote in it are one record (R4); requests leave and the own vote counts when that record is
+ * durable, known by its write id (R1). A term is never won twice: each vote is such a record somewhere.
  */
 #include "raft/core/inside.h"
 
+/* A known end of the leader's node is worth a short wait, drawn, so that not all stand at once; whoever has
+ * stood and not won waits the whole while. */
 void elect_set_timer(struct core *c)
 {
-    c->election_at_ms = c->now_ms + c->o.election_ms;
-    if (c->o.election_ms > 0) c->election_at_ms += rng_below(&c->rng, c->o.election_ms);
+    uint64_t least = c->o.election_ms, range = c->o.election_ms;
+
+    if (c->hinted) {
+        least = 0;
+        range = c->o.hint_ms;
+    }
+    if (!config_has_others(c)) least = range = 0; /* the only voter waits for nobody */
+    c->election_at_ms = c->now_ms + least;
+    if (range > 0) c->election_at_ms += rng_below(&c->rng, range);
 }
 
-static bool may_stand(const struct core *c)
+bool elect_leader_lives(const struct core *c)
 {
-    return c->role == CORE_FOLLOWER && !c->tainted;
+    if (c->role == CORE_LEADER) return true; /* by check-quorum */
+    return c->leader != 0 && c->now_ms < c->lease_until_ms;
 }
 
-uint64_t elect_wake_at(const struct core *c)
+static bool is_voter(const struct core *c)
 {
-    return may_stand(c) ? c->election_at_ms : UINT64_MAX;
+    int i = config_find(c->config, c->o.self);
+
+    if (i < 0) return false;
+    return c->rescue.on || (c->config->members[i].flags & (CORE_VOTES_NEW | CORE_VOTES_OLD));
+}
+
+bool elect_may_stand(const struct core *c)
+{
+    if (c->role == CORE_LEADER || c->role == CORE_BROKEN) return false;
+    if (c->tainted || c->installing || c->resting) return false;
+    if (c->role == CORE_CANDIDATE && c->vote_write > c->durable_write)
+        return false; /* on its way */
+    if (!is_voter(c)) return false;
+    return trail_room(&c->trail, c->last + 1, c->commit) > 0; /* for its first entry */
+}
+
+/* Thesis 3.6.1: the later term at the end, then the longer log. */
+bool elect_is_newer(const struct core *c, struct core_pos last)
+{
+    struct core_pos own = core_end(c);
+
+    return last.term > own.term || (last.term == own.term && last.index >= own.index);
+}
+
+static void ask_votes(struct core *c, enum core_msg_kind kind, uint64_t term, bool disrupt,
+                      struct core_update *u)
+{
+    for (unsigned i = 0; i < c->config->count; i++) {
+        const struct core_member *member = &c->config->members[i];
+        bool votes = member->flags & (CORE_VOTES_NEW | CORE_VOTES_OLD);
+        struct core_msg *m;
+
+        if (c->rescue.on) votes = c->rescue.voters >> i & 1;
+        if (!votes || member->node == c->o.self) continue;
+        m = send_new(c, kind, member->node, 0, u);
+        m->term = term;
+        m->prev = core_end(c);
+        m->disrupt = disrupt;
+    }
+}
+
+static void forget_votes(struct core *c)
+{
+    for (unsigned i = 0; i < c->config->count; i++)
+        c->peers[i].yes = c->peers[i].no = false;
+}
+
+static enum tally tally(const struct core *c)
+{
+    struct quorum_voter v[CORE_MEMBERS_MAX];
+    enum tally new, old;
+
+    new = quorum_tally(v, config_half(c, CORE_VOTES_NEW, v));
+    old = quorum_tally(v, config_half(c, CORE_VOTES_OLD, v));
+    if (new == TALLY_LOST || old == TALLY_LOST) return TALLY_LOST;
+    return new == TALLY_WON &&old == TALLY_WON ? TALLY_WON : TALLY_OPEN;
+}
+
+void elect_begin(struct core *c, struct core_update *u)
+{
+    struct progress *own;
+
+    if (c->role != CORE_PRECANDIDATE) become(c, CORE_PRECANDIDATE);
+    c->hinted = false;
+    elect_set_timer(c);
+    forget_votes(c);
+    own = progress_of(c, c->o.self);
+    CHECK(own);
+    own->yes = true;
+    if (tally(c) == TALLY_WON) { /* the only voter need not ask */
+        elect_stand(c, false, u);
+        return;
+    }
+    ask_votes(c, CORE_MSG_PREVOTE, c->hard.term + 1, false, u);
+}
+
+void elect_stand(struct core *c, bool disrupt, struct core_update *u)
+{
+    if (c->role == CORE_CANDIDATE) become(c, CORE_PRECANDIDATE);
+    become(c, CORE_CANDIDATE);
+    c->disrupts = disrupt;
+    become_hard(c, (struct core_hard){ .term = c->hard.term + 1, .vote = c->o.self }, u);
+    c->vote_write = c->hard_write;
+    c->hinted = false;
+    elect_set_timer(c);
+    forget_votes(c);
+    ask_votes(c, CORE_MSG_VOTE, c->hard.term, disrupt, u);
+}
+
+/* One term, one leader: a candidate that a quorum voted for. Its first entry, of its own term, lets what came
+ * before commit (R3). A recovery's is the configuration that it asks for. */
+static void win(struct core *c, struct core_update *u)
+{
+    bool is_rescue = c->rescue.on;
+    struct core_config next;
+
+    if (is_rescue) recover_config(c, &next);
+    become(c, CORE_LEADER);
+    progress_begin(c);
+    c->round = 0;
+    c->busy_ms = c->now_ms;
+    c->heartbeat_at_ms = c->now_ms + c->o.heartbeat_ms; /* the first entry goes to all at once */
+    c->quorum_at_ms = c->now_ms + c->o.election_ms;
+    c->own_first = c->last + 1;
+    CHECK(trail_room(&c->trail, c->last + 1, c->commit) > 0);
+    if (is_rescue)
+        config_append(c, &next, u);
+    else
+        append_own(c, CORE_NOOP, 0, u);
+}
+
+void elect_count(struct core *c, struct core_update *u)
+{
+    enum tally result = tally(c);
+
+    CHECK(c->role == CORE_PRECANDIDATE || c->role == CORE_CANDIDATE);
+    if (result == TALLY_OPEN) return;
+    if (result == TALLY_LOST) /* its timer runs on */
+        become(c, CORE_FOLLOWER);
+    else if (c->role == CORE_PRECANDIDATE)
+        elect_stand(c, false, u);
+    else
+        win(c, u);
+}
+
+void elect_on_durable(struct core *c, struct core_update *u)
+{
+    struct progress *own = progress_of(c, c->o.self);
+
+    CHECK(c->hard.vote == c->o.self);
+    if (!own) return; /* the configuration went meanwhile */
+    own->yes = true;
+    elect_set_timer(c); /* the requests leave only now */
+    elect_count(c, u);
 }
 
 void elect_on_time(struct core *c, struct core_update *u)
 {
-    if (!may_stand(c) || c->now_ms < c->election_at_ms) return;
-    become(c, CORE_CANDIDATE);
-    c->hard = (struct core_hard){ .term = c->hard.term + 1, .vote = c->o.self };
-    c->vote_write = append_write(c, u);
-    u->flags |= CORE_HARD;
-}
-
-void elect_on_vote_durable(struct core *c, struct core_update *u)
-{
-    CHECK(c->hard.vote == c->o.self);
-    become(c, CORE_LEADER);
-    append_noop(c, u);
+    if (!elect_may_stand(c) || c->now_ms < c->election_at_ms) return;
+    if ((c->stalled || c->now_ms < c->backoff_until_ms) && config_has_others(c)) { /* R9 */
+        elect_set_timer(c);
+        return;
+    }
+    if (c->role == CORE_FOLLOWER && priority_waits(c)) {
+        elect_set_timer(c);
+        return;
+    }
+    elect_begin(c, u);
 }

@@ -67,6 +67,7 @@ static void take_own_write(struct raft_group *g, const struct core_update *u)
 static void tell_role(struct raft_group *g, const struct core_update *u)
 {
     static const enum raft_role roles[] = { [CORE_FOLLOWER] = RAFT_FOLLOWER,
+                                            [CORE_PRECANDIDATE] = RAFT_CANDIDATE,
                                             [CORE_CANDIDATE] = RAFT_CANDIDATE,
                                             [CORE_LEADER] = RAFT_LEADER,
                                             [CORE_BROKEN] = RAFT_BROKEN };
@@ -157,22 +158,23 @@ bool group_load(struct raft_group *g, struct flight *f)
 static int make_core(struct raft_group *g, const struct raft_config *config, struct errmsg *why)
 {
     struct core_options o = { .self = g->raft->node_id,
-                              .voter_count = config->voter_count,
+                              .limits = { .members_max = RAFT_VOTERS_MAX },
+                              .config = { .count = config->voter_count },
                               .election_ms = 0, /* the only voter waits for nobody */
                               .uncommitted_bytes_max = g->raft->uncommitted_bytes_max,
                               .seed = g->raft->seed ^ g->number };
-    int rv;
 
     CHECK(config->voter_count <= RAFT_VOTERS_MAX);
-    memcpy(o.voters, config->voters, sizeof o.voters);
-    g->core = check_calloc(1, core_size());
-    rv = core_init(g->core, &o);
-    if (rv == ERR_UNSUPPORTED)
-        return errmsg_set(why, rv, "group %llu: this version takes one voter, %u are named",
+    if (config->voter_count > 1)
+        return errmsg_set(why, ERR_UNSUPPORTED,
+                          "group %llu: this version takes one voter, %u are named",
                           (unsigned long long)g->number, config->voter_count);
-    if (rv != 0)
-        return errmsg_set(why, rv, "group %llu: its one voter must be this node, %llu",
-                          (unsigned long long)g->number, (unsigned long long)g->raft->node_id);
+    o.config.members[0] =
+        (struct core_member){ .node = config->voters[0], .flags = CORE_VOTES_NEW, .priority = 1 };
+    g->core = check_calloc(1, core_size(&o.limits));
+    if (config->voters[0] != o.self || core_init(g->core, &o) != 0)
+        return errmsg_set(why, ERR_RANGE, "group %llu: its one voter must be this node, %llu",
+                          (unsigned long long)g->number, (unsigned long long)o.self);
     return 0;
 }
 

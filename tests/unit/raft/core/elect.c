@@ -80,6 +80,9 @@ static void r10_waits_for_its_drawn_timeout(void **state)
 
     (void)state;
     o.election_ms = 150;
+    o.heartbeat_ms = 50;
+    o.config.count = 2; /* the only voter would not wait */
+    o.config.members[1] = (struct core_member){ .node = 2, .flags = CORE_VOTES_NEW, .priority = 1 };
     for (unsigned i = 0; i < 20; i++) {
         struct trace t;
 
@@ -92,7 +95,7 @@ static void r10_waits_for_its_drawn_timeout(void **state)
         trace_time(&t, wake[i] - 1);
         assert_int_equal(t.last.role, CORE_FOLLOWER);
         trace_time(&t, wake[i]);
-        assert_int_equal(t.last.role, CORE_CANDIDATE);
+        assert_int_equal(t.last.role, CORE_PRECANDIDATE);
         if (i % 2 == 1) assert_int_equal(wake[i], wake[i - 1]);
         differ |= wake[i] != wake[0];
         trace_close(&t);
@@ -179,20 +182,30 @@ static void r7_what_cannot_be_is_refused_at_boot(void **state)
     }
 }
 
-static void one_voter_which_is_itself(void **state)
+static void options_that_cannot_be_are_refused(void **state)
 {
-    struct core *c = check_calloc(1, core_size());
     struct core_options o = trace_options;
+    struct core *c = check_calloc(1, core_size(&(struct core_limits){ .members_max = 9 }));
 
     (void)state;
-    o.voter_count = 3;
-    o.voters[1] = 2;
-    o.voters[2] = 3;
-    assert_int_equal(core_init(c, &o), ERR_UNSUPPORTED);
-    o.voter_count = 0;
+    assert_int_equal(core_init(c, &o), 0);
+    o.config.members[0].node = 2; /* no member itself: it will be one later, or follows */
+    assert_int_equal(core_init(c, &o), 0);
+    o.self = 0;
     assert_int_equal(core_init(c, &o), ERR_RANGE);
-    o.voter_count = 1;
-    o.voters[0] = 2;
+    o = trace_options;
+    o.config.count = 0;
+    assert_int_equal(core_init(c, &o), ERR_RANGE);
+    o.config.count = 2; /* the second one is no node */
+    assert_int_equal(core_init(c, &o), ERR_RANGE);
+    o.config.members[1] = o.config.members[0]; /* twice the same */
+    assert_int_equal(core_init(c, &o), ERR_RANGE);
+    o.config.members[1].node = 2; /* several, and no time to wait for them */
+    assert_int_equal(core_init(c, &o), ERR_RANGE);
+    o.election_ms = 100;
+    o.heartbeat_ms = 20;
+    assert_int_equal(core_init(c, &o), 0);
+    o.limits.members_max = 1;
     assert_int_equal(core_init(c, &o), ERR_RANGE);
     free(c);
 }
@@ -229,7 +242,7 @@ int main(void)
         cmocka_unit_test(r10_time_that_goes_back_is_a_bug),
         cmocka_unit_test(a_tainted_log_follows_for_ever),
         cmocka_unit_test(r7_what_cannot_be_is_refused_at_boot),
-        cmocka_unit_test(one_voter_which_is_itself),
+        cmocka_unit_test(options_that_cannot_be_are_refused),
         cmocka_unit_test(boot_comes_once_and_first),
     };
 

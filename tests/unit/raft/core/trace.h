@@ -38,12 +38,13 @@ struct trace_log { /* what the disk holds */
     bool tainted;
 };
 
-static const char *const trace_roles[] = { "follower", "candidate", "leader", "broken" };
+static const char *const trace_roles[] = { "follower", "precandidate", "candidate", "leader",
+                                           "broken" };
 static const char *const trace_kinds[] = { "?", "noop", "command", "config" };
 
 static inline void trace_open(struct trace *t, const struct core_options *o)
 {
-    *t = (struct trace){ .core = check_calloc(1, core_size()) };
+    *t = (struct trace){ .core = check_calloc(1, core_size(&o->limits)) };
     buf_init(&t->text, 1u << 20);
     CHECK(core_init(t->core, o) == 0);
 }
@@ -188,7 +189,11 @@ static inline bool dies(void (*call)(struct trace *t), struct trace *t)
 }
 
 static const struct core_options trace_options = {
-    .self = 1, .voters = { 1 }, .voter_count = 1, .uncommitted_bytes_max = 1000, .seed = 7
+    .self = 1,
+    .limits = { .members_max = 3 },
+    .config = { .count = 1, .members = { { .node = 1, .flags = CORE_VOTES_NEW, .priority = 1 } } },
+    .uncommitted_bytes_max = 1000,
+    .seed = 7
 };
 
 #endif

@@ -1,0 +1,42 @@
+/* commit - what a quorum holds durably is committed.
+ *
+ * R3 (thesis 3.6.2): only entries of the current term are counted; what stands before the first of them commits
+ * with it. The leader counts itself only as far as its own disk has it (R1), in parallel with the others; both
+ * halves of a joint configuration must hold it (R6), and with spread, voters of two places in each.
+ */
+#include "raft/core/inside.h"
+
+void commit_count(struct core *c)
+{
+    struct quorum_voter v[CORE_MEMBERS_MAX];
+    bool spread = c->config->spread != CORE_SPREAD_NONE;
+    uint64_t index;
+
+    if (c->role != CORE_LEADER) return;
+    index = quorum_index(v, config_half(c, CORE_VOTES_NEW, v), spread);
+    index = MIN(index, quorum_index(v, config_half(c, CORE_VOTES_OLD, v), spread));
+    CHECK(index <= c->last);
+    if (index <= c->commit || index < c->own_first) return;
+    c->commit = index;
+    c->busy_ms = c->now_ms;
+}
+
+bool commit_quorum_active(const struct core *c, bool by_up)
+{
+    static const unsigned halves[] = { CORE_VOTES_NEW, CORE_VOTES_OLD };
+
+    for (unsigned h = 0; h < 2; h++) {
+        unsigned voters = 0, active = 0;
+
+        for (unsigned i = 0; i < c->config->count; i++) {
+            const struct core_member *m = &c->config->members[i];
+            const struct progress *p = &c->peers[i];
+
+            if (!(m->flags & halves[h])) continue;
+            voters++;
+            active += m->node == c->o.self || (by_up ? p->up : p->active);
+        }
+        if (voters > 0 && active < quorum_size(voters)) return false;
+    }
+    return true;
+}

@@ -1,0 +1,135 @@
+/* recv_append - entries from the leader (thesis 3.5).
+ *
+ *   prev matches?  no: say where both may agree. Yes: what is here and the same stays, so that an old message
+ *   takes nothing away; from the first that differs on the log is cut off; the rest is appended: one write. The
+ *   answer waits for the write that holds the last of them (R1), also when an earlier message brought it.
+ */
+#include "raft/core/inside.h"
+
+/* Up to here nothing can change any more. A configuration was appended only when the one before it was committed. */
+static uint64_t settled(const struct core *c)
+{
+    return MAX(c->commit, c->has_before ? c->before->index : c->config->index);
+}
+
+static struct core_msg *reply(struct core *c, const struct core_msg *m, struct core_update *u)
+{
+    struct core_msg *r = send_new(c, CORE_MSG_APPEND_REPLY, m->from, 0, u);
+
+    r->lost = c->tainted;
+    r->free_permille = c->free_permille;
+    return r;
+}
+
+/* Thesis 3.5: back up by terms, not by entries. Up to its commit this log agrees with every leader's. */
+static void reject(struct core *c, const struct core_msg *m, struct core_update *u)
+{
+    uint64_t hint = trail_find(&c->trail, m->prev.index, m->prev.term);
+    struct core_msg *r = reply(c, m, u);
+
+    hint = MAX(hint, MIN(c->commit, c->last));
+    r->reject = true;
+    r->prev = m->prev;
+    r->hint = (struct core_pos){ hint, trail_term(&c->trail, hint) };
+}
+
+static void accept(struct core *c, const struct core_msg *m, uint64_t match, struct core_update *u)
+{
+    struct core_msg *r = reply(c, m, u);
+
+    if (match > c->durable) /* some write that is on its way holds it */
+        u->sends[u->send_count - 1].after_write = c->last_write;
+    r->match = match;
+}
+
+/* How many of the message's entries are here already. ERR_CORRUPT: one differs that may not;
+ * ERR_AGAIN: this cannot be told. */
+static int find_new(const struct core *c, const struct core_msg *m, unsigned *out)
+{
+    unsigned i = 0;
+
+    for (; i < m->count && m->first + i <= c->last; i++) {
+        uint64_t index = m->first + i, term = trail_term(&c->trail, index);
+
+        if (term == m->entries[i].term || (term == 0 && index <= c->commit)) continue;
+        if (term == 0) return ERR_AGAIN;
+        if (index <= settled(c)) return ERR_CORRUPT;
+        break;
+    }
+    *out = i;
+    return 0;
+}
+
+/* How many of the new ones find their place: each new term needs one in the trail. */
+static unsigned fitting(const struct core *c, const struct core_msg *m, unsigned skip)
+{
+    uint64_t from = m->first + skip, term = 0;
+    unsigned room = trail_room(&c->trail, from, c->commit), i = skip;
+
+    if (from - 1 > c->trail.base.index) term = trail_term(&c->trail, from - 1);
+    for (; i < m->count; i++) {
+        if (m->entries[i].term == term) continue;
+        if (room == 0) break;
+        room--;
+        term = m->entries[i].term;
+    }
+    return i - skip;
+}
+
+static void append(struct core *c, const struct core_msg *m, unsigned skip, unsigned count,
+                   struct core_update *u)
+{
+    uint64_t index = m->first + skip;
+
+    CHECK(index <= c->last + 1);
+    if (index <= c->last) {
+        append_truncate(c, index);
+        u->append.truncate_from = index;
+    }
+    u->append.index = index;
+    u->append.skip = skip;
+    u->append.count = count;
+    u->flags |= CORE_APPEND;
+    for (unsigned i = skip; i < skip + count; i++) {
+        append_place(c, m->entries[i].term, m->entries[i].weight);
+        if (m->entries[i].kind == CORE_CONFIG)
+            config_adopt(c, m->entries[i].config, c->last); /* R6 */
+    }
+    marks_add(&c->marks, append_write(c, u), c->last);
+}
+
+static bool is_busy(const struct core *c)
+{
+    return window_bytes(&c->window, c->applied, MIN(c->commit, c->last)) > c->o.unapplied_bytes_max;
+}
+
+int recv_append(struct core *c, const struct core_msg *m, struct core_update *u)
+{
+    unsigned skip = 0, count = 0;
+    uint64_t end, term;
+    int rv;
+
+    if (m->prev.index > 0 && m->prev.index <= settled(c) && m->prev.index <= c->last) {
+        term = trail_term(&c->trail, m->prev.index);
+        if (term != 0 && term != m->prev.term) return ERR_CORRUPT;
+    }
+    rv = find_new(c, m, &skip);
+    if (rv == ERR_CORRUPT) return rv;
+    if (become_follower_of(c, m, u) != 0) return ERR_CORRUPT;
+    c->resting = false;
+    term = trail_term(&c->trail, m->prev.index);
+    if (m->prev.index > c->last || (m->prev.index > c->commit && term != m->prev.term) || rv != 0) {
+        reject(c, m, u);
+        return 0;
+    }
+    c->commit = MAX(c->commit, MIN(m->commit, MIN(m->prev.index + skip, c->last)));
+    if (skip < m->count) {
+        count = is_busy(c) ? 0 : fitting(c, m, skip);
+        if (count > 0) append(c, m, skip, count, u);
+    }
+    end = m->prev.index + skip + count;
+    c->commit = MAX(c->commit, MIN(m->commit, MIN(end, c->last)));
+    accept(c, m, end, u);
+    u->sends[u->send_count - 1].msg.busy = skip + count < m->count;
+    return 0;
+}

@@ -1,0 +1,43 @@
+/* recv_append_reply - what a peer has, or why not. */
+#include "raft/core/inside.h"
+
+/* What it had acknowledged is gone (taint.c): commits that counted it stand, the next ones do not count it. */
+static void forget(struct core *c, struct progress *p, const struct core_msg *m)
+{
+    p->match = 0;
+    progress_probe(c, p, MIN(m->hint.index, c->last) + 1);
+}
+
+/* Thesis 3.5: go back to where the terms may agree. */
+static void back_up(struct core *c, struct progress *p, const struct core_msg *m)
+{
+    uint64_t next = trail_find(&c->trail, m->hint.index, m->hint.term ? m->hint.term : NEVER) + 1;
+
+    if (p->state == CORE_PROBES && m->prev.index != p->next - 1) return; /* of an older question */
+    if (m->prev.index <= p->match) return;                               /* older still */
+    if (next > m->prev.index) next = m->prev.index;
+    progress_probe(c, p, MAX(next, p->match + 1));
+}
+
+int recv_append_reply(struct core *c, const struct core_msg *m, struct core_update *u)
+{
+    struct progress *p = progress_of(c, m->from);
+
+    (void)u;
+    if (c->role != CORE_LEADER || !p || m->term != c->hard.term) return 0; /* R6 */
+    if (!m->reject && m->match > c->last) return ERR_SYNTAX;
+    p->active = true;
+    p->free_permille = m->free_permille;
+    if (m->lost && m->reject && m->hint.index < p->match) {
+        forget(c, p, m);
+    } else if (m->reject) {
+        if (p->state != CORE_SNAPSHOTS) back_up(c, p, m);
+    } else {
+        progress_acked(c, p, m->match);
+        if (!m->busy) return 0;
+        progress_probe(c, p, p->match + 1);
+        p->waits = p->asked = true;
+        p->asked_ms = c->now_ms;
+    }
+    return 0;
+}
