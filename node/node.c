@@ -63,6 +63,7 @@ struct node {
     struct tls *route_tls[SETTINGS_LIST_MAX]; /* of routes that demand something */
     unsigned route_tls_count;
     struct accept_auth *auth;
+    struct accept_clients *clients; /* of all loops */
     struct ops *ops;
     struct node_loop loops[NODE_LOOPS_MAX];
     struct raft_loop_port ports[NODE_LOOPS_MAX];
@@ -350,6 +351,36 @@ static int open_deliver(struct node *n, struct node_loop *l, struct errmsg *why)
     return rv;
 }
 
+static void fill_limits(const struct settings *s, struct accept_limits *l)
+{
+    accept_limits_default(l);
+    l->message_size_max = s->limits.message_size_max;
+    l->recipients_max = (unsigned)s->limits.recipients_max;
+    l->line_size_max = s->limits.line_size_max;
+    l->header_size_max = s->limits.header_size_max;
+    l->hops_max = (unsigned)s->limits.hops_max;
+    l->bodies_size_max = s->limits.bodies_memory_max;
+    l->sessions_max = (unsigned)s->limits.sessions_max;
+    l->transactions_max = (unsigned)s->limits.session_transactions_max;
+    l->errors_max = (unsigned)s->limits.session_errors_max;
+    l->idle_ms = s->limits.session_idle_ms;
+    l->data_idle_ms = s->limits.data_idle_ms;
+    l->life_ms = s->limits.session_life_ms;
+    l->header_fields_max = (unsigned)s->limits.header_fields_max;
+    l->clients_max = (unsigned)s->limits.clients_max;
+    l->address_sessions_max = (unsigned)s->limits.address_sessions_max;
+    l->address_rate_max = (unsigned)s->limits.address_rate_max;
+    l->credential_sessions_max = (unsigned)s->limits.credential_sessions_max;
+    l->auth_failures_max = (unsigned)s->limits.auth_failures_max;
+    l->unknown_max = (unsigned)s->limits.session_unknown_max;
+    l->data_rate_min = s->limits.data_rate_min;
+    l->data_window_ms = s->limits.data_window_ms;
+    l->sessions_memory_max = s->limits.sessions_memory_max;
+    l->auth_forget_ms = s->limits.auth_forget_ms;
+    l->auth_delay_ms = s->limits.auth_delay_ms;
+    l->auth_delay_max_ms = s->limits.auth_delay_max_ms;
+}
+
 static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
 {
     const struct settings *s = n->settings;
@@ -363,19 +394,9 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
                                 .expire_ms = s->delivery.expire_ms };
     int rv;
 
-    accept_limits_default(&o.limits);
-    o.limits.message_size_max = s->limits.message_size_max;
-    o.limits.recipients_max = (unsigned)s->limits.recipients_max;
-    o.limits.line_size_max = s->limits.line_size_max;
-    o.limits.header_size_max = s->limits.header_size_max;
-    o.limits.hops_max = (unsigned)s->limits.hops_max;
-    o.limits.bodies_size_max = s->limits.bodies_memory_max;
-    o.limits.sessions_max = share(s->limits.sessions_max, n->loop_count);
-    o.limits.transactions_max = (unsigned)s->limits.session_transactions_max;
-    o.limits.errors_max = (unsigned)s->limits.session_errors_max;
-    o.limits.idle_ms = s->limits.session_idle_ms;
-    o.limits.data_idle_ms = s->limits.data_idle_ms;
-    o.limits.life_ms = s->limits.session_life_ms;
+    fill_limits(s, &o.limits);
+    if (!n->clients) n->clients = accept_clients_new(&o.limits);
+    o.clients = n->clients;
     rv = accept_new(&l->accept, &o, why);
     for (unsigned i = 0; rv == 0 && i < s->listener_count; i++) {
         struct stream_address at;
@@ -738,6 +759,7 @@ static void take_down(struct node *n)
         tls_unref(&n->route_tls[i]);
     tls_tickets_unref(&n->tickets);
     accept_auth_unref(&n->auth);
+    accept_clients_unref(&n->clients);
 }
 
 int node_run(const char *settings_file)

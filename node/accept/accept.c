@@ -1,13 +1,14 @@
 /* accept - the SMTP server of one loop (RFC 5321, 6409, 8314): its doors, its sessions, its end.
  *
  * A door is a listener with its kind of service. Each connection becomes a session (session.c),
- * which stands in `sessions` until its stream is gone. Over sessions_max a connection is told so
- * and let go (421); where TLS would have to come first it is let go without a word.
+ * which stands in `sessions` until its stream is gone. One that a limit of all loops forbids
+ * (clients.c) is told so and let go (421); where TLS would have to come first, without a word.
  */
 #include "node/accept/accept.h"
 
 #include <stdlib.h>
 
+#include "node/accept/clients.h"
 #include "node/accept/server.h"
 #include "node/accept/session.h"
 #include "proto/ground/check.h"
@@ -30,13 +31,26 @@ void accept_limits_default(struct accept_limits *l)
         .line_size_max = 2048,
         .header_size_max = 256u << 10,
         .bodies_size_max = 512u << 20,
+        .header_fields_max = 1000,
         .hops_max = 50,
         .sessions_max = 10000,
         .transactions_max = 1000,
         .errors_max = 20,
+        .unknown_max = 10,
         .idle_ms = 5 * 60 * 1000,
         .data_idle_ms = 3 * 60 * 1000,
         .life_ms = 60 * 60 * 1000,
+        .data_rate_min = 100,
+        .data_window_ms = 60 * 1000,
+        .sessions_memory_max = 1u << 30,
+        .clients_max = 65536,
+        .address_sessions_max = 1000,
+        .address_rate_max = 3000,
+        .credential_sessions_max = 1000,
+        .auth_failures_max = 20,
+        .auth_forget_ms = 60 * 1000,
+        .auth_delay_ms = 500,
+        .auth_delay_max_ms = 10 * 1000,
     };
 }
 
@@ -76,6 +90,7 @@ int accept_new(struct accept **out, const struct accept_options *o, struct errms
     a->loop = o->loop;
     a->commit = o->commit;
     a->auth = accept_auth_ref(o->auth);
+    a->clients = o->clients ? accept_clients_ref(o->clients) : accept_clients_new(&o->limits);
     a->tls = o->tls ? tls_ref(o->tls) : NULL;
     a->hostname = check_strdup(o->hostname);
     a->node = o->node;
@@ -113,6 +128,7 @@ void accept_free(struct accept **out)
         mail_reader_free(&a->readers[--a->reader_count]);
     buf_deinit(&a->scratch);
     accept_auth_unref(&a->auth);
+    accept_clients_unref(&a->clients);
     if (a->tls) tls_unref(&a->tls);
     free(a->hostname);
     free(a);
@@ -143,18 +159,43 @@ static const struct stream_calls ignore_calls = {
     .on_closed = ignore_closed,
 };
 
-/* One too many: one write and the end. Not taking the connection closes it without a word. */
-static void turn_away(struct door *d)
-{
-    struct accept *a = d->accept;
-    struct stream_options options = { .calls = &ignore_calls };
-    struct stream *stream;
+struct refusal {
+    enum smtp_reply_id reply;
+    enum metric metric;
+    const char *reason;
+};
 
-    metric_add(M_SESSIONS_REFUSED, 1);
-    if (d->kind == ACCEPT_SUBMISSIONS || stream_accept(&stream, d->listener, &options) != 0) return;
+static const struct refusal *refusal_of(enum clients_answer answer)
+{
+    static const struct refusal refusals[] = {
+        [CLIENTS_ALL_SESSIONS] = { SMTP_REPLY_TOO_MANY_SESSIONS, M_SESSIONS_REFUSED_ALL,
+                                   "sessions_max" },
+        [CLIENTS_ALL_MEMORY] = { SMTP_REPLY_TOO_MANY_SESSIONS, M_SESSIONS_REFUSED_MEMORY,
+                                 "sessions_memory_max" },
+        [CLIENTS_TABLE_FULL] = { SMTP_REPLY_TOO_MANY_SESSIONS, M_SESSIONS_REFUSED_TABLE,
+                                 "clients_max" },
+        [CLIENTS_ADDRESS_SESSIONS] = { SMTP_REPLY_ADDRESS_SESSIONS, M_SESSIONS_REFUSED_ADDRESS,
+                                       "address_sessions_max" },
+        [CLIENTS_ADDRESS_RATE] = { SMTP_REPLY_ADDRESS_RATE, M_SESSIONS_REFUSED_RATE,
+                                   "address_rate_max" },
+    };
+
+    return &refusals[answer];
+}
+
+/* One too many: one write and the end. Where TLS would have to come first there is nobody to hear
+ * it, and a handshake is what a server at its limit has not to give: it ends without a word. */
+static void turn_away(struct door *d, struct stream *stream, enum clients_answer answer)
+{
+    const struct refusal *r = refusal_of(answer);
+    struct accept *a = d->accept;
+
+    metric_add(r->metric, 1);
+    log_event(LOG_DEBUG, "session.refused", LOG_TEXT("client", stream_peer(stream)->text),
+              LOG_TEXT("limit", r->reason));
     buf_reset(&a->scratch);
-    smtp_reply_print(&a->scratch, SMTP_REPLY_TOO_MANY_SESSIONS, NULL);
-    stream_write(stream, buf_span(&a->scratch));
+    smtp_reply_print(&a->scratch, r->reply, NULL);
+    if (d->kind != ACCEPT_SUBMISSIONS) stream_write(stream, buf_span(&a->scratch));
     stream_close(&stream);
 }
 
@@ -162,11 +203,17 @@ static void on_connection(void *arg, struct listener *li)
 {
     struct door *d = arg;
     struct accept *a = d->accept;
+    struct stream_options options = { .calls = &ignore_calls };
+    struct stream *stream;
+    struct tally *client;
+    enum clients_answer answer;
 
-    if (a->session_count >= a->limits.sessions_max)
-        turn_away(d);
+    if (stream_accept(&stream, li, &options) != 0) return;
+    answer = clients_enter(a->clients, stream_peer(stream), loop_mono_ms(a->loop), &client);
+    if (answer == CLIENTS_COME_IN)
+        session_open(a, stream, client, d->kind);
     else
-        session_open(a, li, d->kind);
+        turn_away(d, stream, answer);
 }
 
 int accept_listen(struct accept *a, enum accept_kind kind, const struct stream_address *at,

@@ -49,23 +49,46 @@ struct accept_limits {
     size_t line_size_max;      /* of a command, with CR LF: 2048 (AUTH: 12288, RFC 4954 4) */
     size_t bodies_size_max; /* memory of all bodies of the process, arriving or leaving: 512 MiB */
     size_t header_size_max; /* 256 KiB */
-    unsigned hops_max;      /* Received fields: 50 */
-    unsigned sessions_max;  /* of this loop */
-    unsigned transactions_max; /* of a session: 1000 */
-    unsigned errors_max;       /* of a session: 20 */
-    uint64_t idle_ms;          /* 5 min (RFC 5321 4.5.3.2.7) */
-    uint64_t data_idle_ms;     /* 3 min */
-    uint64_t life_ms;          /* of a session: 1 h */
+    unsigned header_fields_max; /* 1000 */
+    unsigned hops_max;          /* Received fields: 50 */
+    unsigned transactions_max;  /* of a session: 1000 */
+    unsigned errors_max;        /* of a session: 20 */
+    unsigned unknown_max;       /* unknown commands of a session: 10 */
+    uint64_t idle_ms;           /* 5 min (RFC 5321 4.5.3.2.7) */
+    uint64_t data_idle_ms;      /* 3 min */
+    uint64_t life_ms;           /* of a session: 1 h */
+    uint64_t data_rate_min;     /* bytes a second that a mail comes with at least: 100, ... */
+    uint64_t data_window_ms;    /* ... over each such time: 1 min */
+
+    /* Of all loops, kept by accept_clients: */
+    unsigned sessions_max;            /* 10000 */
+    size_t sessions_memory_max;       /* what they hold without bodies, as estimated: 1 GiB */
+    unsigned clients_max;             /* addresses, and usernames, that are remembered: 65536 */
+    unsigned address_sessions_max;    /* of one client address: 1000 */
+    unsigned address_rate_max;        /* new connections a minute of one: 3000 */
+    unsigned credential_sessions_max; /* of one username: 1000 */
+    unsigned auth_failures_max;       /* of an address, of a username: 20 */
+    uint64_t auth_forget_ms;          /* one of them is forgotten each: 1 min */
+    uint64_t auth_delay_ms;     /* the second one is answered so late, each next twice: 500 ms */
+    uint64_t auth_delay_max_ms; /* 10 s */
 };
 void accept_limits_default(struct accept_limits *l);
+
+/* ---- who came: client addresses and usernames, shared by all loops (clients.c) */
+
+struct accept_clients;
+struct accept_clients *accept_clients_new(const struct accept_limits *limits);
+struct accept_clients *accept_clients_ref(struct accept_clients *c); /* any thread */
+void accept_clients_unref(struct accept_clients **c);                /* any thread */
 
 struct accept;
 struct accept_options {
     struct loop *loop;
     struct commit *commit;
-    struct accept_auth *auth; /* referenced */
-    struct tls *tls;          /* server context, referenced; NULL: no TLS offered (MX only) */
-    const char *hostname;     /* copied */
+    struct accept_auth *auth;       /* referenced */
+    struct accept_clients *clients; /* referenced; NULL: this loop is the only one */
+    struct tls *tls;                /* server context, referenced; NULL: no TLS offered (MX only) */
+    const char *hostname;           /* copied */
     uint64_t node;
     uint64_t start;     /* distinguishes process starts in session ids: wall ms */
     uint64_t expire_ms; /* a recipient expires so long after acceptance */

@@ -23,6 +23,7 @@
 #include "proto/ground/metric.h"
 
 #define CACHE_KEY_SIZE 32
+_Static_assert(AUTH_HASH_SIZE == crypto_pwhash_STRBYTES, "a hash of libsodium");
 /* Nobody's: no password has it. The costs are libsodium's for interactive use. */
 #define DUMMY_HASH                                                                                 \
     "$argon2id$v=19$m=65536,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$"                                       \
@@ -48,7 +49,8 @@ struct accept_auth {
     atomic_uint refs;
     struct known *known;
     struct owned *owned;
-    char dummy_hash[crypto_pwhash_STRBYTES];
+    const char **models; /* the hashes of `known` */
+    unsigned model_count;
     uint64_t cache_ms;
     unsigned inflight_max;
     atomic_uint inflight;
@@ -60,7 +62,8 @@ struct accept_auth {
 struct auth_attempt {
     struct loop_work work;
     struct accept_auth *auth;
-    const struct credential *credential; /* NULL: an unknown name */
+    const struct credential *credential;     /* NULL: an unknown name */
+    char dummy_hash[crypto_pwhash_STRBYTES]; /* of that one */
     uint8_t key[CACHE_KEY_SIZE];
     int rv;
     uint64_t now_ms;
@@ -126,18 +129,24 @@ static int add_credential(struct accept_auth *a, const struct accept_credential 
     k->credential.tenant = check_strdup(c->tenant);
     k->credential.password_hash = check_strdup(c->password_hash);
     HASH_ADD_KEYPTR(hh, a->known, k->credential.username, strlen(k->credential.username), k);
+    a->models[a->model_count++] = k->credential.password_hash;
     return 0;
 }
 
-/* The hash that unknown names are verified against: as dear as the first credential's, and with a
- * result that nothing gives. */
-static void choose_dummy(struct accept_auth *a)
+/* A hash that nothing fits, as dear as some credential's: which one, the name decides under a key
+ * that nobody has. So unknown names cost as often what known ones cost, and each always the same. */
+static void choose_dummy(const struct accept_auth *a, struct span username,
+                         char out[crypto_pwhash_STRBYTES])
 {
-    const char *model = a->known ? a->known->credential.password_hash : DUMMY_HASH;
+    const char *model = DUMMY_HASH;
+    uint64_t number[2];
     char *result;
 
-    memcpy(a->dummy_hash, model, strlen(model) + 1);
-    result = strrchr(a->dummy_hash, '$') + 1;
+    crypto_generichash((unsigned char *)number, sizeof number, username.p, username.n,
+                       a->cache_secret, sizeof a->cache_secret);
+    if (a->model_count > 0) model = a->models[number[0] % a->model_count];
+    memcpy(out, model, strlen(model) + 1);
+    result = strrchr(out, '$') + 1;
     memset(result, 'A', strlen(result));
 }
 
@@ -156,6 +165,7 @@ int accept_auth_new(struct accept_auth **out, const struct accept_credential *cr
     a->inflight_max = inflight_max;
     pthread_mutex_init(&a->lock, NULL);
     crypto_generichash_keygen(a->cache_secret);
+    a->models = check_calloc(credential_count + 1, sizeof *a->models);
     for (unsigned i = 0; i < tenant_count && rv == 0; i++)
         rv = add_tenant(a, &tenants[i], why);
     for (unsigned i = 0; i < credential_count && rv == 0; i++) {
@@ -169,7 +179,6 @@ int accept_auth_new(struct accept_auth **out, const struct accept_credential *cr
         accept_auth_unref(&a);
         return rv;
     }
-    choose_dummy(a);
     *out = a;
     return 0;
 }
@@ -226,6 +235,7 @@ void accept_auth_unref(struct accept_auth **auth)
     cache_remove(a, c);
     free_credentials(a);
     free_domains(a);
+    free(a->models);
     pthread_mutex_destroy(&a->lock);
     sodium_memzero(a, sizeof *a);
     free(a);
@@ -305,6 +315,11 @@ static void cache_put(struct accept_auth *a, const uint8_t key[CACHE_KEY_SIZE],
     pthread_mutex_unlock(&a->lock);
 }
 
+void auth_dummy_hash(const struct accept_auth *a, struct span username, char out[AUTH_HASH_SIZE])
+{
+    choose_dummy(a, username, out);
+}
+
 size_t auth_cache_count(struct accept_auth *a)
 {
     size_t n;
@@ -322,7 +337,7 @@ size_t auth_cache_count(struct accept_auth *a)
 static void verify(struct loop_work *w)
 {
     struct auth_attempt *t = CONTAINER_OF(w, struct auth_attempt, work);
-    const char *hash = t->credential ? t->credential->password_hash : t->auth->dummy_hash;
+    const char *hash = t->credential ? t->credential->password_hash : t->dummy_hash;
     int rv;
 
     errno = 0;
@@ -367,6 +382,7 @@ static struct auth_attempt *attempt_new(struct accept_auth *a, struct span usern
     t->work.on_done = verified;
     t->auth = accept_auth_ref(a);
     t->credential = find_credential(a, username);
+    if (!t->credential) choose_dummy(a, username, t->dummy_hash);
     t->password_size = password.n;
     if (password.n > 0) memcpy(t->password, password.p, password.n);
     return t;

@@ -31,5 +31,8 @@ bool auth_tenant_has_domain(const struct accept_auth *a, struct span tenant, str
 
 /* For tests. */
 size_t auth_cache_count(struct accept_auth *a);
+#define AUTH_HASH_SIZE 128 /* crypto_pwhash_STRBYTES */
+/* What the password of an unknown name is verified against. */
+void auth_dummy_hash(const struct accept_auth *a, struct span username, char out[AUTH_HASH_SIZE]);
 
 #endif

@@ -158,6 +158,8 @@ static void judge(struct body *b, const struct mail_facts *f)
         body_refuse(b, SMTP_REPLY_BARE_LINE_END);
     else if (f->header_too_large || f->header_size > limits->header_size_max)
         body_refuse(b, SMTP_REPLY_HEADER_TOO_LARGE);
+    else if (f->field_count > limits->header_fields_max)
+        body_refuse(b, SMTP_REPLY_TOO_MANY_FIELDS);
     else if (f->received_count > limits->hops_max)
         body_refuse(b, SMTP_REPLY_TOO_MANY_HOPS);
 }

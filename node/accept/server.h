@@ -12,6 +12,7 @@ struct accept {
     struct loop *loop;
     struct commit *commit;
     struct accept_auth *auth;
+    struct accept_clients *clients;
     struct tls *tls; /* NULL: none */
     char *hostname;
     uint64_t node, start, expire_ms;

@@ -37,6 +37,9 @@
 #include "proto/ground/metric.h"
 
 #define REPLY_ROOM ((size_t)ACCEPT_SCRATCH_MAX) /* without so much room no command is read */
+/* What a session costs when nothing happens, stream and allocator included; TLS as OpenSSL 3 takes. */
+#define WEIGHT_CLEAR ((size_t)8 << 10)
+#define WEIGHT_TLS   ((size_t)40 << 10)
 
 /* ---- states */
 
@@ -54,6 +57,27 @@ struct state_fact {
 static const struct state_fact states[SESSION_STATE_COUNT] = { SESSION_STATE_TABLE(STATE_FACT_) };
 #undef STATE_FACT_
 #undef S
+
+static bool is_receiving(const struct session *s)
+{
+    return s->state == SESSION_DATA || s->state == SESSION_CHUNK || s->state == SESSION_BETWEEN;
+}
+
+/* A mail that trickles in is not silent: what comes in a window of time is counted, over chunks. */
+static void open_window(struct session *s)
+{
+    s->window_bytes_in = s->bytes_in;
+    s->window_is_excused = false;
+    loop_timer_start(&s->window_timer, s->accept->limits.data_window_ms);
+}
+
+static void update_window(struct session *s)
+{
+    if (!is_receiving(s))
+        loop_timer_stop(&s->window_timer);
+    else if (!loop_timer_is_running(&s->window_timer))
+        open_window(s);
+}
 
 static void restart_idle_timer(struct session *s)
 {
@@ -79,6 +103,7 @@ void session_state_set(struct session *s, enum session_state state)
     CHECK(state == SESSION_CLOSED || (states[s->state].successors & (1u << state)) != 0);
     s->state = state;
     restart_idle_timer(s);
+    update_window(s);
 }
 
 bool session_has_tls(const struct session *s)
@@ -104,6 +129,7 @@ static void end(struct session *s, const char *reason)
     transaction_close(&s->transaction);
     auth_attempt_forget(&s->attempt);
     loop_timer_stop(&s->life_timer);
+    loop_timer_stop(&s->delay_timer);
     session_state_set(s, SESSION_CLOSED);
 }
 
@@ -121,9 +147,25 @@ void session_abort(struct session *s, const char *reason)
     stream_abort(&s->stream);
 }
 
+/* What it holds besides bodies: the queues, the envelope, and what a session and its TLS cost. */
+static void weigh(struct session *s)
+{
+    size_t now = session_has_tls(s) ? WEIGHT_TLS : WEIGHT_CLEAR;
+
+    now += s->transaction.arena.used;
+    if (s->stream) now += stream_in_bytes(s->stream) + stream_out_bytes(s->stream);
+    if (now != s->weight) clients_weigh(s->accept->clients, s->weight, now);
+    s->weight = now;
+}
+
 /* Out of its accept, which may go away now. */
 static void leave(struct session *s)
 {
+    struct accept_clients *clients = s->accept->clients;
+
+    clients_weigh(clients, s->weight, 0);
+    clients_leave_as(clients, &s->user);
+    clients_leave(clients, &s->address);
     list_remove(&s->link);
     s->accept->session_count--;
     s->accept = NULL;
@@ -152,10 +194,31 @@ static void write_scratch(struct session *s)
     if (stream_write(s->stream, buf_span(&s->accept->scratch)) != 0) s->is_broken = true;
 }
 
+/* Replies that tell of a limit, each counted under its name. */
+static void count_limit(enum smtp_reply_id id)
+{
+    static const struct {
+        enum smtp_reply_id id;
+        enum metric metric;
+    } limits[] = {
+        { SMTP_REPLY_LINE_TOO_LONG, M_LIMIT_LINE },
+        { SMTP_REPLY_AUTH_LINE_TOO_LONG, M_LIMIT_LINE },
+        { SMTP_REPLY_TOO_MANY_RECIPIENTS, M_LIMIT_RECIPIENTS },
+        { SMTP_REPLY_TOO_LARGE, M_LIMIT_SIZE },
+        { SMTP_REPLY_HEADER_TOO_LARGE, M_LIMIT_HEADER },
+        { SMTP_REPLY_TOO_MANY_FIELDS, M_LIMIT_FIELDS },
+        { SMTP_REPLY_TOO_MANY_HOPS, M_LIMIT_HOPS },
+    };
+
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        if (limits[i].id == id) metric_add(limits[i].metric, 1);
+}
+
 void session_reply(struct session *s, enum smtp_reply_id id, const char *more)
 {
     if (!s->stream) return;
     if (smtp_reply_fact(id)->code >= 500) s->error_count++;
+    count_limit(id);
     buf_reset(&s->accept->scratch);
     smtp_reply_print(&s->accept->scratch, id, more);
     write_scratch(s);
@@ -231,12 +294,18 @@ static void settle(struct session *s)
 {
     bool is_between = s->state == SESSION_FRESH || s->state == SESSION_READY;
 
+    weigh(s);
+
     if (s->is_broken) {
         session_abort(s, "the client does not read");
     } else if (s->error_count >= s->accept->limits.errors_max) {
         if (s->state == SESSION_CLOSED) return;
         metric_add(M_SESSION_LIMIT_ERRORS, 1);
         session_reply_close(s, SMTP_REPLY_TOO_MANY_ERRORS, "too many errors");
+    } else if (s->unknown_count >= s->accept->limits.unknown_max) {
+        if (s->state == SESSION_CLOSED) return;
+        metric_add(M_SESSION_LIMIT_UNKNOWN, 1);
+        session_reply_close(s, SMTP_REPLY_TOO_MANY_ERRORS, "too many unknown commands");
     } else if (is_between && s->accept->draining) {
         session_reply_close(s, SMTP_REPLY_SHUTDOWN, "shutdown");
     } else if (is_between && s->life_is_over) {
@@ -250,10 +319,12 @@ static void settle(struct session *s)
 static void pause_or_read(struct session *s)
 {
     if (!s->stream || s->state == SESSION_HANDSHAKE) return;
-    if (takes_input(s))
+    if (takes_input(s)) {
         stream_read_more(s->stream);
-    else
+    } else {
+        s->window_is_excused = true;
         stream_read_pause(s->stream);
+    }
 }
 
 /* Until now it was not the client who was waited for: its time begins now. */
@@ -291,18 +362,23 @@ static void run_line(struct session *s, struct span line)
     if (v->check(s, arg)) v->act(s, arg);
 }
 
+static bool is_of_auth(const struct session *s, struct span in)
+{
+    return s->state == SESSION_AUTH_LINE || span_starts_nocase(in, SPAN_LIT("AUTH "));
+}
+
 static size_t line_size_max(const struct session *s, struct span in)
 {
     size_t max = s->accept->limits.line_size_max;
-    bool is_auth = s->state == SESSION_AUTH_LINE || span_starts_nocase(in, SPAN_LIT("AUTH "));
 
-    return is_auth && max < SESSION_AUTH_LINE_SIZE ? SESSION_AUTH_LINE_SIZE : max;
+    return is_of_auth(s, in) && max < SESSION_AUTH_LINE_SIZE ? SESSION_AUTH_LINE_SIZE : max;
 }
 
 static void line_too_long(struct session *s)
 {
     if (s->state == SESSION_AUTH_LINE) session_state_set(s, SESSION_READY);
-    session_reply(s, SMTP_REPLY_LINE_TOO_LONG, NULL);
+    session_reply(s, s->skips_auth ? SMTP_REPLY_AUTH_LINE_TOO_LONG : SMTP_REPLY_LINE_TOO_LONG,
+                  NULL);
 }
 
 /* Drops a line that is too long, up to and with its end. */
@@ -310,6 +386,7 @@ static bool skip_line(struct session *s, struct span *in)
 {
     size_t end = span_find(*in, 0, '\n');
 
+    if (!s->skips_line) s->skips_auth = is_of_auth(s, *in);
     s->skips_line = end == in->n;
     *in = span_from(*in, s->skips_line ? in->n : end + 1);
     if (!s->skips_line) line_too_long(s);
@@ -321,6 +398,7 @@ static bool take_line(struct session *s, struct span *in)
 {
     size_t max = line_size_max(s, *in);
     size_t end = span_find(*in, 0, '\n');
+    bool is_secret = is_of_auth(s, *in);
     struct span line;
 
     if (s->skips_line || (end == in->n ? in->n >= max : end >= max)) return skip_line(s, in);
@@ -334,6 +412,7 @@ static bool take_line(struct session *s, struct span *in)
         verb_auth_line(s, SPAN_LIT("\n")); /* no base64 either */
     else
         session_reply(s, SMTP_REPLY_UNKNOWN_COMMAND, NULL);
+    if (is_secret && s->stream) stream_wipe(s->stream, line);
     return true;
 }
 
@@ -437,6 +516,29 @@ static void on_idle(struct loop_timer *t)
         session_reply_close(s, SMTP_REPLY_IDLE, "timeout");
 }
 
+static void on_window(struct loop_timer *t)
+{
+    struct session *s = CONTAINER_OF(t, struct session, window_timer);
+    const struct accept_limits *limits = &s->accept->limits;
+    uint64_t needed = limits->data_rate_min * limits->data_window_ms / 1000;
+
+    if (s->state == SESSION_BETWEEN || s->window_is_excused ||
+        s->bytes_in - s->window_bytes_in >= needed) {
+        open_window(s);
+        return;
+    }
+    metric_add(M_SESSION_LIMIT_RATE, 1);
+    session_reply_close(s, SMTP_REPLY_IDLE, "the mail comes too slowly");
+}
+
+static void on_delay_over(struct loop_timer *t)
+{
+    struct session *s = CONTAINER_OF(t, struct session, delay_timer);
+
+    verb_auth_delayed(s);
+    session_go_on(s);
+}
+
 /* A mail that commit has is waited for a little longer, so that it is not sent twice. */
 static void on_life_over(struct loop_timer *t)
 {
@@ -499,10 +601,10 @@ static void begin(struct session *s)
         session_abort(s, "no TLS");
 }
 
-void session_open(struct accept *a, struct listener *li, enum accept_kind kind)
+void session_open(struct accept *a, struct stream *stream, struct tally *address,
+                  enum accept_kind kind)
 {
     struct session *s = check_calloc(1, sizeof *s);
-    struct stream_options options = { .calls = &calls, .arg = s };
 
     s->accept = a;
     s->kind = kind;
@@ -510,10 +612,11 @@ void session_open(struct accept *a, struct listener *li, enum accept_kind kind)
     s->chunk.refusal = GATE_OPEN;
     loop_timer_init(&s->idle_timer, a->loop, on_idle);
     loop_timer_init(&s->life_timer, a->loop, on_life_over);
-    if (stream_accept(&s->stream, li, &options) != 0) {
-        free(s);
-        return;
-    }
+    loop_timer_init(&s->window_timer, a->loop, on_window);
+    loop_timer_init(&s->delay_timer, a->loop, on_delay_over);
+    s->stream = stream;
+    stream_set_arg(stream, &calls, s);
+    s->address = address;
     s->auth = accept_auth_ref(a->auth);
     s->client = *stream_peer(s->stream);
     s->opened_ms = loop_mono_ms(a->loop);
@@ -522,5 +625,6 @@ void session_open(struct accept *a, struct listener *li, enum accept_kind kind)
     a->session_count++;
     metric_add(M_SESSIONS, 1);
     metric_add(M_SESSIONS_OPEN, 1);
+    weigh(s);
     begin(s);
 }

@@ -4,6 +4,7 @@
 #define ACCEPT_SESSION_H
 
 #include "node/accept/auth.h"
+#include "node/accept/clients.h"
 #include "node/accept/server.h"
 #include "node/accept/transaction.h"
 #include "node/smtp/command.h"
@@ -45,7 +46,11 @@ struct session {
     enum accept_kind kind;
     enum session_state state;
     struct loop_timer idle_timer, life_timer;
-    struct accept_auth *auth; /* as of the session's begin */
+    struct loop_timer window_timer; /* runs while a mail arrives: is it fast enough? */
+    struct loop_timer delay_timer;  /* AUTH_WAIT: before a failure is told */
+    struct tally *address, *user;   /* of the client; of its username when it has a credential */
+    size_t weight;                  /* bytes that it holds, as told to accept_clients */
+    struct accept_auth *auth;       /* as of the session's begin */
     char id[64];
     struct stream_address client;
     uint64_t opened_ms;
@@ -56,12 +61,14 @@ struct session {
 
     size_t behind;     /* bytes that were received behind the command that acts now */
     bool skips_line;   /* a line was too long: its rest is dropped */
+    bool skips_auth;   /* it is one of AUTH */
     bool is_blocked;   /* the client does not read its replies: reading rests */
     bool is_broken;    /* a reply found no room: the end */
     bool life_is_over; /* at the next answer of commit */
     enum session_auth_step auth_step;
     const char *auth_mechanism;
-    char *auth_username; /* LOGIN: between its two answers; also whom an attempt is for */
+    const char *auth_failure; /* why, while delay_timer runs */
+    char *auth_username;      /* LOGIN: between its two answers; also whom an attempt is for */
     struct auth_attempt *attempt;
 
     struct transaction transaction; /* open in ENVELOPE, DATA, CHUNK, BETWEEN, FLUSH, COMMIT */
@@ -73,12 +80,16 @@ struct session {
         enum session_state back; /* where a chunk that no transaction wants leads back to */
     } chunk;
 
-    unsigned transaction_count, error_count;
+    unsigned transaction_count, error_count, unknown_count;
+    uint64_t window_bytes_in; /* bytes_in when the window began */
+    bool window_is_excused;   /* we did not read all the time */
     uint64_t mails_accepted, mails_refused, bytes_in;
 };
 
 /* ---- session.c */
-void session_open(struct accept *a, struct listener *li, enum accept_kind kind);
+/* `address` has been counted; the session takes it and the stream. */
+void session_open(struct accept *a, struct stream *stream, struct tally *address,
+                  enum accept_kind kind);
 void session_drain(struct session *s);
 void session_cut(struct session *s); /* accept goes away: nothing of it is touched from here on */
 void session_state_set(struct session *s, enum session_state state);
@@ -143,6 +154,7 @@ VERB_DECLARE(unknown)
 #undef VERB_DECLARE
 
 void verb_auth_line(struct session *s, struct span line); /* an answer to 334 */
+void verb_auth_delayed(struct session *s);                /* a failure is told now */
 void verb_data_read(struct session *s, struct span *in);
 void verb_bdat_read(struct session *s, struct span *in);
 void verb_starttls_ready(struct session *s); /* TLS is established */

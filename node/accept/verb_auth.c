@@ -1,5 +1,6 @@
 /* AUTH PLAIN and LOGIN (RFC 4954, RFC 4616), on TLS only. The password goes from the line into an
- * attempt (auth.c), which wipes it; here it lies in one buffer that is wiped before we return.
+ * attempt (auth.c), which wipes it; here it lies in one buffer that is wiped before we return, and so
+ * is the line, where the stream has it.
  * Base64 is strict: a text that is not is never tried (501). A client that answers "*" has thought
  * better of it.
  */
@@ -47,6 +48,16 @@ static void fail(struct session *s, enum smtp_reply_id id, const char *why)
 
 static void succeed(struct session *s, const struct credential *credential, bool was_cached)
 {
+    struct accept *a = s->accept;
+    struct span username = span_cstr(credential->username);
+
+    clients_succeeded(a->clients, s->address, username);
+    if (!clients_enter_as(a->clients, username, loop_mono_ms(a->loop), &s->user)) {
+        metric_add(M_SESSION_LIMIT_CREDENTIAL, 1);
+        end_exchange(s);
+        session_reply_close(s, SMTP_REPLY_CREDENTIAL_SESSIONS, "too many sessions of a credential");
+        return;
+    }
     log_event(LOG_INFO, "auth.ok", LOG_TEXT("session", s->id), LOG_TEXT("client", s->client.text),
               LOG_TEXT("username", credential->username), LOG_TEXT("tenant", credential->tenant),
               LOG_TEXT("mechanism", s->auth_mechanism), LOG_NUM("cached", was_cached));
@@ -56,13 +67,35 @@ static void succeed(struct session *s, const struct credential *credential, bool
     session_reply(s, SMTP_REPLY_AUTH_OK, NULL);
 }
 
+/* Wrong, for whatever reason: each failure from this address or for this username is told later
+ * than the one before. */
+static void deny(struct session *s, const char *why)
+{
+    struct accept *a = s->accept;
+    uint64_t delay_ms =
+        clients_failed(a->clients, s->address, span_cstr(s->auth_username), loop_mono_ms(a->loop));
+
+    metric_add(M_AUTH_FAILED, 1);
+    s->auth_failure = why;
+    if (delay_ms == 0) {
+        verb_auth_delayed(s);
+        return;
+    }
+    if (s->state != SESSION_AUTH_WAIT) session_state_set(s, SESSION_AUTH_WAIT);
+    loop_timer_start(&s->delay_timer, delay_ms);
+}
+
+void verb_auth_delayed(struct session *s)
+{
+    fail(s, SMTP_REPLY_AUTH_FAILED, s->auth_failure);
+}
+
 static void conclude(struct session *s, int rv, const struct credential *credential)
 {
     if (rv == 0) {
         succeed(s, credential, false);
     } else if (rv == ERR_DENIED) {
-        metric_add(M_AUTH_FAILED, 1);
-        fail(s, SMTP_REPLY_AUTH_FAILED, "wrong username or password");
+        deny(s, "wrong username or password");
     } else {
         metric_add(M_AUTH_BUSY, 1);
         fail(s, SMTP_REPLY_AUTH_UNAVAILABLE, err_text(rv));
@@ -78,11 +111,34 @@ static void on_verified(void *arg, int rv, const struct credential *credential)
     session_go_on(s);
 }
 
+/* After too many failures nothing is tried. A username that waits is told as what cannot be tried
+ * now for any other reason. */
+static bool may_try(struct session *s)
+{
+    struct accept *a = s->accept;
+    enum clients_gate gate =
+        clients_gate(a->clients, s->address, span_cstr(s->auth_username), loop_mono_ms(a->loop));
+
+    if (gate == CLIENTS_MAY_TRY) return true;
+    metric_add(M_AUTH_THROTTLED, 1);
+    if (gate == CLIENTS_USERNAME_WAITS) {
+        fail(s, SMTP_REPLY_AUTH_UNAVAILABLE, "too many failures for this username");
+        return false;
+    }
+    log_failed(s, "too many failures from this address");
+    end_exchange(s);
+    session_reply_close(s, SMTP_REPLY_AUTH_THROTTLED, "too many failures of AUTH");
+    return false;
+}
+
 static void verify(struct session *s, struct span password)
 {
     const struct credential *credential;
-    int rv = auth_verify(s->auth, s->accept->loop, span_cstr(s->auth_username), password,
-                         &credential, &s->attempt, on_verified, s);
+    int rv;
+
+    if (!may_try(s)) return;
+    rv = auth_verify(s->auth, s->accept->loop, span_cstr(s->auth_username), password, &credential,
+                     &s->attempt, on_verified, s);
 
     if (rv == 0)
         succeed(s, credential, true);
@@ -114,8 +170,7 @@ static void take_plain(struct session *s, struct span message)
     }
     keep_username(s, authcid);
     if (authzid.n > 0 && !span_eq(authzid, authcid)) {
-        metric_add(M_AUTH_FAILED, 1);
-        fail(s, SMTP_REPLY_AUTH_FAILED, "to act for another is not allowed");
+        if (may_try(s)) deny(s, "to act for another is not allowed");
         return;
     }
     verify(s, password);

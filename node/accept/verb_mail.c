@@ -55,7 +55,8 @@ static bool may_send_from(struct session *s, const struct smtp_address *from)
 
 static bool has_room(struct session *s, uint64_t size)
 {
-    int rv = commit_may_take(s->accept->commit, size);
+    int rv = clients_have_memory(s->accept->clients) ? commit_may_take(s->accept->commit, size)
+                                                     : ERR_FULL;
     enum smtp_reply_id id = body_reply_of(rv);
 
     if (rv == 0) return true;

@@ -43,6 +43,7 @@ void verb_expn_act(struct session *s, struct span arg)
 bool verb_unknown_check(struct session *s, struct span arg)
 {
     (void)arg;
+    s->unknown_count++;
     return session_refuse(s, SMTP_REPLY_UNKNOWN_COMMAND);
 }
 

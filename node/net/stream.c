@@ -9,6 +9,7 @@
  */
 #include "node/net/stream_private.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 
 #include "proto/ground/check.h"
@@ -119,6 +120,13 @@ void stream_input(struct stream *s, struct span plain)
         if (done < plain.n) buf_add_span(&s->in, span_from(plain, done));
     }
     CHECK(!buf_failed(&s->in));
+}
+
+/* What is shown lies in the stream's own memory, or in the loop's. */
+void stream_wipe(struct stream *s, struct span shown)
+{
+    CHECK(shown.n <= s->showing);
+    if (shown.n > 0) OPENSSL_cleanse((void *)(uintptr_t)shown.p, shown.n);
 }
 
 size_t stream_in_bytes(const struct stream *s)

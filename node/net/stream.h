@@ -51,6 +51,8 @@ void stream_flush(struct stream *s);             /* now, not at the end of the t
 void stream_read_pause(struct stream *s);
 void stream_read_more(
     struct stream *s); /* ends a pause; shows kept bytes again soon (not inside the call) */
+/* Inside on_read: overwrites a part of what is being shown, which held a secret. */
+void stream_wipe(struct stream *s, struct span shown);
 /* Bytes received and not yet eaten. For STARTTLS: must be 0 when the reply is sent, else the peer talks early. */
 size_t stream_in_bytes(const struct stream *s);
 

@@ -88,6 +88,10 @@ struct settings {
         uint64_t bodies_memory_max;
         uint64_t sessions_max, session_transactions_max, session_errors_max;
         uint64_t session_idle_ms, session_life_ms, data_idle_ms;
+        uint64_t header_fields_max, session_unknown_max, data_rate_min, data_window_ms;
+        uint64_t sessions_memory_max, clients_max, address_sessions_max, address_rate_max,
+            credential_sessions_max;
+        uint64_t auth_failures_max, auth_forget_ms, auth_delay_ms, auth_delay_max_ms;
         uint64_t auth_cache_ms, auth_inflight_max;
         uint64_t queue_messages_max, queue_bytes_max, disk_reserve_bytes;
         uint64_t body_cache_bytes;

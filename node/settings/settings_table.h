@@ -47,6 +47,19 @@
     X(limits, session_idle_ms, SPAN, "5m", 1 * SEC, 1 * HRS, "silence between commands")                               \
     X(limits, session_life_ms, SPAN, "1h", 1 * SEC, 1 * DAY, "life of a session")                                      \
     X(limits, data_idle_ms, SPAN, "3m", 1 * SEC, 1 * HRS, "silence while a mail arrives")                              \
+    X(limits, header_fields_max, NUMBER, "1000", 100, 100000, "fields of a header")                                    \
+    X(limits, session_unknown_max, NUMBER, "10", 1, 1000, "unknown commands of one session")                           \
+    X(limits, data_rate_min, BYTES, "100", 0, 1 * MIB, "bytes a second that a mail comes with at least; less: 421")    \
+    X(limits, data_window_ms, SPAN, "1m", 1 * SEC, 1 * HRS, "the time over which data_rate_min is measured")           \
+    X(limits, sessions_memory_max, BYTES, "1GiB", 1 * MIB, 1 * TIB, "memory of all sessions without bodies; more: 421, 452")\
+    X(limits, clients_max, NUMBER, "65536", 16, 16000000, "client addresses, and usernames, that are remembered")      \
+    X(limits, address_sessions_max, NUMBER, "1000", 1, 1000000, "sessions of one client address (IPv6: of one /64); more: 421")\
+    X(limits, address_rate_max, NUMBER, "3000", 1, 1000000, "new connections a minute of one client address; more: 421")\
+    X(limits, credential_sessions_max, NUMBER, "1000", 1, 1000000, "sessions of one credential; more: 421")            \
+    X(limits, auth_failures_max, NUMBER, "20", 1, 100000, "failures of AUTH of an address or username; more: 421, 454")\
+    X(limits, auth_forget_ms, SPAN, "1m", 1 * SEC, 1 * DAY, "one such failure is forgotten each")                      \
+    X(limits, auth_delay_ms, SPAN, "500ms", 0, 1 * MIN, "the second failure is answered so late; doubles")             \
+    X(limits, auth_delay_max_ms, SPAN, "10s", 0, 10 * MIN, "the longest of these delays")                              \
     X(limits, auth_cache_ms, SPAN, "5m", 0, 1 * DAY, "a verified password is remembered so long")                      \
     X(limits, auth_inflight_max, NUMBER, "64", 1, 10000, "passwords verified at once; more: 454")                      \
     X(limits, queue_messages_max, NUMBER, "10000000", 1, 1000000000, "messages in the queue; more: 452")               \

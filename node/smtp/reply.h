@@ -27,6 +27,10 @@
     X(IDLE, 421, "4.4.2", "Timeout, closing connection")                                           \
     X(TOO_MANY_ERRORS, 421, "4.7.0", "Too many errors, closing connection")                        \
     X(SESSION_LIMIT, 421, "4.7.0", "Session limit reached, reconnect to send more")                \
+    X(ADDRESS_SESSIONS, 421, "4.7.0", "Too many connections from your address, try again later")   \
+    X(ADDRESS_RATE, 421, "4.7.0", "Too many connections in a minute from your address, slow down") \
+    X(CREDENTIAL_SESSIONS, 421, "4.7.0", "Too many sessions of this credential, try again later")  \
+    X(AUTH_THROTTLED, 421, "4.7.0", "Too many failed authentications, try again later")            \
     X(NOT_COMMITTED, 451, "4.3.0", "Could not commit the message, try again later")                \
     X(NO_LEADER, 451, "4.3.2", "No shard can commit now, try again later")                         \
     X(QUEUE_FULL, 452, "4.3.1", "Insufficient storage, try again later")                           \
@@ -35,6 +39,7 @@
     X(TLS_UNAVAILABLE, 454, "4.7.0", "TLS not available due to temporary reason")                  \
     X(UNKNOWN_COMMAND, 500, "5.5.2", "Command not recognized")                                     \
     X(LINE_TOO_LONG, 500, "5.5.2", "Line too long")                                                \
+    X(AUTH_LINE_TOO_LONG, 500, "5.5.6", "Authentication exchange line is too long")                \
     X(BAD_ARGUMENT, 501, "5.5.4", "Invalid argument")                                              \
     X(BAD_HELO, 501, "5.5.4", "A domain name or address literal is needed")                        \
     X(BAD_SENDER, 501, "5.1.7", "Bad sender address syntax")                                       \
@@ -60,6 +65,7 @@
     X(TOO_MANY_HOPS, 554, "5.4.6", "Too many hops, mail loop suspected")                           \
     X(BARE_LINE_END, 554, "5.6.0", "Message contains a bare CR or LF")                             \
     X(HEADER_TOO_LARGE, 554, "5.6.0", "Message header too large")                                  \
+    X(TOO_MANY_FIELDS, 554, "5.6.0", "Message header has too many fields")                         \
     X(EARLY_TALKER, 554, "5.5.0", "Data before the greeting or inside TLS negotiation")            \
     X(UNKNOWN_PARAMETER, 555, "5.5.4", "Parameter not recognized")
 

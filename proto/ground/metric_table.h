@@ -7,7 +7,20 @@
     X(LOG_LINES_DROPPED, COUNTER, "log_lines_dropped_total", "", "Log lines lost to a full ring")  \
     X(SESSIONS_OPEN, GAUGE, "smtp_sessions", "", "SMTP sessions open now")                         \
     X(SESSIONS, COUNTER, "smtp_sessions_total", "", "SMTP sessions accepted")                      \
-    X(SESSIONS_REFUSED, COUNTER, "smtp_sessions_refused_total", "", "Sessions refused at a limit") \
+    X(SESSIONS_REFUSED_ALL, COUNTER, "smtp_sessions_refused_total", "limit=\"sessions\"",          \
+      "Connections turned away at a limit")                                                        \
+    X(SESSIONS_REFUSED_MEMORY, COUNTER, "smtp_sessions_refused_total", "limit=\"memory\"",         \
+      "Connections turned away at a limit")                                                        \
+    X(SESSIONS_REFUSED_TABLE, COUNTER, "smtp_sessions_refused_total", "limit=\"clients\"",         \
+      "Connections turned away at a limit")                                                        \
+    X(SESSIONS_REFUSED_ADDRESS, COUNTER, "smtp_sessions_refused_total",                            \
+      "limit=\"address_sessions\"", "Connections turned away at a limit")                          \
+    X(SESSIONS_REFUSED_RATE, COUNTER, "smtp_sessions_refused_total", "limit=\"address_rate\"",     \
+      "Connections turned away at a limit")                                                        \
+    X(SESSIONS_MEMORY, GAUGE, "smtp_sessions_memory_bytes", "",                                    \
+      "What sessions hold without bodies, as estimated")                                           \
+    X(CLIENTS_EVICTED, COUNTER, "smtp_clients_evicted_total", "",                                  \
+      "Client addresses and usernames forgotten because their table was full")                     \
     X(SESSION_LIMIT_IDLE, COUNTER, "smtp_session_limits_total", "limit=\"idle\"",                  \
       "Sessions ended at a limit")                                                                 \
     X(SESSION_LIMIT_LIFE, COUNTER, "smtp_session_limits_total", "limit=\"life\"",                  \
@@ -16,6 +29,24 @@
       "Sessions ended at a limit")                                                                 \
     X(SESSION_LIMIT_MAILS, COUNTER, "smtp_session_limits_total", "limit=\"transactions\"",         \
       "Sessions ended at a limit")                                                                 \
+    X(SESSION_LIMIT_UNKNOWN, COUNTER, "smtp_session_limits_total", "limit=\"unknown_commands\"",   \
+      "Sessions ended at a limit")                                                                 \
+    X(SESSION_LIMIT_RATE, COUNTER, "smtp_session_limits_total", "limit=\"data_rate\"",             \
+      "Sessions ended at a limit")                                                                 \
+    X(SESSION_LIMIT_CREDENTIAL, COUNTER, "smtp_session_limits_total",                              \
+      "limit=\"credential_sessions\"", "Sessions ended at a limit")                                \
+    X(LIMIT_LINE, COUNTER, "smtp_refused_at_limit_total", "limit=\"line\"",                        \
+      "Commands and mails refused at a limit")                                                     \
+    X(LIMIT_RECIPIENTS, COUNTER, "smtp_refused_at_limit_total", "limit=\"recipients\"",            \
+      "Commands and mails refused at a limit")                                                     \
+    X(LIMIT_SIZE, COUNTER, "smtp_refused_at_limit_total", "limit=\"message_size\"",                \
+      "Commands and mails refused at a limit")                                                     \
+    X(LIMIT_HEADER, COUNTER, "smtp_refused_at_limit_total", "limit=\"header_size\"",               \
+      "Commands and mails refused at a limit")                                                     \
+    X(LIMIT_FIELDS, COUNTER, "smtp_refused_at_limit_total", "limit=\"header_fields\"",             \
+      "Commands and mails refused at a limit")                                                     \
+    X(LIMIT_HOPS, COUNTER, "smtp_refused_at_limit_total", "limit=\"hops\"",                        \
+      "Commands and mails refused at a limit")                                                     \
     X(TLS_RELOADS, COUNTER, "tls_reloads_total", "result=\"ok\"",                                  \
       "Certificate files that changed")                                                            \
     X(TLS_RELOADS_REFUSED, COUNTER, "tls_reloads_total", "result=\"refused\"",                     \
@@ -29,6 +60,7 @@
     X(AUTH_CACHED, COUNTER, "smtp_auth_total", "result=\"ok_cached\"", "AUTH by result")           \
     X(AUTH_FAILED, COUNTER, "smtp_auth_total", "result=\"failed\"", "AUTH by result")              \
     X(AUTH_BUSY, COUNTER, "smtp_auth_total", "result=\"busy\"", "AUTH by result")                  \
+    X(AUTH_THROTTLED, COUNTER, "smtp_auth_total", "result=\"throttled\"", "AUTH by result")        \
     X(MAILS_ACCEPTED, COUNTER, "mails_accepted_total", "", "Mails answered 250")                   \
     X(MAILS_ACCEPTED_BYTES, COUNTER, "mails_accepted_bytes_total", "", "Bytes of accepted mails")  \
     X(MAILS_REFUSED_LATER, COUNTER, "mails_refused_total", "class=\"4yz\"",                        \

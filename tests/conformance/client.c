@@ -1,6 +1,7 @@
 /* client - a non-blocking socket, OpenSSL on top when asked, and a buffer of what came. */
 #include "tests/conformance/client.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -23,8 +24,10 @@ struct client {
     bool is_over, was_orderly;
 };
 
-int client_connect(struct client **out, struct loop *l, uint16_t port, bool narrow)
+int client_connect(struct client **out, struct loop *l, const char *from, uint16_t port,
+                   bool narrow)
 {
+    struct sockaddr_in self = { .sin_family = AF_INET };
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
     struct client *c = check_calloc(1, sizeof *c);
     int one = 1, small = 4096;
@@ -35,7 +38,9 @@ int client_connect(struct client **out, struct loop *l, uint16_t port, bool narr
     buf_init(&c->in, 128u << 20);
     *out = c;
     if (narrow) setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to) != 0) return ERR_IO;
+    CHECK(inet_pton(AF_INET, from, &self.sin_addr) == 1);
+    if (c->fd < 0 || bind(c->fd, (struct sockaddr *)&self, sizeof self) != 0) return ERR_IO;
+    if (connect(c->fd, (struct sockaddr *)&to, sizeof to) != 0) return ERR_IO;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
     return 0;

@@ -12,7 +12,8 @@
 
 struct client;
 /* narrow: with a small receive buffer, so that a server's answers soon find no room. */
-int client_connect(struct client **out, struct loop *l, uint16_t port, bool narrow);
+int client_connect(struct client **out, struct loop *l, const char *from, uint16_t port,
+                   bool narrow);
 void client_free(struct client **c);
 /* 0, ERR_TIMEOUT, or ERR_CLOSED. deaf: does not hear meanwhile; ERR_TIMEOUT is then the rule. */
 int client_send(struct client *c, struct span bytes, bool deaf);

@@ -35,6 +35,19 @@ static bool word_limit(struct story *st, char *rest)
     LIMIT(idle_ms);
     LIMIT(data_idle_ms);
     LIMIT(life_ms);
+    LIMIT(header_fields_max);
+    LIMIT(unknown_max);
+    LIMIT(data_rate_min);
+    LIMIT(data_window_ms);
+    LIMIT(sessions_memory_max);
+    LIMIT(clients_max);
+    LIMIT(address_sessions_max);
+    LIMIT(address_rate_max);
+    LIMIT(credential_sessions_max);
+    LIMIT(auth_failures_max);
+    LIMIT(auth_forget_ms);
+    LIMIT(auth_delay_ms);
+    LIMIT(auth_delay_max_ms);
 #undef LIMIT
     if (strcmp(name, "inflight_max") != 0) return story_wrong(st, "no such limit: %s", name);
     st->world->inflight_max = (unsigned)value;

@@ -18,6 +18,7 @@ struct story {
     enum accept_kind kind;
     uint64_t writes_before; /* as of `mark` */
     bool is_narrow;         /* connections from here on */
+    char from[46];          /* the same; "": 127.0.0.1 */
     FILE *log;
 };
 

@@ -16,7 +16,8 @@ static bool connect_as(struct story *st, unsigned number)
     if (port == 0) return story_wrong(st, "there is no listener");
     st->current = number;
     client_free(&st->clients[number]);
-    if (client_connect(&st->clients[number], st->world->loop, port, st->is_narrow) != 0)
+    if (client_connect(&st->clients[number], st->world->loop, st->from[0] ? st->from : "127.0.0.1",
+                       port, st->is_narrow) != 0)
         return story_wrong(st, "the connection failed");
     return true;
 }
@@ -50,6 +51,13 @@ static bool word_connect(struct story *st, char *rest)
     uint64_t number;
 
     return story_number(st, rest, &number) && connect_as(st, number % STORY_CLIENTS_MAX);
+}
+
+/* from ADDRESS: connections from here on come from there. */
+static bool word_from(struct story *st, char *rest)
+{
+    snprintf(st->from, sizeof st->from, "%s", rest);
+    return true;
 }
 
 static bool word_client(struct story *st, char *rest)
@@ -432,6 +440,7 @@ story_word *talk_word(const char *name)
         { "listen-only", word_listen_only },
         { "connect", word_connect },
         { "client", word_client },
+        { "from", word_from },
         { "say", word_say },
         { "say-raw", word_say_raw },
         { "say-bytewise", word_say_bytewise },

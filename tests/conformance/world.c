@@ -24,6 +24,7 @@ void world_begin(struct world *w)
     w->has_tls = true;
     w->serves_hostname = false;
     accept_limits_default(&w->limits);
+    w->limits.auth_delay_ms = 1;
 }
 
 static void hash(const char *password, char out[crypto_pwhash_STRBYTES])

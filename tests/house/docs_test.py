@@ -39,6 +39,18 @@ class Docs(unittest.TestCase):
         for section, key, _ in settings():
             self.assertIn(f"`{section}.{key}`", document, f"docs/operating/node.md lacks {section}.{key}")
 
+    def test_limits_that_the_operating_document_tells_are_those_in_force(self):
+        defaults = {f"{section}.{key}": value.strip('"') for section, key, value in settings()}
+        table = re.sub(r"\\\n\s*", "", read("proto", "ground", "metric_table.h"))
+        metrics = {(name, labels.replace('\\"', '"'))
+                   for name, labels in re.findall(r'X\(\w+, \w+, "(\w+)",\s*"((?:[^"\\]|\\.)*)"', table)}
+        rows = re.findall(r"^\| `(limits\.\w+)` \| (\S+) \| .* \| `(\w+)(?:{(.*)})?` \|$",
+                          read("docs", "operating", "node.md"), re.M)
+        self.assertGreater(len(rows), 20)
+        for key, default, metric, labels in rows:
+            self.assertEqual(defaults[key], default, key)
+            self.assertIn((metric, labels), metrics, key)
+
     def test_files_that_the_documents_name_exist(self):
         for document in ("docs/ARCHITECTURE.md", "docs/INVARIANTS.md", "README.md", "CONTRIBUTING.md"):
             for name in re.findall(r"`((?:node|raft|queue|router|proto|tests|docs|deploy)/[\w./-]+\.(?:c|h|md|sh|py))`",

@@ -178,6 +178,24 @@ size_t stream_out_bytes(const struct stream *s)
     return s->is_full ? 256u << 10 : 0;
 }
 
+size_t stream_in_bytes(const struct stream *s)
+{
+    return s->in.n;
+}
+
+/* What is shown is s->in. */
+void stream_wipe(struct stream *s, struct span shown)
+{
+    CHECK(shown.p >= s->in.p && shown.p + shown.n <= s->in.p + s->in.n);
+    memset(s->in.p + (shown.p - s->in.p), 0, shown.n);
+}
+
+void stream_set_arg(struct stream *s, const struct stream_calls *calls, void *arg)
+{
+    s->calls = calls;
+    s->arg = arg;
+}
+
 size_t stream_out_room(const struct stream *s)
 {
     return s->is_full ? 0 : 256u << 10;

@@ -311,6 +311,38 @@ static void nobody_at_all(void **state)
     loop_free(&l);
 }
 
+/* An unknown name costs what some known one costs, always the same, and no cost stands out. */
+static void unknown_names_cost_what_known_ones_do(void **state)
+{
+    char cheap[crypto_pwhash_STRBYTES], dear[crypto_pwhash_STRBYTES], again[AUTH_HASH_SIZE];
+    const struct accept_credential credentials[] = { { "cheap", "demo", cheap },
+                                                     { "dear", "demo", dear } };
+    unsigned of_cheap = 0, of_dear = 0;
+    struct accept_auth *a;
+
+    (void)state;
+    memcpy(cheap, hash_of_secret, sizeof cheap);
+    assert_int_equal(crypto_pwhash_str_alg(dear, "secret", 6, 2, crypto_pwhash_MEMLIMIT_MIN * 2,
+                                           crypto_pwhash_ALG_ARGON2ID13),
+                     0);
+    assert_int_equal(accept_auth_new(&a, credentials, 2, tenants, 2, 1, 1, NULL), 0);
+    for (int i = 0; i < 200; i++) {
+        char name[32], out[AUTH_HASH_SIZE], *salt;
+
+        snprintf(name, sizeof name, "nobody%d", i);
+        auth_dummy_hash(a, span_cstr(name), out);
+        auth_dummy_hash(a, span_cstr(name), again);
+        assert_string_equal(out, again);
+        assert_int_equal(crypto_pwhash_str_verify(out, "secret", 6), -1);
+        salt = strrchr(out, '$');
+        of_cheap += strncmp(out, cheap, (size_t)(salt - out)) == 0;
+        of_dear += strncmp(out, dear, (size_t)(salt - out)) == 0;
+    }
+    assert_int_equal(of_cheap + of_dear, 200);
+    assert_in_range(of_cheap, 40, 160);
+    accept_auth_unref(&a);
+}
+
 static bool owns_domain(const struct accept_auth *a, struct span tenant, struct span domain)
 {
     struct buf key;
@@ -352,7 +384,8 @@ int main(void)
         cmocka_unit_test(cache_ends),       cmocka_unit_test(cache_is_bounded),
         cmocka_unit_test(too_many_at_once), cmocka_unit_test(forgotten),
         cmocka_unit_test(two_loops),        cmocka_unit_test(wrong_settings),
-        cmocka_unit_test(nobody_at_all),    cmocka_unit_test(domains),
+        cmocka_unit_test(nobody_at_all),    cmocka_unit_test(unknown_names_cost_what_known_ones_do),
+        cmocka_unit_test(domains),
     };
     return cmocka_run_group_tests(tests, make_hash, NULL);
 }
