@@ -11,21 +11,21 @@ uint64_t append_write(struct core *c, struct core_update *u)
 
 void append_place(struct core *c, uint64_t term, uint32_t weight)
 {
-    CHECK(trail_add(&c->trail, term, c->commit));
+    trail_add(&c->trail, term);
     c->last++;
     CHECK(c->last == c->trail.last);
     window_add(&c->window, c->last, weight);
 }
 
 /* What was never committed may go (thesis 3.5); a configuration in it goes with it (R6). */
-void append_truncate(struct core *c, uint64_t from)
+void append_truncate(struct core *c, struct core_pos end)
 {
-    CHECK(from > c->commit);
+    CHECK(end.index >= c->commit);
     CHECK(c->role != CORE_LEADER); /* thesis 3.5: a leader only appends */
-    trail_truncate(&c->trail, from);
-    window_truncate(&c->window, from);
-    marks_clip(&c->marks, from - 1);
-    c->last = from - 1;
+    trail_truncate(&c->trail, end);
+    window_truncate(&c->window, end.index + 1);
+    marks_clip(&c->marks, end.index);
+    c->last = end.index;
     c->durable = MIN(c->durable, c->last);
     config_roll_back(c);
 }

@@ -43,8 +43,14 @@ static void take_log(struct core *c, const struct core_event *e)
         CHECK(e->u.boot.runs[i].first >= first && e->u.boot.runs[i].first <= last);
         c->trail.runs[c->trail.count++] = e->u.boot.runs[i];
     }
-    if (c->trail.count == 0)
+    if (skip > 0)
+        c->trail.edge =
+            (struct core_pos){ c->trail.runs[0].first - 1, e->u.boot.runs[skip - 1].term };
+    if (c->trail.count == 0) {
+        if (last > first) c->trail.edge = (struct core_pos){ .index = last - 1 };
         c->trail.runs[c->trail.count++] = (struct core_run){ last, e->u.boot.last_term };
+    }
+    CHECK(c->trail.runs[0].first == c->trail.edge.index + 1);
     CHECK(c->trail.runs[c->trail.count - 1].term == e->u.boot.last_term);
     window_add(&c->window, last, e->u.boot.bytes);
 }
@@ -84,6 +90,7 @@ int boot(struct core *c, const struct core_event *e, struct core_update *u)
     c->booted = true;
     take_log(c, e);
     take_config(c, e);
+    CHECK(e->u.boot.run_count > 0 || c->last < c->first || !config_has_others(c));
     take_loss(c, e, u);
     priority_reset(c);
     elect_set_timer(c);

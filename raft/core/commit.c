@@ -21,22 +21,21 @@ void commit_count(struct core *c)
     c->busy_ms = c->now_ms;
 }
 
-bool commit_quorum_active(const struct core *c, bool by_up)
+/* Check-quorum asks for what a commit asks for: else a leader would stay that can commit nothing. */
+bool commit_could(const struct core *c, bool by_up)
 {
     static const unsigned halves[] = { CORE_VOTES_NEW, CORE_VOTES_OLD };
+    struct quorum_voter v[CORE_MEMBERS_MAX];
 
     for (unsigned h = 0; h < 2; h++) {
-        unsigned voters = 0, active = 0;
+        unsigned n = config_half(c, halves[h], v);
 
-        for (unsigned i = 0; i < c->config->count; i++) {
-            const struct core_member *m = &c->config->members[i];
-            const struct progress *p = &c->peers[i];
+        for (unsigned i = 0; i < n; i++) {
+            const struct progress *p = &c->peers[config_find(c->config, v[i].node)];
 
-            if (!(m->flags & halves[h])) continue;
-            voters++;
-            active += m->node == c->o.self || (by_up ? p->up : p->active);
+            v[i].match = v[i].node == c->o.self || (by_up ? p->up : p->active);
         }
-        if (voters > 0 && active < quorum_size(voters)) return false;
+        if (quorum_index(v, n, c->config->spread != CORE_SPREAD_NONE) == 0) return false;
     }
     return true;
 }

@@ -86,6 +86,7 @@ unsigned config_half(const struct core *c, unsigned flag, struct quorum_voter ou
         if (c->rescue.on) counts = flag == CORE_VOTES_NEW && (c->rescue.voters >> i & 1);
         if (!counts) continue;
         out[n++] = (struct quorum_voter){
+            .node = m->node,
             .match = m->node == c->o.self ? c->durable : p->match,
             .place = c->config->spread == CORE_SPREAD_REGION ? m->region : m->zone,
             .yes = p->yes,

@@ -195,7 +195,7 @@ static int dispatch(struct core *c, const struct core_event *e, struct core_upda
 static void check_quorum(struct core *c, struct core_update *u)
 {
     if (c->now_ms < c->quorum_at_ms) return;
-    if (!commit_quorum_active(c, false)) {
+    if (!commit_could(c, false)) {
         become_follower(c, c->hard.term, 0, u);
         return;
     }

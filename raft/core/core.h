@@ -180,13 +180,14 @@ struct core_event {
     union {
         struct {
             struct core_hard hard;
-            uint64_t first, last;        /* indexes in the log; last = first - 1 when empty */
-            uint64_t cut_term;           /* of the entry first - 1; 0 when first is 1 */
-            const struct core_run *runs; /* terms of first..last, ascending, borrowed; NULL when */
-            unsigned run_count;          /* only last_term is known: peers then start at `last` */
-            uint64_t last_term;          /* term of `last` (or of the entry before first) */
-            uint64_t applied;            /* the machine's; first - 1 <= applied, else R7 */
-            uint64_t bytes; /* weight of first..last together; may be 0 when not known */
+            uint64_t first, last; /* indexes in the log; last = first - 1 when empty */
+            uint64_t cut_term;    /* of the entry first - 1; 0 when first is 1 */
+            const struct core_run
+                *runs;          /* terms of first..last, all or the newest of them, ascending, */
+            unsigned run_count; /* borrowed. None only when there are no other voters */
+            uint64_t last_term; /* term of `last` (or of the entry before first) */
+            uint64_t applied;   /* the machine's; first - 1 <= applied, else R7 */
+            uint64_t bytes;     /* weight of first..last together; may be 0 when not known */
             /* The last two configurations in the log, or kept when it was cut: `config` the newer one (its
              * .index may be above what is committed), `before` the one that counts when that is cut off.
              * Both borrowed; config NULL: the options' (a new group), before NULL: config cannot go. */

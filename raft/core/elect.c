@@ -27,12 +27,20 @@ bool elect_leader_lives(const struct core *c)
     return c->leader != 0 && c->now_ms < c->lease_until_ms;
 }
 
+/* Thesis 4.2.2: who is out of a configuration that is not committed yet still stands: the others may be in need of
+ * its log. It then wins without counting itself. */
 static bool is_voter(const struct core *c)
 {
-    int i = config_find(c->config, c->o.self);
+    if (config_is_voter(c->config, c->o.self) || c->rescue.on) return true;
+    return !config_is_committed(c) && c->has_before && config_is_voter(c->before, c->o.self);
+}
 
-    if (i < 0) return false;
-    return c->rescue.on || (c->config->members[i].flags & (CORE_VOTES_NEW | CORE_VOTES_OLD));
+/* Its own vote counts where it is a voter. */
+static void vote_for_self(struct core *c)
+{
+    struct progress *own = progress_of(c, c->o.self);
+
+    if (own) own->yes = true;
 }
 
 bool elect_may_stand(const struct core *c)
@@ -41,8 +49,7 @@ bool elect_may_stand(const struct core *c)
     if (c->tainted || c->installing || c->resting) return false;
     if (c->role == CORE_CANDIDATE && c->vote_write > c->durable_write)
         return false; /* on its way */
-    if (!is_voter(c)) return false;
-    return trail_room(&c->trail, c->last + 1, c->commit) > 0; /* for its first entry */
+    return is_voter(c);
 }
 
 /* Thesis 3.6.1: the later term at the end, then the longer log. */
@@ -89,15 +96,11 @@ static enum tally tally(const struct core *c)
 
 void elect_begin(struct core *c, struct core_update *u)
 {
-    struct progress *own;
-
     if (c->role != CORE_PRECANDIDATE) become(c, CORE_PRECANDIDATE);
     c->hinted = false;
     elect_set_timer(c);
     forget_votes(c);
-    own = progress_of(c, c->o.self);
-    CHECK(own);
-    own->yes = true;
+    vote_for_self(c);
     if (tally(c) == TALLY_WON) { /* the only voter need not ask */
         elect_stand(c, false, u);
         return;
@@ -133,7 +136,6 @@ static void win(struct core *c, struct core_update *u)
     c->heartbeat_at_ms = c->now_ms + c->o.heartbeat_ms; /* the first entry goes to all at once */
     c->quorum_at_ms = c->now_ms + c->o.election_ms;
     c->own_first = c->last + 1;
-    CHECK(trail_room(&c->trail, c->last + 1, c->commit) > 0);
     if (is_rescue)
         config_append(c, &next, u);
     else
@@ -156,11 +158,8 @@ void elect_count(struct core *c, struct core_update *u)
 
 void elect_on_durable(struct core *c, struct core_update *u)
 {
-    struct progress *own = progress_of(c, c->o.self);
-
     CHECK(c->hard.vote == c->o.self);
-    if (!own) return; /* the configuration went meanwhile */
-    own->yes = true;
+    vote_for_self(c);
     elect_set_timer(c); /* the requests leave only now */
     elect_count(c, u);
 }

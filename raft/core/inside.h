@@ -27,24 +27,22 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* ---- trail.c: terms of first..last as runs, behind a base. */
+/* ---- trail.c: terms of first..last, the newest of them. */
 
 struct trail {
     struct core_pos base; /* the entry before `first`; term 0: not known */
+    struct core_pos edge; /* the entry before runs[0]; between base and it nothing is remembered */
     uint64_t last;
     unsigned count, max;
-    struct core_run *runs; /* ascending; entries before runs[0].first are not remembered */
+    struct core_run *runs; /* ascending */
 };
 void trail_init(struct trail *t, struct core_pos base);
 /* 0: not remembered (or behind the end). */
 uint64_t trail_term(const struct trail *t, uint64_t index);
-/* How many entries of further terms would find their place at `from`: runs up to `commit` may be forgotten. */
-unsigned trail_room(const struct trail *t, uint64_t from, uint64_t commit);
-/* The next entry, last + 1. False (nothing done): no room. */
-bool trail_add(struct trail *t, uint64_t term, uint64_t commit);
-void trail_truncate(struct trail *t, uint64_t from);
+void trail_add(struct trail *t, uint64_t term);            /* the next entry, last + 1 */
+void trail_truncate(struct trail *t, struct core_pos end); /* what is behind it goes */
 void trail_cut(struct trail *t, uint64_t upto);
-/* The largest index <= `index` with a remembered term <= `term`, or the base (thesis 3.5). */
+/* The largest index <= `index` whose term is <= `term`, or is not remembered (thesis 3.5). */
 uint64_t trail_find(const struct trail *t, uint64_t index, uint64_t term);
 
 /* ---- window.c: bytes up to an index, exact for the newest, interpolated between marks for the older. */
@@ -78,7 +76,7 @@ struct marks {
 /* ---- quorum.c */
 
 struct quorum_voter {
-    uint64_t match;
+    uint64_t node, match;
     uint32_t place; /* zone or region; 0: not said */
     bool yes, no;
 };
@@ -201,7 +199,7 @@ void elect_count(struct core *c, struct core_update *u);
 /* ---- append.c */
 uint64_t append_write(struct core *c, struct core_update *u);      /* the step's one write */
 void append_place(struct core *c, uint64_t term, uint32_t weight); /* trail, window, last */
-void append_truncate(struct core *c, uint64_t from);
+void append_truncate(struct core *c, struct core_pos end);         /* what is behind it goes */
 void append_own(struct core *c, enum core_entry_kind kind, uint32_t weight, struct core_update *u);
 int append_propose(struct core *c, const struct core_event *e, struct core_update *u);
 
@@ -237,7 +235,7 @@ void recv_snapshot_installed(struct core *c, const struct core_event *e, struct 
 
 /* ---- commit.c */
 void commit_count(struct core *c);
-bool commit_quorum_active(const struct core *c, bool by_up);
+bool commit_could(const struct core *c, bool by_up); /* those who answer (or are up) could commit */
 
 /* ---- config.c */
 void config_copy(struct core_config *to, const struct core_config *from);

@@ -17,7 +17,7 @@ static void lead(struct core *c, struct progress *p, bool up)
     if (!up) p->active = false;
     progress_probe(c, p, p->match > 0 ? p->match + 1 : c->last + 1);
     if (up) rest_wake(c);
-    if (c->resting && !commit_quorum_active(c, true)) rest_wake(c);
+    if (c->resting && !commit_could(c, true)) rest_wake(c);
 }
 
 void peer_told(struct core *c, const struct core_event *e)

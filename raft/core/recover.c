@@ -51,7 +51,6 @@ int recover_begin(struct core *c, const struct core_event *e, struct core_update
     uint64_t voters;
 
     if (!is_alone(c) || !config_is_voter(c->config, c->o.self)) return ERR_DENIED;
-    if (trail_room(&c->trail, c->last + 1, c->commit) == 0) return ERR_DENIED;
     if (c->rescue.on) return ERR_BUSY;
     rv = choose(c, e, &voters);
     if (rv != 0) return rv;

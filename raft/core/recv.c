@@ -26,6 +26,7 @@ static bool is_append(const struct core *c, const struct core_msg *m)
 {
     uint64_t term = m->prev.term;
 
+    if ((m->prev.index == 0) != (m->prev.term == 0)) return false;
     if (m->count > 0 && (m->first != m->prev.index + 1 || !m->entries)) return false;
     if (m->count >= BOUND - m->prev.index) return false;
     for (unsigned i = 0; i < m->count; i++) { /* terms only grow along a log */

@@ -21,13 +21,15 @@ static struct core_msg *reply(struct core *c, const struct core_msg *m, struct c
     return r;
 }
 
-/* Thesis 3.5: back up by terms, not by entries. Up to its commit this log agrees with every leader's. */
+/* Thesis 3.5: back up by terms, not by entries. Up to its commit this log agrees with every leader's. What is
+ * asked for may lie where no terms are remembered: then the edge can tell, above it. */
 static void reject(struct core *c, const struct core_msg *m, struct core_update *u)
 {
     uint64_t hint = trail_find(&c->trail, m->prev.index, m->prev.term);
     struct core_msg *r = reply(c, m, u);
 
     hint = MAX(hint, MIN(c->commit, c->last));
+    if (trail_term(&c->trail, hint) == 0) hint = c->trail.edge.index;
     r->reject = true;
     r->prev = m->prev;
     r->hint = (struct core_pos){ hint, trail_term(&c->trail, hint) };
@@ -42,55 +44,51 @@ static void accept(struct core *c, const struct core_msg *m, uint64_t match, str
     r->match = match;
 }
 
-/* How many of the message's entries are here already. ERR_CORRUPT: one differs that may not;
- * ERR_AGAIN: this cannot be told. */
+/* How many of the message's entries are here already. ERR_CORRUPT: one differs that may not; ERR_AGAIN: this
+ * cannot be told, because terms are not remembered and no entry behind them is the same. */
 static int find_new(const struct core *c, const struct core_msg *m, unsigned *out)
 {
+    bool unknown = false;
     unsigned i = 0;
 
     for (; i < m->count && m->first + i <= c->last; i++) {
         uint64_t index = m->first + i, term = trail_term(&c->trail, index);
 
-        if (term == m->entries[i].term || (term == 0 && index <= c->commit)) continue;
-        if (term == 0) return ERR_AGAIN;
-        if (index <= settled(c)) return ERR_CORRUPT;
-        break;
+        if (term == 0) {
+            unknown |= index > c->commit;
+            continue;
+        }
+        if (term != m->entries[i].term) {
+            if (index <= settled(c)) return ERR_CORRUPT;
+            break;
+        }
+        unknown = false; /* log matching: all before it are the same */
     }
     *out = i;
-    return 0;
+    return unknown ? ERR_AGAIN : 0;
 }
 
-/* How many of the new ones find their place: each new term needs one in the trail. */
-static unsigned fitting(const struct core *c, const struct core_msg *m, unsigned skip)
+/* The entry before the new ones: what it is here, too. */
+static struct core_pos end_of_old(const struct core_msg *m, unsigned skip)
 {
-    uint64_t from = m->first + skip, term = 0;
-    unsigned room = trail_room(&c->trail, from, c->commit), i = skip;
-
-    if (from - 1 > c->trail.base.index) term = trail_term(&c->trail, from - 1);
-    for (; i < m->count; i++) {
-        if (m->entries[i].term == term) continue;
-        if (room == 0) break;
-        room--;
-        term = m->entries[i].term;
-    }
-    return i - skip;
+    if (skip == 0) return m->prev;
+    return (struct core_pos){ m->first + skip - 1, m->entries[skip - 1].term };
 }
 
-static void append(struct core *c, const struct core_msg *m, unsigned skip, unsigned count,
-                   struct core_update *u)
+static void append(struct core *c, const struct core_msg *m, unsigned skip, struct core_update *u)
 {
     uint64_t index = m->first + skip;
 
     CHECK(index <= c->last + 1);
     if (index <= c->last) {
-        append_truncate(c, index);
+        append_truncate(c, end_of_old(m, skip));
         u->append.truncate_from = index;
     }
     u->append.index = index;
     u->append.skip = skip;
-    u->append.count = count;
+    u->append.count = m->count - skip;
     u->flags |= CORE_APPEND;
-    for (unsigned i = skip; i < skip + count; i++) {
+    for (unsigned i = skip; i < m->count; i++) {
         append_place(c, m->entries[i].term, m->entries[i].weight);
         if (m->entries[i].kind == CORE_CONFIG)
             config_adopt(c, m->entries[i].config, c->last); /* R6 */
@@ -105,8 +103,9 @@ static bool is_busy(const struct core *c)
 
 int recv_append(struct core *c, const struct core_msg *m, struct core_update *u)
 {
-    unsigned skip = 0, count = 0;
+    unsigned skip = 0;
     uint64_t end, term;
+    bool is_late;
     int rv;
 
     if (m->prev.index > 0 && m->prev.index <= settled(c) && m->prev.index <= c->last) {
@@ -122,14 +121,14 @@ int recv_append(struct core *c, const struct core_msg *m, struct core_update *u)
         reject(c, m, u);
         return 0;
     }
-    c->commit = MAX(c->commit, MIN(m->commit, MIN(m->prev.index + skip, c->last)));
-    if (skip < m->count) {
-        count = is_busy(c) ? 0 : fitting(c, m, skip);
-        if (count > 0) append(c, m, skip, count, u);
-    }
-    end = m->prev.index + skip + count;
+    end = m->prev.index + m->count;
+    is_late = skip < m->count && is_busy(c);
+    if (is_late)
+        end = m->prev.index + skip;
+    else if (skip < m->count)
+        append(c, m, skip, u);
     c->commit = MAX(c->commit, MIN(m->commit, MIN(end, c->last)));
     accept(c, m, end, u);
-    u->sends[u->send_count - 1].msg.busy = skip + count < m->count;
+    u->sends[u->send_count - 1].msg.busy = is_late;
     return 0;
 }

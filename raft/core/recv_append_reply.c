@@ -15,7 +15,10 @@ static void back_up(struct core *c, struct progress *p, const struct core_msg *m
 
     if (p->state == CORE_PROBES && m->prev.index != p->next - 1) return; /* of an older question */
     if (m->prev.index <= p->match) return;                               /* older still */
-    if (next > m->prev.index) next = m->prev.index;
+    if (next > m->prev.index &&
+        (m->hint.term == 0 || trail_term(&c->trail, next - 1) != m->hint.term))
+        next =
+            m->prev.index; /* above what was asked for only when both surely have the same there */
     progress_probe(c, p, MAX(next, p->match + 1));
 }
 

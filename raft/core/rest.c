@@ -38,7 +38,8 @@ static bool is_settled(const struct core *c)
 bool rest_may(const struct core *c)
 {
     if (c->o.rest_after_ms == 0 || c->now_ms - c->busy_ms < c->o.rest_after_ms) return false;
-    return is_settled(c) && commit_quorum_active(c, true);
+    if (disk_too_few(c)) return false; /* it has to hear when they have room again */
+    return is_settled(c) && commit_could(c, true);
 }
 
 void rest_settle(struct core *c)

@@ -58,6 +58,7 @@ static void begin(uint64_t seed)
     o.disk_stall_ms = draw(2) ? 100 : 0;
     o.window_entries = draw(2) ? 3 : 0;
     o.append_entries_max = draw(2) ? 2 : 0;
+    o.limits.runs_max = draw(2) ? 4 : 0;
     o.unapplied_bytes_max = draw(4) ? 0 : 60;
     o.config.count = voters;
     for (unsigned i = 0; i < voters; i++)
@@ -248,6 +249,15 @@ static void step(void)
 
 /* ---- fair weather: everything arrives, in order; all but the broken are up, time goes on */
 
+static void wake_others(unsigned n)
+{
+    struct core_event e = { .kind = CORE_PEER, .u.peer = { .node = n, .up = true, .woke = true } };
+
+    toy.nodes[n].owes_waking = false;
+    for (unsigned o = 1; o <= TOY_NODES; o++)
+        if (o != n) toy_step(&toy, o, &e, NULL);
+}
+
 static void calm_round(void)
 {
     for (unsigned n = 1; n <= TOY_NODES; n++) {
@@ -256,6 +266,7 @@ static void calm_round(void)
         toy_sync(&toy, n, TOY_WRITES);
         if (node->installing.index > 0) toy_install(&toy, n, true);
         toy_apply(&toy, n);
+        if (node->owes_waking) wake_others(n);
         node->now_ms += 5;
         if (node->wake_at_ms <= node->now_ms) toy_time(&toy, n, 0);
     }
@@ -332,7 +343,7 @@ static void run_seed(uint64_t seed)
     fail();
 }
 
-static uint64_t seeds = 3000, first_seed = 1;
+static uint64_t seeds = 10000, first_seed = 1;
 
 static void every_promise_holds_in_every_weather(void **state)
 {

@@ -54,7 +54,7 @@ struct toy_msg {
     struct toy_entry entries[TOY_BATCH];
 };
 struct toy_node {
-    bool made, up, is_tainted;
+    bool made, up, is_tainted, owes_waking; /* CORE_UNREST */
     uint64_t now_ms, wake_at_ms;
     enum core_role role;
     uint64_t term, leader, commit, applied;
@@ -418,6 +418,7 @@ static inline void toy_carry_out(struct toy *w, unsigned n, const struct toy_msg
     node->leader = u->leader;
     node->wake_at_ms = u->wake_at_ms;
     if (u->flags & CORE_UNTAINTED) node->is_tainted = false;
+    if (u->flags & CORE_UNREST) node->owes_waking = true;
     if (u->flags & CORE_APPEND) toy_check_matching(w, n, u->append.index);
     if (u->role == CORE_LEADER) toy_check_leader(w, n);
     if (u->flags & CORE_COMMIT) toy_check_commit(w, n, u->commit);
