@@ -111,10 +111,22 @@ run_conformance() {
     done
 }
 
+# The whole cluster on false disks, network and clocks. sim/short and sim/kept are part of a full run; by name only:
+#   SEEDS=20000 FIRST=1 ./tests/run.sh sim/long     ./tests/run.sh sim/seed=17
+run_cluster() {
+    check sim/short 300 "$1" run "${FIRST:-1}" 1200
+    check sim/kept 120 "$1" kept tests/sim/cluster/seeds.txt
+    case "$want" in
+        sim/long) check sim/long 86400 "$1" run "${FIRST:-1}" "${SEEDS:-20000}" ;;
+        sim/seed=*) "$1" seed "${want#sim/seed=}" && passed=$((passed + 1)) || failed=$((failed + 1)) ;;
+    esac
+}
+
 run_whole() {
     wanted_any sim/ || wanted_any clients/ || wanted_any crash/ || return 0
     build release all || return 0
     check sim/outage 120 build/release/tests/sim/sim_outage
+    run_cluster build/release/tests/sim/sim_cluster
     for file in tests/clients/*_test.py; do
         check "clients/$(basename "$file" _test.py)" 180 /usr/bin/python3 "$file" build/release
     done
