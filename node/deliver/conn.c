@@ -183,42 +183,21 @@ void conn_rest(struct conn *c)
     site_offer(c->site);
 }
 
-/* What the server told of itself rules this mail out. */
-static struct verdict *unfit(struct conn *c, struct delivery *y)
-{
-    const Angarium__BodyFacts *body = y->message->body;
-    uint64_t size = (body ? body->size : 0) + y->trace.n;
-    struct verdict *v = NULL;
-
-    if (c->offer.size_max > 0 && size > c->offer.size_max) {
-        v = delivery_words(y, ANGARIUM__RESULT__RESULT_BOUNCED, "too_large",
-                           "the message has %llu bytes, %s takes at most %llu",
-                           (unsigned long long)size, c->remote.host,
-                           (unsigned long long)c->offer.size_max);
-        memcpy(v->enhanced, "5.3.4", sizeof "5.3.4");
-    } else if (body && body->eight_bit && !c->offer.eight_bit_mime) {
-        v = delivery_words(y, ANGARIUM__RESULT__RESULT_BOUNCED, "8bit_unsupported",
-                           "the message has 8-bit content, %s does not offer 8BITMIME",
-                           c->remote.host);
-        memcpy(v->enhanced, "5.6.3", sizeof "5.6.3");
-    }
-    return v;
-}
-
 void conn_begin(struct conn *c, struct delivery *y)
 {
-    struct verdict *v;
-
     loop_timer_stop(&c->timer);
     c->phase = CONN_BUSY;
     c->y = y;
     y->c = c;
     y->remote = c->remote;
     delivery_trace(y);
-    v = unfit(c, y);
-    if (v) {
-        delivery_judge(y, v);
+    if (!fit(c)) {
         conn_delivery_over(c);
+        return;
+    }
+    if (fit_is_binary(y) && y->by_bdat && c->deliveries > 0) {
+        conn_leave(c); /* verb_bdat.c: only on a connection of its own */
+        conn_again(c);
         return;
     }
     c->deliveries++;
@@ -267,6 +246,7 @@ bool conn_refused(struct conn *c, enum step step, const struct smtp_reply *r)
     static const enum router_stage stages[STEP_COUNT] = { [STEP_MAIL] = ROUTER_AT_MAIL,
                                                           [STEP_RCPT] = ROUTER_AT_RCPT,
                                                           [STEP_DATA] = ROUTER_AT_DATA,
+                                                          [STEP_BDAT] = ROUTER_AT_DATA,
                                                           [STEP_DOT] = ROUTER_AT_DOT };
     struct delivery *y = c->y;
     struct router_meaning meaning;

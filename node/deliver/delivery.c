@@ -102,6 +102,7 @@ static void let_go(struct delivery *y)
     queue_message_free(&y->message);
     blob_unref(&y->blob);
     inbox_over(y);
+    mail_downgrade_free(&y->downgrade);
     list_remove(&y->lane_link);
     y->is_closed = true;
 }

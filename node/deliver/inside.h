@@ -48,6 +48,9 @@
 #define DELIVER_QUIT_MS         5000u
 #define DELIVER_OUT_MAX         (256u << 10) /* bytes queued in a stream */
 #define DELIVER_OUT_SLICE       (16u << 10)  /* bytes of a body that are stuffed at a time */
+#define DELIVER_CONVERT_SLICE   (4u << 10)   /* ... that are converted to 7 bits */
+#define DELIVER_CHUNK           (64u << 10)  /* ... of one BDAT */
+#define DELIVER_BDAT_MIN        (256u << 10) /* from here on BDAT helps: no stuffing, an early no */
 #define DELIVER_CLEAR_MAX       256u    /* addresses whose TLS has failed, remembered at once */
 #define DELIVER_CLEAR_MS        600000u /* ... and for so long */
 #define DELIVER_INBOX_MAX       16u     /* files being written at once */
@@ -203,7 +206,8 @@ enum step {
     STEP_RCPT,
     STEP_DATA,
     STEP_BODY,
-    STEP_DOT,
+    STEP_BDAT, /* one chunk */
+    STEP_DOT,  /* or "BDAT 0 LAST" */
     STEP_QUIT,
     STEP_COUNT,
 };
@@ -314,8 +318,10 @@ void say_mail(struct conn *c); /* with PIPELINING also RCPT and DATA */
 void hear_mail(struct conn *c, const struct smtp_reply *r);
 void say_rcpt(struct conn *c); /* the next one, or with PIPELINING all */
 void hear_rcpt(struct conn *c, const struct smtp_reply *r);
-void say_data(struct conn *c);
+void say_data(struct conn *c); /* or the first chunk */
 void hear_data(struct conn *c, const struct smtp_reply *r);
+void say_bdat(struct conn *c, struct span chunk);
+void hear_bdat(struct conn *c, const struct smtp_reply *r);
 void data_go(struct conn *c); /* as much of the body as there is room for */
 void dot_try(struct conn *c); /* when the body is out and the claim is in */
 void dot_lone(struct conn *c);
@@ -380,6 +386,9 @@ struct delivery {
     bool body_out; /* all of it is in the stream */
     struct commit_read read;
     struct smtp_data_writer writer;
+    bool by_bdat;                     /* RFC 3030, instead of DATA */
+    bool converts;                    /* to 7 bits, on its way (RFC 6152 3) */
+    struct mail_downgrade *downgrade; /* while it does */
     struct inbox_job *inbox;
 };
 /* A place for a delivery of `count` recipients; the caller fills list[].number and .record. */
@@ -423,6 +432,15 @@ void inbox_start(struct delivery *y);
 void inbox_claimed(struct delivery *y);
 void inbox_body(struct delivery *y, int rv); /* a chunk came from the disk, or did not */
 void inbox_over(struct delivery *y);
+
+/* ---- fit.c */
+
+/* Whether the server can take this mail, and how. False: all recipients are judged. */
+bool fit(struct conn *c);
+bool fit_needs_8bit(const struct delivery *y);
+bool fit_needs_utf8(const struct delivery *y); /* of itself, whatever its recipients are */
+bool fit_is_ascii(struct span s);
+bool fit_is_binary(const struct delivery *y);
 
 /* ---- secure.c */
 

@@ -2,7 +2,7 @@
  *
  * `said` moves when a command is queued (conn_say), `heard` when the reply to it is read; with
  * PIPELINING (RFC 2920) the first runs ahead of the second. The replies that are still to come
- * stand in `expected`, in order. Within a delivery neither goes back: MAIL, RCPT, DATA, BODY, DOT.
+ * stand in `expected`, in order. Within a delivery neither goes back: MAIL, RCPT, DATA, BODY, DOT, or MAIL, RCPT, BDAT, DOT.
  * Each step names the deadline for its reply and the verb_*.c function that hears it.
  */
 #include "node/deliver/inside.h"
@@ -27,10 +27,12 @@ static const struct step_row rows[STEP_COUNT] = {
     [STEP_STARTTLS] = { "STARTTLS", BIT(EHLO), AT(command), hear_starttls },
     [STEP_RSET] = { "RSET", BIT(MAIL) | BIT(QUIT), AT(command), hear_rset },
     [STEP_MAIL] = { "MAIL", BIT(RCPT) | BIT(MAIL) | BIT(QUIT), AT(command), hear_mail },
-    [STEP_RCPT] = { "RCPT", BIT(RCPT) | BIT(DATA) | BIT(RSET) | BIT(QUIT), AT(command), hear_rcpt },
+    [STEP_RCPT] = { "RCPT", BIT(RCPT) | BIT(DATA) | BIT(BDAT) | BIT(RSET) | BIT(QUIT), AT(command),
+                    hear_rcpt },
     [STEP_DATA] = { "DATA", BIT(BODY) | BIT(DOT) | BIT(RSET) | BIT(MAIL) | BIT(QUIT), AT(command),
                     hear_data },
     [STEP_BODY] = { "the body", BIT(DOT), AT(data), NULL },
+    [STEP_BDAT] = { "BDAT", BIT(BDAT) | BIT(DOT), AT(command), hear_bdat },
     [STEP_DOT] = { "the final dot", BIT(MAIL) | BIT(RSET) | BIT(QUIT), AT(dot), hear_dot },
     [STEP_QUIT] = { "QUIT", 0, AT(command), hear_quit },
 };

@@ -1,4 +1,4 @@
-/* verb_dot - the final dot: the moment at which a mail changes hands (RFC 5321 4.2.5, 6.1).
+/* verb_dot - the final dot, or the last chunk (verb_bdat.c): the moment at which a mail changes hands (RFC 5321 4.2.5, 6.1).
  *
  * P2: it is written only when the claim of this attempt has committed, and no recipient of the
  * transaction was refused by it. That is decided in one place, dot_try(). When the reply to the dot
@@ -11,7 +11,10 @@ static void say(struct conn *c, struct smtp_data_writer *w)
     struct buf *out = &c->d->scratch;
 
     buf_reset(out);
-    smtp_data_finish(w, out);
+    if (c->y->by_bdat)
+        buf_add_cstr(out, "BDAT 0 LAST\r\n");
+    else
+        smtp_data_finish(w, out);
     c->y->dot_said = true;
     conn_say(c, STEP_DOT, buf_span(out), 1);
     buf_reset(out);
@@ -21,7 +24,8 @@ void dot_try(struct conn *c)
 {
     struct delivery *y = c->y;
 
-    if (c->said != STEP_BODY || !y->body_out || y->claim_state != CLAIM_DONE) return;
+    if (c->said != (y->by_bdat ? STEP_BDAT : STEP_BODY) || c->expected_count > 0) return;
+    if (!y->body_out || y->claim_state != CLAIM_DONE) return;
     CHECK(!y->is_orphan);
     say(c, &y->writer);
 }
@@ -50,7 +54,7 @@ void hear_dot(struct conn *c, const struct smtp_reply *r)
 {
     struct delivery *y = c->y;
 
-    c->must_reset = false;
+    c->must_reset = y->by_bdat && reply_refuses(r);
     if (y->lone_dot) {
         if (r->code == 421)
             conn_broken(c, "closed", "%s", r->text);

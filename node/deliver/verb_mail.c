@@ -6,11 +6,26 @@
 
 #include <inttypes.h>
 
-static bool wants_8bit(const struct conn *c)
+static void add_body(const struct conn *c, struct buf *line)
 {
-    const Angarium__BodyFacts *body = c->y->message->body;
+    const struct delivery *y = c->y;
 
-    return body && (body->eight_bit || body->eight_bit_header) && c->offer.eight_bit_mime;
+    if (y->converts) return;
+    if (y->by_bdat && fit_is_binary(y))
+        buf_add_cstr(line, " BODY=BINARYMIME");
+    else if (fit_needs_8bit(y) && c->offer.eight_bit_mime)
+        buf_add_cstr(line, " BODY=8BITMIME");
+}
+
+/* RFC 6531 3.4: for what needs it. */
+static void add_utf8(const struct conn *c, struct buf *line)
+{
+    const struct delivery *y = c->y;
+    bool needs = fit_needs_utf8(y);
+
+    for (unsigned i = 0; i < y->count; i++)
+        needs |= !fit_is_ascii(proto_span(y->list[i].record->address));
+    if (needs && c->offer.smtputf8) buf_add_cstr(line, " SMTPUTF8");
 }
 
 /* What the client asked of notifications is the next host's to do, if it can (RFC 3461 5.2.1). */
@@ -36,15 +51,16 @@ static void say(struct conn *c)
     buf_add_cstr(line, "MAIL FROM:<");
     buf_add_span(line, proto_span(y->message->mail_from));
     buf_add_cstr(line, ">");
-    if (c->offer.size) buf_addf(line, " SIZE=%" PRIu64, size);
-    if (wants_8bit(c)) buf_add_cstr(line, " BODY=8BITMIME");
+    if (c->offer.size && !y->converts) buf_addf(line, " SIZE=%" PRIu64, size);
+    add_body(c, line);
+    add_utf8(c, line);
     add_dsn(c, line);
     buf_add_cstr(line, "\r\n");
     conn_say(c, STEP_MAIL, buf_span(line), 1);
     buf_reset(line);
     if (!c->offer.pipelining) return;
     say_rcpt(c);
-    say_data(c);
+    if (!y->by_bdat) say_data(c);
 }
 
 void say_mail(struct conn *c)

@@ -6,6 +6,22 @@
 
 #include <stdio.h>
 
+/* As it was given; to a host without SMTPUTF8 a domain in UTF-8 goes in its A-label form. */
+static void add_address(const struct conn *c, const Angarium__RecipientRecord *r, struct buf *line)
+{
+    struct span address = proto_span(r->address);
+    size_t at = address.n;
+
+    if (c->offer.smtputf8 || fit_is_ascii(address)) {
+        buf_add_span(line, address);
+        return;
+    }
+    while (at > 0 && address.p[at - 1] != '@')
+        at--;
+    buf_add_span(line, span_sub(address, 0, at));
+    buf_add_span(line, proto_span(r->domain));
+}
+
 /* RFC 3461 5.2.1 */
 static void add_dsn(const Angarium__RecipientRecord *r, struct buf *line)
 {
@@ -34,7 +50,7 @@ static void say_one(struct conn *c, struct buf *line)
     const Angarium__RecipientRecord *r = y->list[y->said++].record;
 
     buf_add_cstr(line, "RCPT TO:<");
-    buf_add_span(line, proto_span(r->address));
+    add_address(c, r, line);
     buf_add_cstr(line, ">");
     if (c->offer.dsn) add_dsn(r, line);
     buf_add_cstr(line, "\r\n");
@@ -104,7 +120,8 @@ void hear_rcpt(struct conn *c, const struct smtp_reply *r)
     } else if (one_refused(c, to, r)) {
         return;
     }
-    if (c->offer.pipelining) return;
+    if (c->offer.pipelining && !y->by_bdat) return;
+    if (c->expected_count > 0) return;
     if (y->said < y->count)
         say_rcpt(c);
     else if (y->taken > 0)

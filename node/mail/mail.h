@@ -42,6 +42,17 @@ const struct mail_facts *mail_reader_finish(struct mail_reader *r);
  * there is none. `header` is the raw header. */
 bool mail_header_value(struct span header, struct span name, char *out, size_t out_size);
 
+/* ---- of 7 bits, for hosts that take no other (RFC 6152 3); bytes in any pieces, once each. */
+
+struct mail_downgrade; /* about 50 KiB */
+struct mail_downgrade *mail_downgrade_new(void);
+void mail_downgrade_free(struct mail_downgrade **d);
+/* Appends what `in` becomes, at most 4 * in.n + MAIL_DOWNGRADE_BURST_MAX bytes. 0; ERR_UNSUPPORTED: it cannot be
+ * converted (a signed part, an 8-bit header, ...), and what was appended is of no use. */
+#define MAIL_DOWNGRADE_BURST_MAX (72u << 10)
+int mail_downgrade_feed(struct mail_downgrade *d, struct span in, struct buf *out);
+int mail_downgrade_finish(struct mail_downgrade *d, struct buf *out);
+
 /* ---- written by us */
 
 struct mail_trace {

@@ -19,6 +19,7 @@ static const struct {
     { "SMTPUTF8", offsetof(struct smtp_offer, smtputf8) },
     { "DSN", offsetof(struct smtp_offer, dsn) },
     { "SIZE", offsetof(struct smtp_offer, size) },
+    { "BINARYMIME", offsetof(struct smtp_offer, binarymime) },
     { "AUTH", offsetof(struct smtp_offer, auth) },
 };
 

@@ -111,7 +111,8 @@ int smtp_reply_read(struct smtp_reply_reader *r, struct span *in);
 
 /* What EHLO offered. The first line of the reply is the greeting and offers nothing. */
 struct smtp_offer {
-    bool pipelining, starttls, eight_bit_mime, chunking, enhanced_status, smtputf8, dsn, size, auth;
+    bool pipelining, starttls, eight_bit_mime, chunking, enhanced_status, smtputf8, dsn, size, auth,
+        binarymime;
     uint64_t size_max; /* 0: not told */
 };
 /* `text` is the joined text of the reply (lines joined by " / "). Unknown keywords are skipped. */

@@ -18,6 +18,7 @@ struct remote_session {
     unsigned at;
     struct stream *stream;
     struct loop_timer timer;
+    struct buf chunks; /* of BDAT, so far */
     struct buf in;
     struct buf dribble;
     bool dribbles, has_ended, timer_over, tls_begun, in_step;
@@ -173,6 +174,54 @@ static enum progress do_body(struct remote_session *s, const char *mail)
     return s->w->wrong[0] ? OVER : GO;
 }
 
+/* Whatever it is, up to the dot. */
+static enum progress do_ends(struct remote_session *s)
+{
+    if (!ends_with_dot(&s->in)) return s->has_ended ? OVER : WAIT;
+    buf_reset(&s->in);
+    return GO;
+}
+
+static enum progress do_repeat(struct remote_session *s, const char *rest)
+{
+    char *text;
+    unsigned long times = strtoul(rest, &text, 10);
+
+    for (; times > 0 && s->stream; times--)
+        (void)do_say(s, text + 1, false);
+    return GO;
+}
+
+/* BDAT, each answered 250 but the last one, whose answer is the story's. */
+static enum progress do_chunks(struct remote_session *s, const char *mail, bool with_last)
+{
+    size_t wanted = world_mail(s->w, mail)->body.n;
+
+    for (;;) {
+        struct span in = buf_span(&s->in);
+        size_t end = span_find(in, 0, '\n');
+        size_t size;
+        bool is_last;
+
+        if (!with_last && s->chunks.n > wanted) return GO; /* and its trace header */
+        if (end == in.n) return s->has_ended ? OVER : WAIT;
+        if (!span_starts_nocase(in, SPAN_LIT("BDAT "))) {
+            world_wrong(s->w, line_of(s)->number, "no BDAT: %.*s", (int)end, (const char *)in.p);
+            return OVER;
+        }
+        size = strtoul((const char *)in.p + 5, NULL, 10);
+        is_last = memmem(in.p, end, " LAST", 5) != NULL;
+        if (in.n < end + 1 + size) return s->has_ended ? OVER : WAIT;
+        buf_add_span(&s->chunks, span_sub(in, end + 1, size));
+        buf_drop(&s->in, end + 1 + size);
+        if (is_last) break;
+        (void)stream_write(s->stream, SPAN_LIT("250 2.0.0 chunk ok\r\n"));
+    }
+    compare(s, buf_span(&s->chunks), world_mail(s->w, mail));
+    buf_reset(&s->chunks);
+    return s->w->wrong[0] ? OVER : GO;
+}
+
 /* ---- time, ends, others */
 
 static enum progress do_timed(struct remote_session *s, const char *ms, bool must_be_quiet)
@@ -255,6 +304,10 @@ static enum progress do_line(struct remote_session *s, const struct line *l)
     if (strcmp(v, "hear") == 0) return do_hear(s, l->rest, false);
     if (strcmp(v, "hear+") == 0) return do_hear(s, l->rest, true);
     if (strcmp(v, "body") == 0) return do_body(s, l->rest);
+    if (strcmp(v, "chunks") == 0) return do_chunks(s, l->rest, true);
+    if (strcmp(v, "chunks-but-last") == 0) return do_chunks(s, l->rest, false);
+    if (strcmp(v, "ends-with-dot") == 0) return do_ends(s);
+    if (strcmp(v, "repeat") == 0) return do_repeat(s, l->rest);
     if (strcmp(v, "trace") == 0) return do_trace(s, l->rest);
     if (strcmp(v, "quiet") == 0) return do_timed(s, l->rest, true);
     if (strcmp(v, "sleep") == 0) return do_timed(s, l->rest, false);
@@ -389,6 +442,7 @@ static void on_connection(void *arg, struct listener *li)
     s->script_number = number;
     s->script = &w->story->scripts[number];
     buf_init(&s->in, 16u << 20);
+    buf_init(&s->chunks, 16u << 20);
     buf_init(&s->dribble, 1u << 20);
     loop_timer_init(&s->timer, w->loop, on_fire);
     list_add(&w->sessions, &s->link);
@@ -427,6 +481,7 @@ void remote_close(struct world *w)
             stream_abort(&s->stream);
         }
         buf_deinit(&s->in);
+        buf_deinit(&s->chunks);
         buf_deinit(&s->dribble);
         free(s);
     }

@@ -9,7 +9,7 @@
  *                                   1.3: at least; stranger: only another CA is trusted
  *   mx DOMAIN PREFERENCE HOST, mx DOMAIN none|fails|bogus, address HOST ADDRESS..., address HOST none|fails
  *   mail NAME from=A to=B,C [submitted=1] [body="..."] [lines=N] [chunk=BYTES] [in=memory|disk|nowhere] [expires=past|MS] [later]
- *        [ret=FULL|HDRS] [envid=X] [notify=NEVER|SUCCESS,FAILURE,DELAY] [orcpt=X] [smtputf8] [binarymime]
+ *        [ret=FULL|HDRS] [envid=X] [notify=NEVER|SUCCESS,FAILURE,DELAY] [orcpt=X] [smtputf8] [binarymime] [eight-bit-header]
  *   claims held|failing             from the start, until a script releases them
  *   mails COUNT RECIPIENTS [KEY=...]             so many: names 0, 1, ..., addresses rN.M@dK.test, K below 5
  *   chaos SEED PERCENT              no scripts: the servers answer by the dice, so often wrongly
@@ -20,6 +20,10 @@
  *     open KEYWORD...               220, EHLO, and these offers
  *     transaction NAME              a whole one, all taken
  *     body NAME                     up to the dot; must be a trace header and that mail
+ *     chunks NAME                   the same by BDAT, each chunk answered 250 but the last
+ *     chunks-but-last NAME          ... and the last one does not come yet
+ *     ends-with-dot                 up to the dot, whatever it is
+ *     repeat N TEXT                 says so N times
  *     trace GLOB                    the Received field, unfolded
  *     bye                           QUIT, 221, closed
  *     starttls [1.2]                the server's handshake, with nothing newer

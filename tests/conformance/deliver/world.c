@@ -186,6 +186,7 @@ void world_take_in(struct world *w, struct world_mail *m)
     accept.n_recipients = split_recipients(to, list, pointers);
     accept.recipients = pointers;
     fill_facts(&facts, buf_span(&m->body));
+    facts.eight_bit_header = words_have(&words, "eight-bit-header");
     origin.submitted = words_value(&words, "submitted") != NULL;
     if (origin.submitted) fill_header_facts(&facts, buf_span(&m->body));
     accept.body = &facts;
