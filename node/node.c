@@ -135,7 +135,8 @@ static int make_auth(const struct settings *s, struct accept_auth **out, struct 
         credentials[i] =
             (struct accept_credential){ .username = s->credentials[i].username,
                                         .tenant = s->credentials[i].tenant,
-                                        .password_hash = s->credentials[i].password_hash };
+                                        .password_hash = s->credentials[i].password_hash,
+                                        .addresses = s->credentials[i].addresses };
     for (unsigned i = 0; i < s->tenant_count; i++)
         tenants[i] = (struct accept_tenant){ .name = s->tenants[i].name,
                                              .domains = (const char *const *)s->tenants[i].domains,

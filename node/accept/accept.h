@@ -24,6 +24,7 @@ enum accept_kind {
 
 struct accept_credential {
     const char *username, *tenant, *password_hash;
+    const char *addresses; /* networks that it may come from, with commas between; NULL, "": any */
 };
 struct accept_tenant {
     const char *name;

@@ -21,6 +21,7 @@
 #include "node/smtp/address.h"
 #include "proto/ground/check.h"
 #include "proto/ground/metric.h"
+#include "proto/ground/network.h"
 
 #define CACHE_KEY_SIZE 32
 _Static_assert(AUTH_HASH_SIZE == crypto_pwhash_STRBYTES, "a hash of libsodium");
@@ -128,9 +129,20 @@ static int add_credential(struct accept_auth *a, const struct accept_credential 
     k->credential.username = check_strdup(c->username);
     k->credential.tenant = check_strdup(c->tenant);
     k->credential.password_hash = check_strdup(c->password_hash);
+    k->credential.addresses = check_strdup(c->addresses ? c->addresses : "");
     HASH_ADD_KEYPTR(hh, a->known, k->credential.username, strlen(k->credential.username), k);
     a->models[a->model_count++] = k->credential.password_hash;
     return 0;
+}
+
+/* The hash with a result that nothing gives. */
+static void spoil_hash(const char *model, char out[crypto_pwhash_STRBYTES])
+{
+    char *result;
+
+    memcpy(out, model, strlen(model) + 1);
+    result = strrchr(out, '$') + 1;
+    memset(result, 'A', strlen(result));
 }
 
 /* A hash that nothing fits, as dear as some credential's: which one, the name decides under a key
@@ -140,14 +152,11 @@ static void choose_dummy(const struct accept_auth *a, struct span username,
 {
     const char *model = DUMMY_HASH;
     uint64_t number[2];
-    char *result;
 
     crypto_generichash((unsigned char *)number, sizeof number, username.p, username.n,
                        a->cache_secret, sizeof a->cache_secret);
     if (a->model_count > 0) model = a->models[number[0] % a->model_count];
-    memcpy(out, model, strlen(model) + 1);
-    result = strrchr(out, '$') + 1;
-    memset(result, 'A', strlen(result));
+    spoil_hash(model, out);
 }
 
 int accept_auth_new(struct accept_auth **out, const struct accept_credential *credentials,
@@ -200,6 +209,7 @@ static void free_credentials(struct accept_auth *a)
         free(k->credential.tenant);
         sodium_memzero(k->credential.password_hash, strlen(k->credential.password_hash));
         free(k->credential.password_hash);
+        free(k->credential.addresses);
         free(k);
     }
 }
@@ -373,16 +383,28 @@ static const struct credential *find_credential(const struct accept_auth *a, str
     return k ? &k->credential : NULL;
 }
 
-static struct auth_attempt *attempt_new(struct accept_auth *a, struct span username,
-                                        struct span password)
+bool auth_is_elsewhere(const struct accept_auth *a, const char *from, struct span username)
+{
+    const struct credential *c = find_credential(a, username);
+
+    return c && !network_list_has(span_cstr(c->addresses), from);
+}
+
+static struct auth_attempt *attempt_new(struct accept_auth *a, const char *from,
+                                        struct span username, struct span password)
 {
     struct auth_attempt *t = check_calloc(1, sizeof *t + password.n + 1);
+    const struct credential *c = find_credential(a, username);
 
     t->work.run = verify;
     t->work.on_done = verified;
     t->auth = accept_auth_ref(a);
-    t->credential = find_credential(a, username);
-    if (!t->credential) choose_dummy(a, username, t->dummy_hash);
+    if (!c)
+        choose_dummy(a, username, t->dummy_hash);
+    else if (auth_is_elsewhere(a, from, username))
+        spoil_hash(c->password_hash, t->dummy_hash);
+    else
+        t->credential = c;
     t->password_size = password.n;
     if (password.n > 0) memcpy(t->password, password.p, password.n);
     return t;
@@ -399,8 +421,9 @@ static int attempt_start(struct auth_attempt *t, struct loop *l)
     return rv;
 }
 
-int auth_verify(struct accept_auth *a, struct loop *l, struct span username, struct span password,
-                const struct credential **out, struct auth_attempt **attempt_out,
+int auth_verify(struct accept_auth *a, struct loop *l, const char *from, struct span username,
+                struct span password, const struct credential **out,
+                struct auth_attempt **attempt_out,
                 void (*on_done)(void *arg, int rv, const struct credential *credential), void *arg)
 {
     uint8_t key[CACHE_KEY_SIZE];
@@ -408,10 +431,10 @@ int auth_verify(struct accept_auth *a, struct loop *l, struct span username, str
 
     CHECK(password.n <= AUTH_SECRET_MAX);
     cache_key(a, username, password, key);
-    *out = cache_find(a, key, loop_mono_ms(l));
+    *out = auth_is_elsewhere(a, from, username) ? NULL : cache_find(a, key, loop_mono_ms(l));
     if (*out && span_eq(username, span_cstr((*out)->username))) return 0;
     *out = NULL;
-    t = attempt_new(a, username, password);
+    t = attempt_new(a, from, username, password);
     memcpy(t->key, key, sizeof key);
     t->now_ms = loop_mono_ms(l);
     t->on_done = on_done;

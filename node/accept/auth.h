@@ -11,17 +11,21 @@
 #define AUTH_SECRET_MAX   12288 /* a line of AUTH, decoded: never more */
 
 struct credential {
-    char *username, *tenant, *password_hash;
+    char *username, *tenant, *password_hash, *addresses;
 };
 
-/* Verifies a password. 0: right, *out is set (it lives as long as a). ERR_AGAIN: on_done(arg, rv,
+/* Verifies a password, for a client at the address `from`; from where the credential may not come it
+ * is as wrong as any, and as long to find out. 0: right, *out is set (it lives as long as a). ERR_AGAIN: on_done(arg, rv,
  * credential) comes on loop l, not inside; forget with auth_attempt_forget. ERR_FULL: too many at
  * once. A wrong password or an unknown name is told by on_done only, with ERR_DENIED; ERR_IO: it
  * could not be found out. */
 struct auth_attempt;
-int auth_verify(struct accept_auth *a, struct loop *l, struct span username, struct span password,
-                const struct credential **out, struct auth_attempt **attempt_out,
+int auth_verify(struct accept_auth *a, struct loop *l, const char *from, struct span username,
+                struct span password, const struct credential **out,
+                struct auth_attempt **attempt_out,
                 void (*on_done)(void *arg, int rv, const struct credential *credential), void *arg);
+/* For the log: was it the address? */
+bool auth_is_elsewhere(const struct accept_auth *a, const char *from, struct span username);
 /* on_done does not come any more; nulls; takes NULL. */
 void auth_attempt_forget(struct auth_attempt **attempt);
 

@@ -3,7 +3,6 @@
  */
 #include "node/accept/clients.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
@@ -13,6 +12,7 @@
 
 #include "proto/ground/check.h"
 #include "proto/ground/metric.h"
+#include "proto/ground/network.h"
 
 #define KEY_SIZE   16
 #define EVICT_LOOK 8 /* so many of the oldest are looked at for one without failures */
@@ -104,14 +104,10 @@ void accept_clients_unref(struct accept_clients **clients)
 /* IPv4 as mapped, IPv6 by its /64; what is neither (a socket without a name) is one client. */
 static void address_key(const struct stream_address *from, uint8_t key[KEY_SIZE])
 {
-    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+    static const struct network mapped = { .address = { [10] = 0xff, [11] = 0xff }, .bits = 96 };
 
-    memset(key, 0, KEY_SIZE);
-    if (inet_pton(AF_INET, from->text, key + 12) == 1) {
-        memcpy(key, mapped, sizeof mapped);
-    } else if (inet_pton(AF_INET6, from->text, key) == 1) {
-        if (memcmp(key, mapped, sizeof mapped) != 0) memset(key + 8, 0, 8);
-    }
+    if (network_address_parse(from->text, key) != 0) memset(key, 0, KEY_SIZE);
+    if (!network_has(&mapped, key)) memset(key + 8, 0, 8);
 }
 
 static void username_key(const struct accept_clients *c, struct span username,

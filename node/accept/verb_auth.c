@@ -95,7 +95,9 @@ static void conclude(struct session *s, int rv, const struct credential *credent
     if (rv == 0) {
         succeed(s, credential, false);
     } else if (rv == ERR_DENIED) {
-        deny(s, "wrong username or password");
+        deny(s, auth_is_elsewhere(s->auth, s->client.text, span_cstr(s->auth_username))
+                    ? "the credential may not be used from this address"
+                    : "wrong username or password");
     } else {
         metric_add(M_AUTH_BUSY, 1);
         fail(s, SMTP_REPLY_AUTH_UNAVAILABLE, err_text(rv));
@@ -137,8 +139,8 @@ static void verify(struct session *s, struct span password)
     int rv;
 
     if (!may_try(s)) return;
-    rv = auth_verify(s->auth, s->accept->loop, span_cstr(s->auth_username), password, &credential,
-                     &s->attempt, on_verified, s);
+    rv = auth_verify(s->auth, s->accept->loop, s->client.text, span_cstr(s->auth_username),
+                     password, &credential, &s->attempt, on_verified, s);
 
     if (rv == 0)
         succeed(s, credential, true);

@@ -24,6 +24,7 @@ enum field_type {
     FIELD_ADDRESS,
     FIELD_HOST_PORT,
     FIELD_MATCH,
+    FIELD_NETWORKS, /* "192.0.2.0/24, 2001:db8::/32" */
     FIELD_HASH,
     FIELD_LEVEL,
     FIELD_FORMAT,

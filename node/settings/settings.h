@@ -39,6 +39,7 @@ struct settings_tenant {
 };
 struct settings_credential {
     char *username, *tenant, *password_hash; /* argon2id, "$argon2id$v=19$..." */
+    char *addresses;                         /* "192.0.2.0/24, 2001:db8::/32"; empty: any */
 };
 enum settings_via { SETTINGS_VIA_MX, SETTINGS_VIA_HOST, SETTINGS_VIA_INBOX };
 struct settings_route {

@@ -95,7 +95,8 @@
 #define SETTINGS_CREDENTIAL(X)                                                                                         \
     X(credential, username, TEXT, NULL, 1, 255, "as given to AUTH")                                                    \
     X(credential, tenant, NAME, NULL, 1, 64, "whose mail it is")                                                       \
-    X(credential, password_hash, HASH, NULL, 1, 512, "argon2id")
+    X(credential, password_hash, HASH, NULL, 1, 512, "argon2id")                                                       \
+    X(credential, addresses, NETWORKS, "", 0, 1024, "networks that it may come from, with commas; not set: anywhere")
 #define SETTINGS_ROUTE(X)                                                                                              \
     X(route, match, MATCH, NULL, 1, 254, "\"*\", \"example.test\" or \".example.test\" (its subdomains)")              \
     X(route, via, VIA, NULL, 0, 0, "mx, host or inbox")                                                                \

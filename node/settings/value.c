@@ -11,6 +11,7 @@
 
 #include "node/settings/inside.h"
 #include "proto/ground/check.h"
+#include "proto/ground/network.h"
 #include "proto/ground/list.h"
 
 #define SHOWN_MAX 60 /* bytes of a wrong value in a message */
@@ -245,6 +246,19 @@ static bool match_ok(struct span text)
     return value_domain_ok(text);
 }
 
+static const char *networks_fault(struct span text)
+{
+    struct network n;
+    int rv;
+
+    while ((rv = network_list_next(&text, &n)) == 0)
+        ;
+    if (rv == ERR_CLOSED) return NULL;
+    return rv == ERR_RANGE
+               ? "networks without bits behind their prefix, as 192.0.2.0/24 (not 192.0.2.1/24)"
+               : "networks with commas between, as 192.0.2.0/24, 2001:db8::/32";
+}
+
 /* What a text of that type has to be, or NULL when it is. */
 static const char *text_fault(const struct field *f, struct span text)
 {
@@ -263,6 +277,8 @@ static const char *text_fault(const struct field *f, struct span text)
                    : "an address and a port, as 127.0.0.1:587 or [::1]:587";
     case FIELD_HOST_PORT:
         return host_port_ok(text) ? NULL : "a host and a port, as mx.example.test:25 or [::1]:25";
+    case FIELD_NETWORKS:
+        return networks_fault(text);
     case FIELD_MATCH:
         return match_ok(text) ? NULL : "\"*\", a domain, or a domain behind a dot";
     default:

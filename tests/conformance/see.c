@@ -345,21 +345,45 @@ static bool word_log_lacks(struct story *st, char *rest)
     return log_contains(st, rest) ? story_wrong(st, "the log has \"%s\"", rest) : true;
 }
 
+/* counted METRIC N: since the story began. */
+static bool word_counted(struct story *st, char *rest)
+{
+#define METRIC_NAME_(id, type, name, labels, help) #id,
+    static const char *const names[] = { METRIC_TABLE(METRIC_NAME_) };
+#undef METRIC_NAME_
+    const char *name = story_cut(&rest);
+
+    for (unsigned m = 0; m < METRIC_COUNT; m++)
+        if (strcmp(names[m], name) == 0)
+            return same_number(st, name, metric_get((enum metric)m) - st->metrics[m], rest);
+    return story_wrong(st, "no such metric: %s", name);
+}
+
 story_word *check_word(const char *name)
 {
     static const struct {
         const char *name;
         story_word *word;
     } words[] = {
-        { "limit", word_limit },         { "without", word_without },
-        { "serves", word_serves },       { "commit", word_commit },
-        { "count", word_count },         { "mail-is", word_mail_is },
-        { "mail-fill", word_mail_fill }, { "mail-from", word_mail_from },
-        { "mail-to", word_mail_to },     { "recipients", word_recipients },
-        { "origin", word_origin },       { "fact", word_fact },
-        { "drain", word_drain },         { "idle", word_idle },
-        { "wait", word_wait },           { "mark", word_mark },
-        { "writes", word_writes },       { "log-has", word_log_has },
+        { "counted", word_counted },
+        { "limit", word_limit },
+        { "without", word_without },
+        { "serves", word_serves },
+        { "commit", word_commit },
+        { "count", word_count },
+        { "mail-is", word_mail_is },
+        { "mail-fill", word_mail_fill },
+        { "mail-from", word_mail_from },
+        { "mail-to", word_mail_to },
+        { "recipients", word_recipients },
+        { "origin", word_origin },
+        { "fact", word_fact },
+        { "drain", word_drain },
+        { "idle", word_idle },
+        { "wait", word_wait },
+        { "mark", word_mark },
+        { "writes", word_writes },
+        { "log-has", word_log_has },
         { "log-lacks", word_log_lacks },
     };
 

@@ -172,6 +172,8 @@ bool story_run(struct story *st, const char *file)
 
     *st = (struct story){ .world = world, .file = file };
     if (!f) return story_wrong(st, "cannot be opened");
+    for (unsigned m = 0; m < METRIC_COUNT; m++)
+        st->metrics[m] = metric_get((enum metric)m);
     st->log = tmpfile();
     CHECK(st->log);
     log_open(fileno(st->log), LOG_INFO, LOG_LOGFMT, "7");

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "proto/ground/metric.h"
 #include "tests/conformance/world.h"
 
 #define STORY_CLIENTS_MAX 4
@@ -20,6 +21,7 @@ struct story {
     bool is_narrow;         /* connections from here on */
     char from[46];          /* the same; "": 127.0.0.1 */
     FILE *log;
+    uint64_t metrics[METRIC_COUNT]; /* as of the story's begin */
 };
 
 /* Each word: true when all is as told; else it has said what is not. `rest` is what follows the

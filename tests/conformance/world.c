@@ -40,14 +40,16 @@ static int make_auth(struct world *w, struct errmsg *why)
     static const char *const second_domains[] = { "second.test" };
     const struct accept_tenant tenants[] = { { "demo", demo_domains, w->serves_hostname ? 3 : 2 },
                                              { "second", second_domains, 1 } };
-    const struct accept_credential credentials[] = { { "demo", "demo", hashes[0] },
-                                                     { "second", "second", hashes[1] } };
+    const struct accept_credential credentials[] = { { "demo", "demo", hashes[0], NULL },
+                                                     { "second", "second", hashes[1], NULL },
+                                                     { "homely", "demo", hashes[0],
+                                                       "127.0.0.7, 2001:db8::/32" } };
 
     if (hashes[0][0] == '\0') {
         hash("secret", hashes[0]);
         hash("geheim", hashes[1]);
     }
-    return accept_auth_new(&w->auth, credentials, 2, tenants, 2, 60000, w->inflight_max, why);
+    return accept_auth_new(&w->auth, credentials, 3, tenants, 2, 60000, w->inflight_max, why);
 }
 
 static int make_tls(struct world *w, struct errmsg *why)

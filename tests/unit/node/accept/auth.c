@@ -33,7 +33,7 @@ static int make_hash(void **state)
 
 static struct accept_auth *make(uint64_t cache_ms, unsigned inflight_max)
 {
-    const struct accept_credential credential = { "demo", "demo", hash_of_secret };
+    const struct accept_credential credential = { "demo", "demo", hash_of_secret, NULL };
     struct accept_auth *a;
     struct errmsg why;
 
@@ -67,8 +67,8 @@ static int try(struct accept_auth *a, struct loop *l, const char *name, const ch
     int rv;
 
     *w = (struct wait){ .rv = 1 };
-    rv = auth_verify(a, l, span_cstr(name), span_cstr(password), &w->credential, &attempt, on_done,
-                     w);
+    rv = auth_verify(a, l, "192.0.2.1", span_cstr(name), span_cstr(password), &w->credential,
+                     &attempt, on_done, w);
     if (rv != ERR_AGAIN) return rv;
     assert_false(w->is_done);
     while (!w->is_done)
@@ -162,7 +162,7 @@ static void cache_is_bounded(void **state)
     (void)state;
     for (int i = 0; i < MANY; i++) {
         snprintf(names[i], sizeof names[i], "user%d", i);
-        credentials[i] = (struct accept_credential){ names[i], "demo", hash_of_secret };
+        credentials[i] = (struct accept_credential){ names[i], "demo", hash_of_secret, NULL };
     }
     assert_int_equal(accept_auth_new(&a, credentials, MANY, tenants, 2, CACHE_MS, 4, NULL), 0);
     for (int i = 0; i < MANY; i++)
@@ -183,12 +183,12 @@ static void too_many_at_once(void **state)
     struct wait w = { .rv = 1 }, v = { .rv = 1 };
 
     (void)state;
-    assert_int_equal(
-        auth_verify(a, l, SPAN_LIT("demo"), SPAN_LIT("secret"), &credential, &first, on_done, &w),
-        ERR_AGAIN);
-    assert_int_equal(
-        auth_verify(a, l, SPAN_LIT("demo"), SPAN_LIT("other"), &credential, &second, on_done, &v),
-        ERR_FULL);
+    assert_int_equal(auth_verify(a, l, "192.0.2.1", SPAN_LIT("demo"), SPAN_LIT("secret"),
+                                 &credential, &first, on_done, &w),
+                     ERR_AGAIN);
+    assert_int_equal(auth_verify(a, l, "192.0.2.1", SPAN_LIT("demo"), SPAN_LIT("other"),
+                                 &credential, &second, on_done, &v),
+                     ERR_FULL);
     while (!w.is_done)
         loop_turn(l, 10);
     assert_int_equal(w.rv, 0);
@@ -208,9 +208,9 @@ static void forgotten(void **state)
     struct wait w = { .rv = 1 };
 
     (void)state;
-    assert_int_equal(
-        auth_verify(a, l, SPAN_LIT("demo"), SPAN_LIT("secret"), &credential, &attempt, on_done, &w),
-        ERR_AGAIN);
+    assert_int_equal(auth_verify(a, l, "192.0.2.1", SPAN_LIT("demo"), SPAN_LIT("secret"),
+                                 &credential, &attempt, on_done, &w),
+                     ERR_AGAIN);
     auth_attempt_forget(&attempt);
     assert_null(attempt);
     auth_attempt_forget(&none);
@@ -273,15 +273,15 @@ static void wrong_settings(void **state)
                                            { "thief", demo_domains, 1 } };
     const struct accept_tenant twice[] = { { "demo", demo_domains, 2 },
                                            { "demo", demo_domains, 2 } };
-    const struct accept_credential plain = { "demo", "demo", "secret" };
-    const struct accept_credential argon2i = {
-        "demo", "demo", "$argon2i$v=19$m=8,t=3,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"
-    };
-    const struct accept_credential cut = { "demo", "demo", "$argon2id$v=19$m=8" };
-    const struct accept_credential orphan = { "demo", "nobody", hash_of_secret };
-    const struct accept_credential nameless = { "", "demo", hash_of_secret };
-    const struct accept_credential same[] = { { "demo", "demo", hash_of_secret },
-                                              { "demo", "other", hash_of_secret } };
+    const struct accept_credential plain = { "demo", "demo", "secret", NULL };
+    const struct accept_credential argon2i = { "demo", "demo",
+                                               "$argon2i$v=19$m=8,t=3,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+                                               NULL };
+    const struct accept_credential cut = { "demo", "demo", "$argon2id$v=19$m=8", NULL };
+    const struct accept_credential orphan = { "demo", "nobody", hash_of_secret, NULL };
+    const struct accept_credential nameless = { "", "demo", hash_of_secret, NULL };
+    const struct accept_credential same[] = { { "demo", "demo", hash_of_secret, NULL },
+                                              { "demo", "other", hash_of_secret, NULL } };
     struct accept_auth *a;
 
     (void)state;
@@ -315,8 +315,8 @@ static void nobody_at_all(void **state)
 static void unknown_names_cost_what_known_ones_do(void **state)
 {
     char cheap[crypto_pwhash_STRBYTES], dear[crypto_pwhash_STRBYTES], again[AUTH_HASH_SIZE];
-    const struct accept_credential credentials[] = { { "cheap", "demo", cheap },
-                                                     { "dear", "demo", dear } };
+    const struct accept_credential credentials[] = { { "cheap", "demo", cheap, NULL },
+                                                     { "dear", "demo", dear, NULL } };
     unsigned of_cheap = 0, of_dear = 0;
     struct accept_auth *a;
 

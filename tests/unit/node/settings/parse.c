@@ -298,6 +298,39 @@ static void hashes_are_not_repeated(void **state)
         "taken)\n");
 }
 
+static void addresses_are_networks(void **state)
+{
+    static const struct {
+        const char *text, *fault;
+    } cases[] = {
+        { "192.0.2.0/24, 2001:db8::/32,192.0.2.7", NULL },
+        { "192.0.2.1/24", "is not networks without bits behind their prefix" },
+        { "192.0.2.0/24,,10.0.0.0/8", "is not networks with commas between" },
+        { "example.test", "is not networks with commas between" },
+    };
+    char text[1024];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct settings *s = NULL;
+        struct buf errors;
+
+        snprintf(text, sizeof text,
+                 OK "tenants: [ { name: a } ]\ncredentials: [ { username: u, tenant: a, "
+                    "password_hash: \"" HASH "\", addresses: \"%s\" } ]\n",
+                 cases[i].text);
+        buf_init(&errors, 4096);
+        assert_int_equal(settings_parse(&s, "node.yaml", span_cstr(text), &errors) == 0,
+                         cases[i].fault == NULL);
+        if (cases[i].fault)
+            assert_non_null(strstr(buf_cstr(&errors), cases[i].fault));
+        else
+            assert_string_equal(s->credentials[0].addresses, cases[i].text);
+        buf_deinit(&errors);
+        settings_free(&s);
+    }
+}
+
 static void routes(void **state)
 {
     (void)state;
@@ -403,6 +436,7 @@ int main(void)
         cmocka_unit_test(fitting_together),
         cmocka_unit_test(tenants_and_credentials),
         cmocka_unit_test(hashes_are_not_repeated),
+        cmocka_unit_test(addresses_are_networks),
         cmocka_unit_test(routes),
         cmocka_unit_test(no_yaml),
         cmocka_unit_test(errors_end_somewhere),
