@@ -37,9 +37,6 @@
 #include "proto/ground/metric.h"
 
 #define REPLY_ROOM ((size_t)ACCEPT_SCRATCH_MAX) /* without so much room no command is read */
-/* What a session costs when nothing happens, stream and allocator included; TLS as OpenSSL 3 takes. */
-#define WEIGHT_CLEAR ((size_t)8 << 10)
-#define WEIGHT_TLS   ((size_t)40 << 10)
 
 /* ---- states */
 
@@ -57,27 +54,6 @@ struct state_fact {
 static const struct state_fact states[SESSION_STATE_COUNT] = { SESSION_STATE_TABLE(STATE_FACT_) };
 #undef STATE_FACT_
 #undef S
-
-static bool is_receiving(const struct session *s)
-{
-    return s->state == SESSION_DATA || s->state == SESSION_CHUNK || s->state == SESSION_BETWEEN;
-}
-
-/* A mail that trickles in is not silent: what comes in a window of time is counted, over chunks. */
-static void open_window(struct session *s)
-{
-    s->window_bytes_in = s->bytes_in;
-    s->window_is_excused = false;
-    loop_timer_start(&s->window_timer, s->accept->limits.data_window_ms);
-}
-
-static void update_window(struct session *s)
-{
-    if (!is_receiving(s))
-        loop_timer_stop(&s->window_timer);
-    else if (!loop_timer_is_running(&s->window_timer))
-        open_window(s);
-}
 
 static void restart_idle_timer(struct session *s)
 {
@@ -103,7 +79,7 @@ void session_state_set(struct session *s, enum session_state state)
     CHECK(state == SESSION_CLOSED || (states[s->state].successors & (1u << state)) != 0);
     s->state = state;
     restart_idle_timer(s);
-    update_window(s);
+    session_window_update(s);
 }
 
 bool session_has_tls(const struct session *s)
@@ -147,17 +123,6 @@ void session_abort(struct session *s, const char *reason)
     stream_abort(&s->stream);
 }
 
-/* What it holds besides bodies: the queues, the envelope, and what a session and its TLS cost. */
-static void weigh(struct session *s)
-{
-    size_t now = session_has_tls(s) ? WEIGHT_TLS : WEIGHT_CLEAR;
-
-    now += s->transaction.arena.used;
-    if (s->stream) now += stream_in_bytes(s->stream) + stream_out_bytes(s->stream);
-    if (now != s->weight) clients_weigh(s->accept->clients, s->weight, now);
-    s->weight = now;
-}
-
 /* Out of its accept, which may go away now. */
 static void leave(struct session *s)
 {
@@ -194,31 +159,11 @@ static void write_scratch(struct session *s)
     if (stream_write(s->stream, buf_span(&s->accept->scratch)) != 0) s->is_broken = true;
 }
 
-/* Replies that tell of a limit, each counted under its name. */
-static void count_limit(enum smtp_reply_id id)
-{
-    static const struct {
-        enum smtp_reply_id id;
-        enum metric metric;
-    } limits[] = {
-        { SMTP_REPLY_LINE_TOO_LONG, M_LIMIT_LINE },
-        { SMTP_REPLY_AUTH_LINE_TOO_LONG, M_LIMIT_LINE },
-        { SMTP_REPLY_TOO_MANY_RECIPIENTS, M_LIMIT_RECIPIENTS },
-        { SMTP_REPLY_TOO_LARGE, M_LIMIT_SIZE },
-        { SMTP_REPLY_HEADER_TOO_LARGE, M_LIMIT_HEADER },
-        { SMTP_REPLY_TOO_MANY_FIELDS, M_LIMIT_FIELDS },
-        { SMTP_REPLY_TOO_MANY_HOPS, M_LIMIT_HOPS },
-    };
-
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
-        if (limits[i].id == id) metric_add(limits[i].metric, 1);
-}
-
 void session_reply(struct session *s, enum smtp_reply_id id, const char *more)
 {
     if (!s->stream) return;
     if (smtp_reply_fact(id)->code >= 500) s->error_count++;
-    count_limit(id);
+    session_count_limit(id);
     buf_reset(&s->accept->scratch);
     smtp_reply_print(&s->accept->scratch, id, more);
     write_scratch(s);
@@ -294,8 +239,7 @@ static void settle(struct session *s)
 {
     bool is_between = s->state == SESSION_FRESH || s->state == SESSION_READY;
 
-    weigh(s);
-
+    session_weigh(s);
     if (s->is_broken) {
         session_abort(s, "the client does not read");
     } else if (s->error_count >= s->accept->limits.errors_max) {
@@ -516,21 +460,6 @@ static void on_idle(struct loop_timer *t)
         session_reply_close(s, SMTP_REPLY_IDLE, "timeout");
 }
 
-static void on_window(struct loop_timer *t)
-{
-    struct session *s = CONTAINER_OF(t, struct session, window_timer);
-    const struct accept_limits *limits = &s->accept->limits;
-    uint64_t needed = limits->data_rate_min * limits->data_window_ms / 1000;
-
-    if (s->state == SESSION_BETWEEN || s->window_is_excused ||
-        s->bytes_in - s->window_bytes_in >= needed) {
-        open_window(s);
-        return;
-    }
-    metric_add(M_SESSION_LIMIT_RATE, 1);
-    session_reply_close(s, SMTP_REPLY_IDLE, "the mail comes too slowly");
-}
-
 static void on_delay_over(struct loop_timer *t)
 {
     struct session *s = CONTAINER_OF(t, struct session, delay_timer);
@@ -612,7 +541,7 @@ void session_open(struct accept *a, struct stream *stream, struct tally *address
     s->chunk.refusal = GATE_OPEN;
     loop_timer_init(&s->idle_timer, a->loop, on_idle);
     loop_timer_init(&s->life_timer, a->loop, on_life_over);
-    loop_timer_init(&s->window_timer, a->loop, on_window);
+    session_window_init(s);
     loop_timer_init(&s->delay_timer, a->loop, on_delay_over);
     s->stream = stream;
     stream_set_arg(stream, &calls, s);
@@ -625,6 +554,6 @@ void session_open(struct accept *a, struct stream *stream, struct tally *address
     a->session_count++;
     metric_add(M_SESSIONS, 1);
     metric_add(M_SESSIONS_OPEN, 1);
-    weigh(s);
+    session_weigh(s);
     begin(s);
 }

@@ -132,6 +132,12 @@ void session_mail_refuse(struct session *s, enum smtp_reply_id id);
 /* A sender or a recipient is refused by policy: a log line. */
 void session_log_denied(const struct session *s, enum smtp_reply_id id, struct span address);
 
+/* ---- limits.c */
+void session_window_init(struct session *s);
+void session_window_update(struct session *s); /* the state has changed */
+void session_weigh(struct session *s);         /* what it holds may have changed */
+void session_count_limit(enum smtp_reply_id id);
+
 /* ---- verb_*.c: may it run now (else it has replied), and doing it */
 #define VERB_DECLARE(name)                                                                         \
     bool verb_##name##_check(struct session *s, struct span arg);                                  \
