@@ -15,12 +15,13 @@ static bool is_blank(uint8_t c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* "=?charset*lang?B?text?=" at the front of s. */
-static bool word_at(struct span s, struct encoded_word *out)
+/* "=?charset*lang?B?text?=" at the front of s; `last` is where the last "?=" of the text stands. Behind
+ * it nothing is looked for, so that many beginnings without an end cost no more than one. */
+static bool word_at(struct span s, const uint8_t *last, struct encoded_word *out)
 {
     size_t name_end, text_end;
 
-    if (s.n < 2 || s.p[0] != '=' || s.p[1] != '?') return false;
+    if (!last || s.p >= last || s.n < 2 || s.p[0] != '=' || s.p[1] != '?') return false;
     name_end = span_find(s, 2, '?');
     if (name_end + 2 >= s.n || s.p[name_end + 2] != '?') return false;
     text_end = span_find(s, name_end + 3, '?');
@@ -102,29 +103,37 @@ static bool is_opaque(struct span charset)
 /* ---- text */
 
 /* White space between two encoded words is not shown (RFC 2047 6.2). */
-static size_t gap_to_next_word(struct span s)
+static size_t gap_to_next_word(struct span s, const uint8_t *last)
 {
     struct encoded_word next;
     size_t n = 0;
 
     while (n < s.n && is_blank(s.p[n]))
         n++;
-    return word_at(span_from(s, n), &next) ? n : 0;
+    return word_at(span_from(s, n), last, &next) ? n : 0;
+}
+
+static const uint8_t *last_end(struct span s)
+{
+    for (size_t i = s.n; i >= 2; i--)
+        if (s.p[i - 2] == '?' && s.p[i - 1] == '=') return s.p + i - 2;
+    return NULL;
 }
 
 int mail_shown(struct span value, struct buf *out)
 {
+    const uint8_t *last = last_end(value);
     struct encoded_word w;
 
     while (value.n > 0) {
-        if (word_at(value, &w)) {
+        if (word_at(value, last, &w)) {
             if (is_opaque(w.charset)) return ERR_UNSUPPORTED;
             if (w.is_base64)
                 decode_b(w.text, out);
             else
                 decode_q(w.text, out);
             value = span_from(value, w.whole.n);
-            value = span_from(value, gap_to_next_word(value));
+            value = span_from(value, gap_to_next_word(value, last));
             continue;
         }
         if (value.n > 1 && value.p[0] == '\\') value = span_from(value, 1);
