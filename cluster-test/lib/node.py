@@ -30,7 +30,8 @@ tenants: [ {{ name: load, domains: [ example.test ] }} ]
 credentials: [ {{ username: load, tenant: load, password_hash: "{hash}" }} ]
 routes: [ {{ match: "*", via: host, host: "127.0.0.1:{sink}", tls: none }} ]
 log: {{ level: {level} }}
-limits: {{ disk_reserve_bytes: 0, session_transactions_max: 1000000 }}
+limits: {{ disk_reserve_bytes: 0, session_transactions_max: 1000000, address_sessions_max: 1000000, address_rate_max: 1000000,
+  credential_sessions_max: 1000000 }}
 delivery: {{ retry_base_ms: {retry}, retry_cap_ms: {cap}, connect_timeout_ms: 5s }}
 """
 

@@ -220,10 +220,33 @@ int cli_dev_recall(struct cli_dev *d, struct errmsg *why)
 
 /* ---- settings of the node */
 
+static bool is_set_to(const struct cli_dev *d, const char *section, const char *key)
+{
+    char start[80];
+
+    snprintf(start, sizeof start, "%s.%s=", section, key);
+    for (unsigned i = 0; i < d->set_count; i++)
+        if (strncmp(d->sets[i], start, strlen(start)) == 0) return true;
+    return false;
+}
+
+/* Here all clients come from one address, and most of them with one credential. */
+static bool print_one_address(const struct cli_dev *d, const char *section, struct buf *out)
+{
+    static const char *const keys[] = { "address_sessions_max", "address_rate_max",
+                                        "credential_sessions_max" };
+
+    if (strcmp(section, "limits") != 0) return false;
+    buf_addf(out, "%s:\n", section);
+    for (unsigned i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (!is_set_to(d, section, keys[i])) buf_addf(out, "  %s: 1000000\n", keys[i]);
+    return true;
+}
+
 static void print_set_section(const struct cli_dev *d, const char *section, struct buf *out)
 {
     size_t n = strlen(section);
-    bool is_open = false;
+    bool is_open = print_one_address(d, section, out);
 
     for (unsigned i = 0; i < d->set_count; i++) {
         const char *set = d->sets[i], *equals = strchr(set, '=');

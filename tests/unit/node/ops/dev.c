@@ -103,6 +103,7 @@ static void routes_and_sets(void **state)
     assert_int_equal(s->delivery.retry_base_ms, 1000);
     assert_int_equal(s->delivery.expire_ms, 3600000);
     assert_int_equal(s->limits.recipients_max, 100);
+    assert_int_equal(s->limits.address_sessions_max, 1000000);
     settings_free(&s);
     d.next_hop[0] = '\0';
     d.set_count = 0;
