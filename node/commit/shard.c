@@ -96,31 +96,12 @@ static void on_role(void *arg, enum raft_role role, uint64_t term, uint64_t lead
     shard_see(s);
 }
 
-/* Groups of several members do not exist yet (raft_group_open refuses them), so nobody asks for these. */
-static int on_snapshot_save(void *arg, struct raft_snapshot_sink *sink)
-{
-    (void)arg;
-    (void)sink;
-    return ERR_UNSUPPORTED;
-}
-
-static int on_snapshot_load(void *arg, struct span chunk, bool last)
-{
-    (void)arg;
-    (void)chunk;
-    (void)last;
-    return ERR_UNSUPPORTED;
-}
-
 int shard_open(struct shard *s, struct errmsg *why)
 {
-    const struct raft_machine machine = { .arg = s,
-                                          .apply = on_apply,
-                                          .applied = on_applied,
-                                          .role = on_role,
-                                          .snapshot_save = on_snapshot_save,
-                                          .snapshot_load = on_snapshot_load };
-    struct raft_config config = { .voters = { s->commit->o.node }, .voter_count = 1 };
+    const struct raft_machine machine = {
+        .arg = s, .apply = on_apply, .applied = on_applied, .role = on_role
+    };
+    struct core_config config = RAFT_ALONE(s->commit->o.node);
     struct raft_group_view view;
     int rv;
 

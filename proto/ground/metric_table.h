@@ -75,6 +75,44 @@
     X(LOG_BYTES, COUNTER, "log_bytes_total", "", "Payload bytes written to the log")               \
     X(LOG_SYNC_TIME, HISTOGRAM, "log_sync_seconds", "", "Duration of one synced batch")            \
     X(LOG_CUTS, COUNTER, "log_cuts_total", "", "Times the log was cut")                            \
+    X(RAFT_CACHE_BYTES, GAUGE, "raft_cache_bytes", "", "Bytes of log entries kept in memory")       \
+    X(RAFT_CACHE_EVICTED, COUNTER, "raft_cache_evicted_total", "",                                 \
+      "Entries that left the memory at its limit")                                                 \
+    X(RAFT_LOG_READS, COUNTER, "raft_log_reads_total", "", "Reads of the log for peers behind")    \
+    X(RAFT_FRAMES_SENT, COUNTER, "raft_frames_sent_total", "", "Frames packed for other nodes")    \
+    X(RAFT_MESSAGES_SENT, COUNTER, "raft_messages_sent_total", "", "Messages of groups sent")      \
+    X(RAFT_FRAMES_REFUSED, COUNTER, "raft_frames_refused_total", "",                               \
+      "Frames that were not what they should be")                                                  \
+    X(RAFT_FRAMES_DROPPED, COUNTER, "raft_frames_dropped_total", "",                               \
+      "Frames of strangers, or over the limit of the control lane")                                \
+    X(RAFT_MESSAGES_REFUSED, COUNTER, "raft_messages_refused_total", "",                           \
+      "Messages that contradict what is known")                                                    \
+    X(RAFT_GROUPS_UNKNOWN, COUNTER, "raft_groups_unknown_total", "",                               \
+      "Messages to groups that are not open here")                                                 \
+    X(RAFT_INBOX_FULL, COUNTER, "raft_inbox_full_total", "",                                       \
+      "Times a peer's lane was paused: received and not stepped")                                  \
+    X(RAFT_OUTBOX_FULL, COUNTER, "raft_outbox_full_total", "",                                     \
+      "Messages dropped: too many wait for a peer")                                                \
+    X(RAFT_PEER_DOWNS, COUNTER, "raft_peer_downs_total", "", "Times a node was found to be down")  \
+    X(RAFT_PEERS_FULL, COUNTER, "raft_peers_full_total", "",                                       \
+      "Members that no process life has room for")                                                 \
+    X(RAFT_UNRESTS, COUNTER, "raft_unrests_total", "", "Times resting groups were woken")          \
+    X(RAFT_TRANSFERS, COUNTER, "raft_transfers_total", "result=\"ok\"",                            \
+      "Leaderships handed over")                                                                   \
+    X(RAFT_TRANSFERS_FAILED, COUNTER, "raft_transfers_total", "result=\"failed\"",                 \
+      "Leaderships handed over")                                                                   \
+    X(RAFT_SNAPSHOTS_SENT, COUNTER, "raft_snapshots_sent_total", "result=\"ok\"",                  \
+      "Snapshots sent to peers")                                                                   \
+    X(RAFT_SNAPSHOTS_FAILED, COUNTER, "raft_snapshots_sent_total", "result=\"failed\"",            \
+      "Snapshots sent to peers")                                                                   \
+    X(RAFT_SNAPSHOTS_REFUSED, COUNTER, "raft_snapshots_refused_total", "",                         \
+      "Snapshots that could not begin: no machine for it, or too many at once")                    \
+    X(RAFT_SNAPSHOTS_INSTALLED, COUNTER, "raft_snapshots_installed_total", "",                     \
+      "Snapshots installed here")                                                                  \
+    X(RAFT_SNAPSHOT_BYTES, COUNTER, "raft_snapshot_bytes_total", "direction=\"out\"",              \
+      "Bytes of snapshots")                                                                        \
+    X(RAFT_SNAPSHOT_BYTES_IN, COUNTER, "raft_snapshot_bytes_total", "direction=\"in\"",            \
+      "Bytes of snapshots")                                                                        \
     X(BODIES_MOVED, COUNTER, "bodies_moved_total", "", "Bodies that outlived the log")             \
     X(BODIES_MOVED_BYTES, COUNTER, "bodies_moved_bytes_total", "",                                 \
       "Bytes of bodies that outlived the log")                                                     \

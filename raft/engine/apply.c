@@ -1,8 +1,8 @@
 /* apply - committed entries go to the machine in order, then the core hears of it, then the machine
  * of its role, then the proposals get their answers.
  *
- * Own proposals are applied from their own bytes. What was in the log at boot is read from it,
- * once. Both in slices, so that a long replay does not hold the loop's other groups.
+ * From memory where they are there; what was in the log at boot, or has left the cache, is read from it, once. Both in
+ * slices, so that a long replay does not hold the loop's other groups.
  */
 #include "raft/engine/inside.h"
 
@@ -33,7 +33,7 @@ static void apply_entry(struct slice *s, enum core_entry_kind kind, const struct
     s->bytes += e->head.n + e->body.n;
 }
 
-/* ---- what was in the log at boot */
+/* ---- from the log */
 
 static bool apply_stored(void *arg, const struct store_entry *e)
 {
@@ -46,35 +46,36 @@ static bool apply_stored(void *arg, const struct store_entry *e)
 static void replay(struct slice *s)
 {
     struct raft_group *g = s->group;
-    uint64_t upto = g->commit < g->boot_last ? g->commit : g->boot_last;
-    int rv = store_entries_each(g->raft->store, g->number, g->applied + 1, upto, s, apply_stored);
+    uint64_t upto = g->commit;
+    int rv;
 
-    /* They were there at boot, and are committed: without them this node cannot go on. */
+    if (g->ring.count > 0 && g->ring.first <= upto) upto = g->ring.first - 1;
+    rv = store_entries_each(g->raft->store, g->number, g->applied + 1, upto, s, apply_stored);
+    /* They are durable, and committed: without them this node cannot go on. */
     if (rv != 0) check_last_word("the log", "read of committed entries", err_text(rv));
 }
 
-/* ---- what this life of the process has appended */
+/* ---- from memory */
 
-static void apply_own(struct slice *s)
+static void apply_slot(struct slice *s, uint64_t index)
+{
+    struct raft_group *g = s->group;
+    struct slot *slot = ring_at(&g->ring, index);
+    bool is_lent = slot->proposal && !slot->owner;
+
+    apply_entry(s, slot->kind, &(struct raft_entry){ index, slot->term, slot->head, slot->body });
+    slot = ring_at(&g->ring, index); /* a call-back may have proposed: the ring may have moved */
+    if (slot->proposal) list_add(&s->done, &slot->proposal->link);
+    slot->proposal = NULL;
+    if (is_lent || g->alone) cache_drop_upto(g, index); /* the bytes go back to their owner */
+}
+
+static void apply_cached(struct slice *s)
 {
     struct raft_group *g = s->group;
 
-    while (g->applied < g->commit && has_room(s)) {
-        uint64_t index = g->applied + 1;
-        struct raft_proposal *p;
-
-        if (index == g->noop) {
-            apply_entry(s, CORE_NOOP, &(struct raft_entry){ .index = index });
-            continue;
-        }
-        CHECK(!list_empty(&g->sent));
-        p = CONTAINER_OF(g->sent.next, struct raft_proposal, link);
-        CHECK(p->index == index);
-        apply_entry(s, CORE_COMMAND,
-                    &(struct raft_entry){ index, p->entry_term, p->head, p->body });
-        list_remove(&p->link);
-        list_add(&s->done, &p->link);
-    }
+    while (g->applied < g->commit && has_room(s))
+        apply_slot(s, g->applied + 1);
 }
 
 bool group_apply(struct raft_group *g)
@@ -82,15 +83,16 @@ bool group_apply(struct raft_group *g)
     struct core_event e = { .kind = CORE_APPLIED };
     struct slice s = { .group = g };
 
-    if (g->applied == g->commit) return false;
+    if (g->applied == g->commit || g->stage_installs) return false;
     list_init(&s.done);
-    if (g->applied < g->boot_last)
-        replay(&s);
+    if (ring_at(&g->ring, g->applied + 1))
+        apply_cached(&s);
     else
-        apply_own(&s);
+        replay(&s);
     if (g->machine.applied) g->machine.applied(g->machine.arg, g->applied);
     e.u.applied.index = g->applied;
     group_event(g, &e);
     group_answer(&s.done, RAFT_COMMITTED);
+    reads_settle(g);
     return g->applied < g->commit;
 }

@@ -1,37 +1,61 @@
 /* cut - the machine has made entries durable elsewhere, so the log forgets them.
  *
  * Ranges are disjoint, from the last cut on: overlapping ones would make every later read dearer.
- * Cuts of one turn become one. The term of the last entry cut is kept in the log with its index.
+ * Cuts of one turn become one. The term of the last entry cut is kept in the log with its index, and the configuration that
+ * counts there, when its entry goes.
  */
 #include "raft/engine/inside.h"
 
-static uint64_t term_at(const struct raft_group *g, uint64_t index)
+uint64_t group_term_at(const struct raft_group *g, uint64_t index)
 {
-    struct core_view v;
-    uint64_t term;
+    const struct slot *s = ring_at(&g->ring, index);
+    uint64_t term = s ? s->term : core_term_at(g->core, index);
     int rv;
 
-    if (index == g->boot_last) return g->boot_term;
-    if (index > g->boot_last) { /* appended by this life, which has one term */
-        core_see(g->core, &v);
-        CHECK(v.role == CORE_LEADER);
-        return v.term;
-    }
+    if (term != 0) return term;
     rv = store_entry_read(g->raft->store, g->number, index, NULL, &term, NULL, NULL);
     if (rv != 0) check_last_word("the log", "read of the entry to cut at", err_text(rv));
     return term;
 }
 
+static void keep_config(struct raft_group *g, uint64_t upto)
+{
+    const struct core_config *config = core_config_at(g->core, upto);
+    struct buf bytes;
+
+    if (!config || config->index == 0 || config->index <= g->kept_config_index) return;
+    if (config->index < g->first) return; /* kept by an earlier cut */
+    buf_init(&bytes, STORE_CONFIG_SIZE_MAX);
+    config_pack(config, &bytes);
+    blob_unref(&g->cut_config);
+    g->cut_config = blob_new(bytes.n);
+    CHECK(blob_add(g->cut_config, bytes.p, bytes.n, bytes.n) == 0);
+    buf_deinit(&bytes);
+    g->cut_config_index = g->kept_config_index = config->index;
+}
+
 void raft_group_cut(struct raft_group *g, uint64_t upto)
 {
-    if (g->raft->tainted) return; /* what is left is evidence */
+    struct core_event e = { .kind = CORE_CUT };
+    uint64_t hold = shipments_hold(g);
+    struct core_view v;
+
+    core_see(g->core, &v);
+    if (v.tainted || g->stage_installs)
+        return; /* what is left is evidence; or it goes all at once */
     if (upto > g->applied) upto = g->applied;
+    if (upto > hold) upto = hold;
     if (upto < g->first) return;
     if (g->cut_to == 0) g->cut_from = g->first;
     CHECK(g->cut_to == 0 || g->first == g->cut_to + 1);
+    g->cut_term = group_term_at(g, upto);
+    keep_config(g, upto);
     g->cut_to = upto;
-    g->cut_term = term_at(g, upto);
     g->first = upto + 1;
+    cache_drop_upto(g, upto);
     weight_cut(&g->weight, upto);
     group_mark_unsent(g);
+    e.u.cut.index = upto;
+    CHECK(group_step(g, &e, &g->loop->inner) == 0);
+    CHECK(g->loop->inner.flags == 0 && g->loop->inner.send_count == 0);
 }

@@ -41,12 +41,32 @@ void flights_send(struct engine_loop *l)
 
     while (!list_empty(&l->unsent) && (f = free_flight(l)) != NULL) {
         load(l, f);
-        CHECK(f->op_count > 0);
+        if (f->op_count == 0) continue; /* all of it was cut off again */
         f->in_air = true;
+        f->left_ms = l->now_ms;
         f->write =
             (struct store_write){ .ops = f->ops, .op_count = f->op_count, .on_done = on_written };
         store_submit(l->raft->store, &f->write);
     }
+}
+
+static void land_ack(const struct flight_ack *ack)
+{
+    struct core_event e = { .kind = CORE_DURABLE };
+
+    if (ack->group && ack->write_id != 0) {
+        e.u.durable.write_id = ack->write_id;
+        outbox_release(ack->group, ack->write_id);
+        group_event(ack->group, &e);
+    }
+    if (ack->group && ack->mark == TODO_INTENT) stage_intended(ack->group);
+    if (ack->group && ack->mark == TODO_BEGIN) stage_begun(ack->group);
+}
+
+static void unload(struct flight *f)
+{
+    for (size_t i = 0; i < f->op_count; i++)
+        blob_unref(&f->owners[i]);
 }
 
 void flights_land(struct engine_loop *l)
@@ -59,12 +79,9 @@ void flights_land(struct engine_loop *l)
         next = node->next;
         CHECK(f->in_air);
         f->in_air = false;
-        for (size_t i = 0; i < f->ack_count; i++) {
-            struct core_event e = { .kind = CORE_DURABLE };
-
-            e.u.durable.write_id = f->acks[i].write_id;
-            if (f->acks[i].group) group_event(f->acks[i].group, &e);
-        }
+        unload(f);
+        for (size_t i = 0; i < f->ack_count; i++)
+            land_ack(&f->acks[i]);
     }
 }
 
@@ -87,4 +104,24 @@ void flights_forget(struct engine_loop *l, struct raft_group *g)
     for (unsigned i = 0; i < FLIGHTS; i++)
         found |= forget(&l->flights[i], g);
     if (found) store_drain(l->raft->store);
+}
+
+uint32_t flights_oldest_ms(const struct engine_loop *l)
+{
+    uint64_t oldest = 0;
+
+    for (unsigned i = 0; i < FLIGHTS; i++) {
+        const struct flight *f = &l->flights[i];
+
+        if (f->in_air && l->now_ms - f->left_ms > oldest) oldest = l->now_ms - f->left_ms;
+    }
+    return oldest > UINT32_MAX ? UINT32_MAX : (uint32_t)oldest;
+}
+
+/* The store has written what it will: no flight is in the air any more, landed or not. */
+void flights_close(struct engine_loop *l)
+{
+    (void)mpsc_take_all(&l->landed);
+    for (unsigned i = 0; i < FLIGHTS; i++)
+        if (l->flights[i].in_air) unload(&l->flights[i]);
 }

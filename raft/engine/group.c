@@ -1,11 +1,11 @@
-/* group - one group: opened from its log, stepped, loaded into flights, closed.
- *
- * The core says what is to be written; its bytes are here. Invariant: write ids are handed to the
- * log without a gap and in order (write_sent follows write_last).
- */
-#include <stdlib.h>
+/* group - one group: opened from its log, closed, seen. */
+#include <limits.h>
 
 #include "raft/engine/inside.h"
+
+#define MEMBERS_MAX_DEFAULT 9
+#define LOW_PERMILLE        50
+#define DIRECTORY_BYTES     128 /* its place in the tables of loop and node */
 
 const char *raft_role_name(enum raft_role role)
 {
@@ -15,192 +15,211 @@ const char *raft_role_name(enum raft_role role)
     return names[role];
 }
 
-/* ---- steps */
+/* ---- who else is in it */
 
-int group_step(struct raft_group *g, struct core_event *e, struct core_update *u)
+static bool is_among(const struct core_config *config, uint64_t node)
 {
-    int rv;
+    for (unsigned i = 0; i < config->count; i++)
+        if (config->members[i].node == node) return true;
+    return false;
+}
 
-    e->now_ms = g->loop->now_ms;
-    rv = core_step(g->core, e, u);
-    g->wake_at_ms = u->wake_at_ms;
-    if (u->wake_at_ms < g->loop->wake_at_ms) g->loop->wake_at_ms = u->wake_at_ms;
+static void leave_others(struct raft_group *g, const struct core_config *config)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < g->peer_count; i++) {
+        if (config && is_among(config, g->peers[i]->node))
+            g->peers[kept++] = g->peers[i];
+        else
+            peer_unshared(g, g->peers[i]);
+    }
+    g->peer_count = kept;
+}
+
+static bool has_peer(const struct raft_group *g, const struct engine_peer *p)
+{
+    for (unsigned i = 0; i < g->peer_count; i++)
+        if (g->peers[i] == p) return true;
+    return false;
+}
+
+int group_take_members(struct raft_group *g)
+{
+    const struct core_config *config = core_config_now(g->core);
+    int rv = 0;
+
+    leave_others(g, config);
+    g->peer_cap = config->count;
+    g->peers = check_realloc(g->peers, g->peer_cap * sizeof(struct engine_peer *));
+    for (unsigned i = 0; i < config->count; i++) {
+        struct engine_peer *p;
+
+        if (config->members[i].node == g->raft->node_id) continue;
+        p = peer_add(g->raft, config->members[i].node);
+        if (!p) rv = ERR_FULL;
+        if (!p || has_peer(g, p)) continue;
+        g->peers[g->peer_count++] = p;
+        peer_shared(g, p);
+    }
+    g->alone = config->count == 1 && config->members[0].node == g->raft->node_id;
     return rv;
-}
-
-void group_event(struct raft_group *g, struct core_event *e)
-{
-    struct core_update u;
-
-    CHECK(group_step(g, e, &u) == 0);
-    group_carry_out(g, &u);
-}
-
-void group_mark_unsent(struct raft_group *g)
-{
-    if (list_empty(&g->unsent_link)) list_add(&g->loop->unsent, &g->unsent_link);
-}
-
-/* What the core writes of its own: the hard state, or its no-op. Never both, never two at once: the
- * one is durable before the other is asked for. */
-static void take_own_write(struct raft_group *g, const struct core_update *u)
-{
-    CHECK(!g->has_own);
-    CHECK(u->write_id == g->write_last + 1);
-    CHECK(!(u->flags & CORE_HARD) != !(u->flags & CORE_APPEND));
-    g->own =
-        (struct store_op){ .kind = STORE_HARD, .hard = u->hard, .entry = { .group = g->number } };
-    if (u->flags & CORE_APPEND) {
-        CHECK(u->append.kind == CORE_NOOP); /* commands come by raft_propose */
-        g->own.kind = STORE_APPEND;
-        g->own.entry.index = u->append.index;
-        g->own.entry.term = u->append.term;
-        g->own.entry.kind = u->append.kind;
-        g->noop = u->append.index;
-    }
-    g->has_own = true;
-    g->write_last = u->write_id;
-    group_mark_unsent(g);
-}
-
-/* A leader that is not ready is a candidate to the machine: it cannot act on its office yet. */
-static void tell_role(struct raft_group *g, const struct core_update *u)
-{
-    static const enum raft_role roles[] = { [CORE_FOLLOWER] = RAFT_FOLLOWER,
-                                            [CORE_PRECANDIDATE] = RAFT_CANDIDATE,
-                                            [CORE_CANDIDATE] = RAFT_CANDIDATE,
-                                            [CORE_LEADER] = RAFT_LEADER,
-                                            [CORE_BROKEN] = RAFT_BROKEN };
-    bool is_early = u->role == CORE_LEADER && !u->ready;
-    enum raft_role role = is_early ? RAFT_CANDIDATE : roles[u->role];
-
-    if (role == g->told_role && u->term == g->told_term) return;
-    g->told_role = role;
-    g->told_term = u->term;
-    g->machine.role(g->machine.arg, role, u->term, is_early ? 0 : u->leader);
-}
-
-void group_carry_out(struct raft_group *g, const struct core_update *u)
-{
-    if (u->flags & (CORE_HARD | CORE_APPEND)) take_own_write(g, u);
-    if (u->flags & CORE_COMMIT) {
-        g->commit = u->commit;
-        if (list_empty(&g->unapplied_link)) list_add(&g->loop->unapplied, &g->unapplied_link);
-    }
-    if (u->flags & CORE_ROLE) tell_role(g, u);
-}
-
-/* ---- into the log */
-
-static bool has_room(const struct flight *f, size_t bytes)
-{
-    if (f->op_count == FLIGHT_OPS_MAX) return false;
-    return f->op_count == 0 || f->bytes + bytes <= FLIGHT_BYTES_MAX;
-}
-
-static bool load_cut(struct raft_group *g, struct flight *f)
-{
-    if (g->cut_to == 0) return true;
-    if (!has_room(f, 0)) return false;
-    f->ops[f->op_count++] = (struct store_op){ .kind = STORE_CUT,
-                                               .entry = { .group = g->number },
-                                               .cut_from = g->cut_from,
-                                               .cut_to = g->cut_to,
-                                               .cut_term = g->cut_term };
-    g->cut_to = 0;
-    return true;
-}
-
-static bool load_own(struct raft_group *g, struct flight *f)
-{
-    if (!g->has_own) return true;
-    if (!has_room(f, 0)) return false;
-    f->ops[f->op_count++] = g->own;
-    g->has_own = false;
-    g->write_sent++;
-    return true;
-}
-
-static bool load_proposals(struct raft_group *g, struct flight *f)
-{
-    while (!list_empty(&g->unsent)) {
-        struct raft_proposal *p = CONTAINER_OF(g->unsent.next, struct raft_proposal, link);
-
-        if (!has_room(f, p->head.n + p->body.n)) return false;
-        f->ops[f->op_count++] = (struct store_op){ .kind = STORE_APPEND,
-                                                   .entry = { .group = g->number,
-                                                              .index = p->index,
-                                                              .term = p->entry_term,
-                                                              .kind = CORE_COMMAND,
-                                                              .head = p->head,
-                                                              .body = p->body } };
-        f->bytes += p->head.n + p->body.n;
-        g->write_sent++;
-        list_remove(&p->link);
-        list_add(&g->sent, &p->link);
-    }
-    CHECK(g->write_sent == g->write_last);
-    return true;
-}
-
-bool group_load(struct raft_group *g, struct flight *f)
-{
-    uint64_t sent_before = g->write_sent;
-    bool fits = load_cut(g, f) && load_own(g, f) && load_proposals(g, f);
-
-    if (g->write_sent > sent_before)
-        f->acks[f->ack_count++] = (struct flight_ack){ .group = g, .write_id = g->write_sent };
-    return fits;
 }
 
 /* ---- opening */
 
-static int make_core(struct raft_group *g, const struct raft_config *config, struct errmsg *why)
+static bool is_sole_voter(const struct raft *r, const struct core_config *config)
 {
-    struct core_options o = { .self = g->raft->node_id,
-                              .limits = { .members_max = RAFT_VOTERS_MAX },
-                              .config = { .count = config->voter_count },
-                              .election_ms = 0, /* the only voter waits for nobody */
-                              .uncommitted_bytes_max = g->raft->uncommitted_bytes_max,
-                              .seed = g->raft->seed ^ g->number };
-
-    CHECK(config->voter_count <= RAFT_VOTERS_MAX);
-    if (config->voter_count > 1)
-        return errmsg_set(why, ERR_UNSUPPORTED,
-                          "group %llu: this version takes one voter, %u are named",
-                          (unsigned long long)g->number, config->voter_count);
-    o.config.members[0] =
-        (struct core_member){ .node = config->voters[0], .flags = CORE_VOTES_NEW, .priority = 1 };
-    g->core = check_calloc(1, core_size(&o.limits));
-    if (config->voters[0] != o.self || core_init(g->core, &o) != 0)
-        return errmsg_set(why, ERR_RANGE, "group %llu: its one voter must be this node, %llu",
-                          (unsigned long long)g->number, (unsigned long long)o.self);
-    return 0;
+    return config->count == 1 && config->members[0].node == r->node_id;
 }
 
-static int boot(struct raft_group *g, const struct store_group *log, struct errmsg *why)
+static uint32_t or_never(uint32_t ms)
+{
+    return ms == UINT32_MAX ? 0 : ms;
+}
+
+static int make_core(struct raft_group *g, const struct core_config *config, struct errmsg *why)
+{
+    const struct raft *r = g->raft;
+    struct core_options o = {
+        .self = r->node_id,
+        .config = *config,
+        .limits = { .members_max = g->machine.members_max },
+        .election_ms = r->times.election_ms,
+        .heartbeat_ms = r->times.beat_ms,
+        .rest_after_ms = or_never(r->times.rest_after_ms),
+        .disk_stall_ms = or_never(r->times.disk_stall_ms),
+        .low_permille = LOW_PERMILLE,
+        .uncommitted_bytes_max = r->uncommitted_bytes_max,
+        .unapplied_bytes_max = r->uncommitted_bytes_max,
+        .seed = r->seed ^ (g->number * 0x9e3779b97f4a7c15ull) ^ (r->node_id << 48),
+    };
+    int rv;
+
+    if (o.limits.members_max == 0) o.limits.members_max = MEMBERS_MAX_DEFAULT;
+    if (config->count > o.limits.members_max)
+        return errmsg_set(why, ERR_RANGE, "group %llu: %u members, at most %u are possible",
+                          (unsigned long long)g->number, config->count, o.limits.members_max);
+    o.config.index = 0;
+    o.config.version = o.config.era = 0;
+    g->core_bytes = core_size(&o.limits);
+    g->core = check_calloc(1, g->core_bytes);
+    rv = core_init(g->core, &o);
+    if (rv == 0) return 0;
+    return errmsg_set(why, rv,
+                      "group %llu: these members cannot be: 1 to %u voters, each node once",
+                      (unsigned long long)g->number, CORE_VOTERS_MAX);
+}
+
+struct configs {
+    struct core_config now, before;
+    const struct core_config *has_now, *has_before;
+};
+
+static int read_config(const struct store_config *from, struct core_config *to,
+                       const struct core_config **has)
+{
+    int rv;
+
+    *has = NULL;
+    if (from->n == 0) return 0;
+    rv = config_unpack(span_of(from->bytes, from->n), to);
+    to->index = from->index;
+    *has = to;
+    return rv;
+}
+
+static int read_configs(const struct store_group *log, struct configs *out)
+{
+    int rv = read_config(&log->config, &out->now, &out->has_now);
+
+    return rv != 0 ? rv : read_config(&log->before, &out->before, &out->has_before);
+}
+
+/* The core remembers a bounded number of terms, and needs room for those to come before it knows what is committed: it is
+ * given the last ones. A peer that is further behind gets a snapshot. */
+#define BOOT_RUNS 12u
+
+static int step_boot(struct raft_group *g, const struct store_group *log,
+                     const struct configs *configs)
 {
     struct core_event e = { .kind = CORE_BOOT };
-    struct core_update u;
+    unsigned skip = log->run_count > BOOT_RUNS ? log->run_count - BOOT_RUNS : 0;
+    int rv;
 
     e.u.boot.hard = log->hard;
     e.u.boot.first = log->first;
     e.u.boot.last = log->last;
+    e.u.boot.cut_term = log->cut_term;
+    e.u.boot.runs = log->runs + skip;
+    e.u.boot.run_count = log->run_count - skip;
     e.u.boot.last_term = log->last_term;
     e.u.boot.applied = g->applied;
-    e.u.boot.tainted = g->raft->tainted;
-    if (group_step(g, &e, &u) != 0)
+    e.u.boot.bytes = log->bytes;
+    e.u.boot.config = configs->has_now;
+    e.u.boot.before = configs->has_before;
+    e.u.boot.tainted = log->tainted || g->raft->tainted;
+    e.u.boot.lost_upto.term = log->lost_term;
+    rv = group_step(g, &e, &g->loop->update);
+    if (rv != 0) return rv;
+    g->told_role = RAFT_FOLLOWER;
+    g->told_term = g->loop->update.term;
+    rv = group_take_members(g);
+    if (rv == 0) group_carry_out(g, &g->loop->update, NULL, NULL);
+    return rv;
+}
+
+static int boot(struct raft_group *g, const struct store_group *log, struct errmsg *why)
+{
+    struct configs configs;
+    int rv = read_configs(log, &configs);
+
+    if (rv == 0) rv = step_boot(g, log, &configs);
+    if (rv == ERR_FULL)
+        return errmsg_set(why, rv,
+                          "group %llu: its members are one node too many for this process (%u)",
+                          (unsigned long long)g->number, RAFT_PEERS_MAX);
+    if (rv != 0)
         return errmsg_set(
             why, ERR_CORRUPT,
             "group %llu: the log holds entries %llu to %llu (term %llu, voted in term %llu), the "
-            "state "
-            "ends at %llu: they do not belong together, or one of them has lost entries",
+            "state ends at %llu: they do not belong together, or one of them has lost entries",
             (unsigned long long)g->number, (unsigned long long)log->first,
             (unsigned long long)log->last, (unsigned long long)log->last_term,
             (unsigned long long)log->hard.term, (unsigned long long)g->applied);
-    g->told_role = RAFT_FOLLOWER;
-    g->told_term = u.term;
     return 0;
+}
+
+/* The configuration of a new group of several members is kept with it from the first write on: what the caller says at a
+ * later start may be another one. */
+static void keep_first_config(struct raft_group *g, const struct store_group *log,
+                              const struct core_config *config)
+{
+    struct buf bytes;
+    struct blob *owner;
+
+    if (log->known || log->config.n > 0 || is_sole_voter(g->raft, config)) return;
+    if (log->tainted || g->raft->tainted) return;
+    buf_init(&bytes, STORE_CONFIG_SIZE_MAX);
+    config_pack(config, &bytes);
+    owner = blob_new(bytes.n);
+    CHECK(blob_add(owner, bytes.p, bytes.n, bytes.n) == 0);
+    buf_deinit(&bytes);
+    todo_op(g,
+            &(struct store_op){ .kind = STORE_CONFIG,
+                                .entry = { .group = g->number, .head = blob_span(owner) } },
+            owner, TODO_NONE);
+}
+
+static void init_lists(struct raft_group *g)
+{
+    struct list *lists[] = { &g->link,        &g->unsent_link,    &g->unapplied_link,
+                             &g->cached_link, &g->unflushed_link, &g->misplaced_link,
+                             &g->superseded,  &g->held,           &g->reads_new,
+                             &g->reads };
+
+    for (unsigned i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        list_init(lists[i]);
 }
 
 static struct raft_group *new_group(struct raft *r, uint64_t number, unsigned loop,
@@ -209,19 +228,16 @@ static struct raft_group *new_group(struct raft *r, uint64_t number, unsigned lo
 {
     struct raft_group *g = check_calloc(1, sizeof *g);
 
-    list_init(&g->link);
-    list_init(&g->unsent_link);
-    list_init(&g->unapplied_link);
-    list_init(&g->unsent);
-    list_init(&g->sent);
+    init_lists(g);
     g->raft = r;
     g->loop = &r->loops[loop];
     g->number = number;
     g->machine = *machine;
     g->first = log->first;
-    g->boot_last = log->last;
-    g->boot_term = log->last_term;
     g->applied = g->commit = applied;
+    g->wake_at_ms = NEVER;
+    g->heap_at = UINT_MAX;
+    g->kept_config_index = log->config.n > 0 ? log->config.index : 0;
     weight_init(&g->weight, log->first - 1);
     if (log->last >= log->first) weight_add(&g->weight, log->last, log->bytes);
     return g;
@@ -229,76 +245,149 @@ static struct raft_group *new_group(struct raft *r, uint64_t number, unsigned lo
 
 static void free_group(struct raft_group *g)
 {
+    wake_forget(g);
+    leave_others(g, NULL);
+    weight_deinit(&g->weight);
+    todo_deinit(g);
+    ring_deinit(&g->ring);
+    blob_unref(&g->cut_config);
+    list_remove(&g->unsent_link);
+    list_remove(&g->unapplied_link);
+    list_remove(&g->unflushed_link);
+    list_remove(&g->misplaced_link);
+    free(g->peers);
     free(g->core);
     free(g);
 }
 
-static bool is_open(const struct engine_loop *l, uint64_t number)
+/* A snapshot was about to be installed when the process ended: its machine has it, or not. */
+static void settle_intent(struct store_group *log, uint64_t applied, bool *begins)
 {
-    LIST_FOR(it, &l->groups) {
-        if (CONTAINER_OF(it, struct raft_group, link)->number == number) return true;
-    }
-    return false;
+    *begins = log->intent.index > 0 && applied == log->intent.index;
+    if (!*begins) return;
+    log->first = log->intent.index + 1;
+    log->last = log->intent.index;
+    log->cut_term = log->last_term = log->intent.term;
+    log->bytes = 0;
+    log->run_count = 0;
+    log->config = log->intent_config;
+    log->before.n = 0;
 }
 
-int raft_group_open(struct raft *r, uint64_t group, unsigned loop, const struct raft_config *config,
-                    const struct raft_machine *machine, uint64_t applied_at_open,
-                    struct raft_group **out, struct errmsg *why)
+static void write_intent_end(struct raft_group *g, const struct store_group *log, bool begins)
 {
-    struct store_group log;
+    struct store_op op = { .kind = begins ? STORE_BEGIN : STORE_DROP,
+                           .entry = { .group = g->number },
+                           .pos = log->intent };
+    struct blob *owner = NULL;
+
+    if (log->intent.index == 0) return;
+    if (begins) {
+        owner = blob_new(log->config.n);
+        CHECK(blob_add(owner, log->config.bytes, log->config.n, log->config.n) == 0);
+        op.entry.index = log->config.index;
+        op.entry.head = blob_span(owner);
+    }
+    todo_op(g, &op, owner, TODO_NONE);
+}
+
+static void tell_peers(struct raft_group *g)
+{
+    for (unsigned i = 0; i < g->peer_count; i++) {
+        unsigned number;
+
+        CHECK(peer_find(g->raft, g->peers[i]->node, &number) == g->peers[i]);
+        if (!outbox_of(g->loop, number)->up) group_tell_peer(g, g->peers[i]->node, false, false);
+    }
+}
+
+static void put_in_place(struct raft_group *g)
+{
+    list_add(&g->loop->groups, &g->link);
+    HASH_ADD(hh, g->loop->table, number, sizeof g->number, g);
+    directory_add(g->raft, g->number, g->loop->number);
+}
+
+static int open_from(struct raft *r, uint64_t group, unsigned loop,
+                     const struct core_config *config, const struct raft_machine *machine,
+                     uint64_t applied, struct store_group *log, struct raft_group **out,
+                     struct errmsg *why)
+{
     struct raft_group *g;
+    bool begins;
     int rv;
 
-    CHECK(loop < r->loop_count);
-    CHECK(group != UINT64_MAX); /* the store's own */
-    if (is_open(&r->loops[loop], group))
-        return errmsg_set(why, ERR_EXISTS, "group %llu is open already", (unsigned long long)group);
-    rv = store_group_read(r->store, group, &log, why);
-    if (rv != 0) return rv;
-    g = new_group(r, group, loop, machine, &log, applied_at_open);
+    settle_intent(log, applied, &begins);
+    g = new_group(r, group, loop, machine, log, applied);
     rv = make_core(g, config, why);
-    if (rv == 0) rv = boot(g, &log, why);
+    if (rv == 0) {
+        write_intent_end(g, log, begins); /* before all that this life writes */
+        keep_first_config(g, log, config);
+        rv = boot(g, log, why);
+    }
     if (rv != 0) {
         free_group(g);
         return rv;
     }
-    list_add(&g->loop->groups, &g->link);
+    put_in_place(g);
     *out = g;
-    g->machine.role(g->machine.arg, RAFT_FOLLOWER, g->told_term, 0);
+    if (g->machine.role) g->machine.role(g->machine.arg, RAFT_FOLLOWER, g->told_term, 0);
+    tell_peers(g);
     return 0;
+}
+
+int raft_group_open(struct raft *r, uint64_t group, unsigned loop, const struct core_config *config,
+                    const struct raft_machine *machine, uint64_t applied_at_open,
+                    struct raft_group **out, struct errmsg *why)
+{
+    struct store_group *log;
+    int rv;
+
+    CHECK(loop < r->loop_count);
+    CHECK(group != UINT64_MAX); /* the store's own */
+    if (directory_has(r, group))
+        return errmsg_set(why, ERR_EXISTS, "group %llu is open already", (unsigned long long)group);
+    log = check_malloc(sizeof *log);
+    rv = store_group_read(r->store, group, log, why);
+    if (rv == 0) rv = open_from(r, group, loop, config, machine, applied_at_open, log, out, why);
+    free(log);
+    return rv;
 }
 
 /* ---- closing */
 
-void group_answer(struct list *proposals, enum raft_answer answer)
-{
-    struct list *it;
-
-    while ((it = list_take_first(proposals)) != NULL) {
-        struct raft_proposal *p = CONTAINER_OF(it, struct raft_proposal, link);
-
-        p->on_done(p, answer, p->index, p->entry_term); /* p is the caller's again */
-    }
-}
-
 void raft_group_close(struct raft_group **pg)
 {
     struct raft_group *g = *pg;
+    struct list open;
 
     if (!g) return;
     CHECK(!g->loop->is_turning);
     g->closing = true;
+    list_init(&open);
     list_remove(&g->link);
-    list_remove(&g->unsent_link);
-    list_remove(&g->unapplied_link);
+    HASH_DELETE(hh, g->loop->table, g);
+    directory_remove(g->raft, g->number);
+    outbox_forget(g);
+    shipments_forget(g);
+    stage_forget(g);
     flights_forget(g->loop, g);
-    group_answer(&g->sent, RAFT_UNKNOWN);
-    group_answer(&g->unsent, RAFT_UNKNOWN);
+    group_answer(&g->superseded, RAFT_SUPERSEDED);
+    cache_clear(g, &open);
+    group_answer(&open, RAFT_UNKNOWN);
+    reads_end(g, ERR_CLOSED);
     free_group(g);
     *pg = NULL;
 }
 
 /* ---- seeing */
+
+static size_t memory_of(const struct raft_group *g)
+{
+    return sizeof *g + g->core_bytes + g->ring.cap * sizeof g->ring.slots[0] +
+           g->todo_cap * sizeof g->todos[0] + g->weight.cap * sizeof g->weight.marks[0] +
+           g->peer_cap * sizeof g->peers[0] + DIRECTORY_BYTES;
+}
 
 void raft_group_see(const struct raft_group *g, struct raft_group_view *out)
 {
@@ -314,5 +403,22 @@ void raft_group_see(const struct raft_group *g, struct raft_group_view *out)
                                      .applied = g->applied,
                                      .role = g->told_role,
                                      .uncommitted_bytes = v.uncommitted_bytes,
-                                     .log_bytes = weight_bytes(&g->weight) };
+                                     .log_bytes = weight_bytes(&g->weight),
+                                     .cached_bytes = g->cached_bytes,
+                                     .memory_bytes = memory_of(g),
+                                     .tainted = v.tainted,
+                                     .resting = v.resting,
+                                     .installing = v.installing,
+                                     .config_committed = v.config_committed,
+                                     .transfer_to = v.transfer_to };
+}
+
+const struct core_config *raft_group_config(const struct raft_group *g)
+{
+    return core_config_now(g->core);
+}
+
+bool raft_group_peer(const struct raft_group *g, unsigned i, struct core_peer_view *out)
+{
+    return core_see_peer(g->core, i, out);
 }

@@ -21,11 +21,15 @@
 #define PAIR_SIZE       17
 #define KEY_CUT         'c'
 #define KEY_ENTRY       'e'
+#define KEY_CONFIG      'g'
 #define KEY_HARD        'h'
+#define KEY_INTENT      'i'
+#define KEY_UNTAINTED   'u'
 /* The store's own records stand under a group number that no group may have. */
 #define KEY_OWN_GROUP UINT64_MAX
 #define KEY_BATCH     'b'
 #define KEY_FORMAT    'f'
+#define KEY_TAINT     't'
 
 void key_pack(uint8_t out[KEY_SIZE], uint64_t group, uint8_t kind, uint64_t index);
 int key_unpack(struct span key, uint64_t *group, uint8_t *kind, uint64_t *index);
@@ -36,6 +40,12 @@ int entry_unpack(struct span value, struct store_entry *out);
 void pair_pack(uint8_t out[PAIR_SIZE], uint64_t a, uint64_t b);
 int pair_unpack(struct span value, uint64_t *a, uint64_t *b);
 
+/* ---- store.c: what a group's entries tell, one by one in order; false: it cannot be */
+
+bool store_group_add(struct store_group *g, const struct store_entry *e);
+/* ERR_CORRUPT when it is too long. */
+int store_config_set(struct store_config *out, uint64_t index, struct span bytes);
+
 /* ---- watermark.c */
 
 #define WATERMARK_SLOT_SIZE  64
@@ -45,6 +55,7 @@ int pair_unpack(struct span value, uint64_t *a, uint64_t *b);
 
 struct watermark_slot {
     uint64_t sequence, batch;
+    uint64_t term_max; /* of any group in a synced batch; 0: not known */
 };
 void watermark_slot_pack(uint8_t out[WATERMARK_SLOT_SIZE], const struct watermark_slot *slot);
 int watermark_slot_unpack(struct span bytes,
@@ -58,7 +69,7 @@ struct watermark {
 };
 /* Opens or makes the file and locks it. ERR_BUSY, ERR_VERSION, ERR_IO. */
 int watermark_open(struct watermark *w, const char *dir, struct errmsg *why);
-void watermark_set(struct watermark *w, uint64_t batch);
+void watermark_set(struct watermark *w, uint64_t batch, uint64_t term_max);
 void watermark_close(struct watermark *w); /* may be called twice */
 
 /* ---- log_thread.c */

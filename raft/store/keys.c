@@ -4,10 +4,14 @@
  *
  *   'c'    | format u8 | index u64 | term u64 |             of the last entry that was cut away
  *   'e'    | format u8 | kind u8 | term u64 | head length u32 | head ... | body ... |
+ *   'g'    as 'e', kind 3, no body: the configuration that counts behind the cut; its index stands as the term
  *   'h'    | format u8 | term u64 | vote u64 |
+ *   'i'    as 'e', kind 3: a snapshot to be installed; its index and term are the body; head as for 'g', its index the term
+ *   'u'    | format u8 | batch u64 | 0 |                    the taint that the group has overcome
  *
  * Under group 2^64 - 1:
  *   'b'    | format u8 | batch u64 | 0 |                    number of the last synced batch
+ *   't'    | format u8 | batch u64 | term u64 |             written to a tainted log: where it should have been
  *   'f'    | format u8 | format u64 | 0 |                   of the store; a newer one is refused
  */
 #include "raft/store/inside.h"

@@ -1,5 +1,5 @@
 /* store_mem - the same contract in memory, for tests. Nothing is written before store_mem_sync()
- * says so; store_mem_power_cut() drops what was not.
+ * says so; store_mem_power_cut() drops what was not; the rest of the faults as store.h tells.
  *
  * A group's entries stand in an array, first at [0]. One mutex guards them: reads come from any
  * thread.
@@ -12,6 +12,7 @@ struct mem_entry {
     uint64_t term;
     enum core_entry_kind kind;
     struct blob *head, *body;
+    bool flipped; /* does not read well any more */
 };
 
 struct mem_group {
@@ -19,6 +20,9 @@ struct mem_group {
     bool known;
     struct core_hard hard;
     uint64_t first, cut_term;
+    uint64_t overcome; /* the taint that it has made good */
+    struct core_pos intent;
+    struct store_config intent_config, config;
     struct mem_entry *entries;
     size_t count, cap;
 };
@@ -30,6 +34,9 @@ struct mem {
     pthread_mutex_t lock;
     struct mem_group *groups;
     size_t group_count;
+    uint64_t taint, lost_term, term_max;
+    void (*fail)(void *arg);
+    void *fail_arg;
 };
 
 static struct mem *mem_of(struct store *s)
@@ -83,11 +90,17 @@ static void append(struct mem_group *g, const struct store_entry *e)
 {
     CHECK(e->index == g->first + g->count);
     if (g->count == g->cap) {
-        g->cap = g->cap > 0 ? 2 * g->cap : 16;
+        g->cap = g->cap > 0 ? 2 * g->cap : 2;
         g->entries = check_realloc(g->entries, g->cap * sizeof *g->entries);
     }
     g->entries[g->count++] =
-        (struct mem_entry){ e->term, e->kind, copy_of(e->head), copy_of(e->body) };
+        (struct mem_entry){ e->term, e->kind, copy_of(e->head), copy_of(e->body), false };
+}
+
+static void drop_from(struct mem_group *g, uint64_t index)
+{
+    while (g->count > 0 && g->first + g->count > index)
+        free_entry(&g->entries[--g->count]);
 }
 
 static void cut(struct mem_group *g, const struct store_op *op)
@@ -105,10 +118,21 @@ static void cut(struct mem_group *g, const struct store_op *op)
     g->cut_term = op->cut_term;
 }
 
+static void begin(struct mem_group *g, const struct store_op *op)
+{
+    drop_from(g, 0);
+    g->first = op->pos.index + 1;
+    g->cut_term = op->pos.term;
+    CHECK(store_config_set(&g->config, op->entry.index, op->entry.head) == 0);
+    g->intent.index = 0;
+}
+
 static void carry_out(struct mem *m, const struct store_op *op)
 {
     struct mem_group *g = make_group(m, op->entry.group);
 
+    if (op->kind == STORE_HARD && op->hard.term > m->term_max) m->term_max = op->hard.term;
+    if (op->kind == STORE_APPEND && op->entry.term > m->term_max) m->term_max = op->entry.term;
     switch (op->kind) {
     case STORE_HARD:
         g->known = true;
@@ -119,6 +143,26 @@ static void carry_out(struct mem *m, const struct store_op *op)
         return;
     case STORE_CUT:
         cut(g, op);
+        return;
+    case STORE_TRUNCATE:
+        CHECK(op->entry.index >= g->first);
+        drop_from(g, op->entry.index);
+        return;
+    case STORE_CONFIG:
+        CHECK(store_config_set(&g->config, op->entry.index, op->entry.head) == 0);
+        return;
+    case STORE_INTENT:
+        g->intent = op->pos;
+        CHECK(store_config_set(&g->intent_config, op->entry.index, op->entry.head) == 0);
+        return;
+    case STORE_BEGIN:
+        begin(g, op);
+        return;
+    case STORE_DROP:
+        g->intent.index = 0;
+        return;
+    case STORE_UNTAINT:
+        g->overcome = m->taint;
         return;
     }
     UNREACHED();
@@ -136,28 +180,46 @@ static void mem_drain(struct store *s)
     store_mem_sync(s, SIZE_MAX);
 }
 
+static int add_entries(const struct mem_group *g, struct store_group *out)
+{
+    for (size_t i = 0; i < g->count; i++) {
+        const struct mem_entry *e = &g->entries[i];
+        struct store_entry entry = { g->number, g->first + i,       e->term,
+                                     e->kind,   blob_span(e->head), blob_span(e->body) };
+
+        if (e->flipped || !store_group_add(out, &entry)) return ERR_CORRUPT;
+    }
+    return 0;
+}
+
 static int mem_group_read(struct store *s, uint64_t group, struct store_group *out,
                           struct errmsg *why)
 {
     struct mem *m = mem_of(s);
     struct mem_group *g;
+    int rv = 0;
 
-    (void)why;
-    *out = (struct store_group){ .first = 1 };
+    memset(out, 0, sizeof *out);
+    out->first = 1;
     pthread_mutex_lock(&m->lock);
     g = find_group(m, group);
+    out->tainted = m->taint > (g ? g->overcome : 0);
+    if (out->tainted) out->lost_term = m->lost_term;
     if (g) {
-        *out = (struct store_group){ .known = g->known,
-                                     .hard = g->hard,
-                                     .first = g->first,
-                                     .last = g->first + g->count - 1,
-                                     .last_term = g->cut_term };
-        for (size_t i = 0; i < g->count; i++)
-            out->bytes += g->entries[i].head->n + g->entries[i].body->n;
-        if (g->count > 0) out->last_term = g->entries[g->count - 1].term;
+        out->known = g->known;
+        out->hard = g->hard;
+        out->first = g->first;
+        out->last = g->first - 1;
+        out->cut_term = out->last_term = g->cut_term;
+        out->config = g->config;
+        out->intent = g->intent;
+        if (g->intent.index > 0) out->intent_config = g->intent_config;
+        rv = add_entries(g, out);
     }
     pthread_mutex_unlock(&m->lock);
-    return 0;
+    if (rv == 0) return 0;
+    return errmsg_set(why, rv, "group %llu: the entry after %llu cannot be read",
+                      (unsigned long long)group, (unsigned long long)out->last);
 }
 
 /* A copy with its own references: the lock is not held while it is used. */
@@ -167,7 +229,9 @@ static bool take_entry(struct mem *m, uint64_t group, uint64_t index, struct mem
 
     pthread_mutex_lock(&m->lock);
     e = find_entry(m, group, index);
-    if (e) *out = (struct mem_entry){ e->term, e->kind, blob_ref(e->head), blob_ref(e->body) };
+    if (e)
+        *out = (struct mem_entry){ e->term, e->kind, blob_ref(e->head), blob_ref(e->body),
+                                   e->flipped };
     pthread_mutex_unlock(&m->lock);
     return e != NULL;
 }
@@ -179,6 +243,10 @@ static int mem_entry_read(struct store *s, uint64_t group, uint64_t index,
     struct mem_entry e;
 
     if (!take_entry(mem_of(s), group, index, &e)) return ERR_NOT_FOUND;
+    if (e.flipped) {
+        free_entry(&e);
+        return ERR_CORRUPT;
+    }
     if (kind_out) *kind_out = e.kind;
     if (term_out) *term_out = e.term;
     if (head_out) *head_out = blob_ref(e.head);
@@ -196,6 +264,10 @@ static int mem_entries_each(struct store *s, uint64_t group, uint64_t first, uin
         struct mem_entry e;
 
         if (!take_entry(mem_of(s), group, i, &e)) return ERR_NOT_FOUND;
+        if (e.flipped) {
+            free_entry(&e);
+            return ERR_CORRUPT;
+        }
         go_on = each(arg, &(struct store_entry){ .group = group,
                                                  .index = i,
                                                  .term = e.term,
@@ -244,19 +316,24 @@ static void take_submitted(struct mem *m)
     *end = mpsc_take_all(&m->submitted);
 }
 
-static bool sync_one(struct mem *m)
+/* Writes the oldest submission; false: there is none, or the disk failed. */
+static bool sync_one(struct mem *m, bool answers)
 {
     struct store_write *w;
 
     take_submitted(m);
     if (!m->waiting) return false;
+    if (m->fail) {
+        m->fail(m->fail_arg);
+        return false;
+    }
     w = CONTAINER_OF(m->waiting, struct store_write, node);
     m->waiting = m->waiting->next;
     pthread_mutex_lock(&m->lock);
     for (size_t i = 0; i < w->op_count; i++)
         carry_out(m, &w->ops[i]);
     pthread_mutex_unlock(&m->lock);
-    w->on_done(w);
+    if (answers) w->on_done(w);
     return true;
 }
 
@@ -264,15 +341,35 @@ size_t store_mem_sync(struct store *s, size_t n)
 {
     size_t done = 0;
 
-    while (done < n && sync_one(mem_of(s)))
+    while (done < n && sync_one(mem_of(s), true))
         done++;
     return done;
+}
+
+size_t store_mem_keep(struct store *s, size_t n)
+{
+    size_t done = 0;
+
+    while (done < n && sync_one(mem_of(s), false))
+        done++;
+    return done;
+}
+
+size_t store_mem_waiting(struct store *s)
+{
+    size_t n = 0;
+
+    take_submitted(mem_of(s));
+    for (struct mpsc_node *node = mem_of(s)->waiting; node; node = node->next)
+        n++;
+    return n;
 }
 
 void store_mem_power_cut(struct store *s)
 {
     take_submitted(mem_of(s));
     mem_of(s)->waiting = NULL;
+    mem_of(s)->fail = NULL;
 }
 
 void store_mem_lose(struct store *s, uint64_t group, uint64_t from)
@@ -282,7 +379,34 @@ void store_mem_lose(struct store *s, uint64_t group, uint64_t from)
 
     pthread_mutex_lock(&m->lock);
     g = find_group(m, group);
-    while (g && g->count > 0 && g->first + g->count > from)
-        free_entry(&g->entries[--g->count]);
+    if (g && from != UINT64_MAX) drop_from(g, from);
+    if (g && from == UINT64_MAX) {
+        drop_from(g, 0);
+        free(g->entries);
+        *g = (struct mem_group){ .number = group, .first = 1 };
+    }
     pthread_mutex_unlock(&m->lock);
+}
+
+void store_mem_taint(struct store *s)
+{
+    mem_of(s)->taint++;
+    mem_of(s)->lost_term = mem_of(s)->term_max;
+}
+
+bool store_mem_flip(struct store *s, uint64_t group, uint64_t index)
+{
+    struct mem_entry *e;
+
+    pthread_mutex_lock(&mem_of(s)->lock);
+    e = find_entry(mem_of(s), group, index);
+    if (e) e->flipped = true;
+    pthread_mutex_unlock(&mem_of(s)->lock);
+    return e != NULL;
+}
+
+void store_mem_fail(struct store *s, void (*fn)(void *arg), void *arg)
+{
+    mem_of(s)->fail = fn;
+    mem_of(s)->fail_arg = arg;
 }

@@ -28,7 +28,10 @@ struct rocks {
     rocksdb_writebatch_t *batch;
     struct watermark watermark;
     uint64_t batch_number; /* of the last synced batch */
-    bool tainted;
+    uint64_t term_max;     /* of a hard state or an entry in the batch that gathers */
+    struct core_pos
+        taint; /* of this open: .index the batch that was lost, .term a bound of terms; 0: none */
+    bool must_note_taint; /* it is not noted in the log yet. The log thread's */
     struct log_thread thread;
 };
 
@@ -74,21 +77,111 @@ static void add_cut(struct rocks *r, const struct store_op *op)
     add_pair(r, op->entry.group, KEY_CUT, op->cut_to, op->cut_term);
 }
 
+/* The newest go; what follows in the same batch may stand at their places. */
+static void add_truncate(struct rocks *r, uint64_t group, uint64_t from, uint64_t to)
+{
+    uint8_t first[KEY_SIZE], behind[KEY_SIZE];
+
+    CHECK(from <= to);
+    key_pack(first, group, KEY_ENTRY, from);
+    key_pack(behind, group, KEY_ENTRY, to == UINT64_MAX ? to : to + 1);
+    rocksdb_writebatch_delete_range(r->batch, (const char *)first, sizeof first,
+                                    (const char *)behind, sizeof behind);
+}
+
+/* A configuration beside the entries: its index stands in the place of the term. */
+static void add_config(struct rocks *r, uint8_t kind, const struct store_op *op, struct span pos)
+{
+    struct store_entry e = {
+        .term = op->entry.index, .kind = CORE_CONFIG, .head = op->entry.head, .body = pos
+    };
+    uint8_t key[KEY_SIZE], lead[ENTRY_LEAD_SIZE];
+    const char *keys[] = { (const char *)key };
+    const char *parts[] = { (const char *)lead, (const char *)e.head.p, (const char *)e.body.p };
+    const size_t key_sizes[] = { sizeof key };
+    const size_t part_sizes[] = { sizeof lead, e.head.n, e.body.n };
+
+    CHECK(e.head.n > 0 && e.head.n <= STORE_CONFIG_SIZE_MAX);
+    key_pack(key, op->entry.group, kind, 0);
+    entry_lead_pack(lead, &e);
+    rocksdb_writebatch_putv(r->batch, 1, keys, key_sizes, 3, parts, part_sizes);
+}
+
+static void add_delete(struct rocks *r, uint64_t group, uint8_t kind)
+{
+    uint8_t key[KEY_SIZE];
+
+    key_pack(key, group, kind, 0);
+    rocksdb_writebatch_delete(r->batch, (const char *)key, sizeof key);
+}
+
+static void add_intent(struct rocks *r, const struct store_op *op)
+{
+    uint8_t pos[PAIR_SIZE];
+
+    pair_pack(pos, op->pos.index, op->pos.term);
+    add_config(r, KEY_INTENT, op, span_of(pos, sizeof pos));
+}
+
+static void add_begin(struct rocks *r, const struct store_op *op)
+{
+    add_truncate(r, op->entry.group, 0, UINT64_MAX);
+    add_pair(r, op->entry.group, KEY_CUT, op->pos.index, op->pos.term);
+    add_config(r, KEY_CONFIG, op, span_of(NULL, 0));
+    add_delete(r, op->entry.group, KEY_INTENT);
+}
+
+/* Where the log should have been is noted in it, and its numbers go on from there: the watermark speaks of those that
+ * come from now on. */
+static void note_taint(struct rocks *r)
+{
+    if (!r->must_note_taint) return;
+    r->must_note_taint = false;
+    r->batch_number = r->taint.index;
+    add_pair(r, KEY_OWN_GROUP, KEY_TAINT, r->taint.index, r->taint.term);
+}
+
+static void note_term(struct rocks *r, uint64_t term)
+{
+    if (term > r->term_max) r->term_max = term;
+}
+
 static void sink_add(void *arg, const struct store_op *op)
 {
     struct rocks *r = arg;
+    uint64_t group = op->entry.group;
 
-    CHECK(op->entry.group != KEY_OWN_GROUP);
-    CHECK(!r->tainted || op->kind == STORE_CUT);
+    CHECK(group != KEY_OWN_GROUP);
+    if (op->kind != STORE_CUT) note_taint(r);
     switch (op->kind) {
     case STORE_HARD:
-        add_pair(r, op->entry.group, KEY_HARD, op->hard.term, op->hard.vote);
+        note_term(r, op->hard.term);
+        add_pair(r, group, KEY_HARD, op->hard.term, op->hard.vote);
         return;
     case STORE_APPEND:
+        note_term(r, op->entry.term);
         add_entry(r, &op->entry);
         return;
     case STORE_CUT:
         add_cut(r, op);
+        return;
+    case STORE_TRUNCATE:
+        add_truncate(r, group, op->entry.index, op->truncate_to);
+        return;
+    case STORE_CONFIG:
+        add_config(r, KEY_CONFIG, op, span_of(NULL, 0));
+        return;
+    case STORE_INTENT:
+        add_intent(r, op);
+        return;
+    case STORE_BEGIN:
+        add_begin(r, op);
+        return;
+    case STORE_DROP:
+        add_delete(r, group, KEY_INTENT);
+        return;
+    case STORE_UNTAINT:
+        add_pair(r, group, KEY_UNTAINTED, r->taint.index, 0);
         return;
     }
     UNREACHED();
@@ -104,7 +197,7 @@ static void sink_write(void *arg, bool sync)
     rocksdb_write(r->db, sync ? r->synced : r->unsynced, r->batch, &error);
     if (error) check_last_word(r->path, "write and sync of the log", error);
     rocksdb_writebatch_clear(r->batch);
-    if (sync) watermark_set(&r->watermark, r->batch_number);
+    if (sync) watermark_set(&r->watermark, r->batch_number, r->term_max);
 }
 
 static void rocks_submit(struct store *s, struct store_write *w)
@@ -233,13 +326,60 @@ static int rocks_entries_each(struct store *s, uint64_t group, uint64_t first, u
 
 static bool note_entry(void *arg, const struct store_entry *e)
 {
-    struct store_group *g = arg;
+    return store_group_add(arg, e);
+}
 
-    if (e->term < g->last_term) return false; /* terms never go back along a log */
-    g->last = e->index;
-    g->last_term = e->term;
-    g->bytes += e->head.n + e->body.n;
-    return true;
+/* A configuration that stands beside the entries: 'g', or 'i' with its position. ERR_NOT_FOUND. */
+static int get_config(struct rocks *r, uint64_t group, uint8_t kind, struct store_config *out,
+                      struct core_pos *pos)
+{
+    char *error = NULL, *value;
+    struct store_entry e;
+    uint8_t key[KEY_SIZE];
+    size_t n = 0;
+    int rv;
+
+    key_pack(key, group, kind, 0);
+    value = rocksdb_get(r->db, r->reading, (const char *)key, sizeof key, &n, &error);
+    if (error) return take_error(r, error, NULL);
+    if (!value) return ERR_NOT_FOUND;
+    rv = entry_unpack(span_of(value, n), &e);
+    if (rv == 0) rv = e.kind == CORE_CONFIG ? store_config_set(out, e.term, e.head) : ERR_CORRUPT;
+    if (rv == 0 && pos) rv = pair_unpack(e.body, &pos->index, &pos->term);
+    rocksdb_free(value);
+    return rv;
+}
+
+static int get_taint(struct rocks *r, uint64_t group, struct store_group *out, struct errmsg *why)
+{
+    uint64_t overcome = 0, unused;
+    int rv = get_pair(r, group, KEY_UNTAINTED, &overcome, &unused, why);
+
+    if (rv != 0 && rv != ERR_NOT_FOUND) return rv;
+    out->tainted = r->taint.index > overcome;
+    out->lost_term = out->tainted ? r->taint.term : 0;
+    return 0;
+}
+
+/* What stands beside the entries. */
+static int get_beside(struct rocks *r, uint64_t group, struct store_group *out, struct errmsg *why)
+{
+    int rv = get_pair(r, group, KEY_HARD, &out->hard.term, &out->hard.vote, why);
+    uint64_t cut = 0;
+
+    out->known = rv == 0;
+    if (rv == 0 || rv == ERR_NOT_FOUND) rv = get_pair(r, group, KEY_CUT, &cut, &out->cut_term, why);
+    if (rv == 0 || rv == ERR_NOT_FOUND) rv = get_taint(r, group, out, why);
+    if (rv != 0) return rv;
+    out->first = cut + 1;
+    out->last = cut;
+    out->last_term = out->cut_term;
+    rv = get_config(r, group, KEY_CONFIG, &out->config, NULL);
+    if (rv == 0 || rv == ERR_NOT_FOUND)
+        rv = get_config(r, group, KEY_INTENT, &out->intent_config, &out->intent);
+    if (rv == 0 || rv == ERR_NOT_FOUND) return 0;
+    return errmsg_set(why, rv, "%s: group %llu: its configuration cannot be read: %s", r->path,
+                      (unsigned long long)group, err_text(rv));
 }
 
 /* Reads the whole log of the group once: what is damaged is found now, not when it is needed. */
@@ -247,17 +387,11 @@ static int rocks_group_read(struct store *s, uint64_t group, struct store_group 
                             struct errmsg *why)
 {
     struct rocks *r = rocks_of(s);
-    uint64_t cut = 0, cut_term = 0;
     int rv;
 
-    *out = (struct store_group){ .first = 1 };
-    rv = get_pair(r, group, KEY_HARD, &out->hard.term, &out->hard.vote, why);
-    out->known = rv == 0;
-    if (rv == 0 || rv == ERR_NOT_FOUND) rv = get_pair(r, group, KEY_CUT, &cut, &cut_term, why);
-    if (rv != 0 && rv != ERR_NOT_FOUND) return rv;
-    out->first = cut + 1;
-    out->last = cut;
-    out->last_term = cut_term;
+    memset(out, 0, sizeof *out);
+    rv = get_beside(r, group, out, why);
+    if (rv != 0) return rv;
     rv = rocks_entries_each(s, group, out->first, UINT64_MAX, out, note_entry);
     if (rv == ERR_NOT_FOUND) return 0; /* the end of the log */
     if (rv == 0) rv = ERR_CORRUPT;     /* note_entry stopped */
@@ -368,8 +502,13 @@ static int read_batch_number(struct rocks *r, struct errmsg *why)
     int rv = get_pair(r, KEY_OWN_GROUP, KEY_BATCH, &r->batch_number, &unused, why);
 
     if (rv != 0 && rv != ERR_NOT_FOUND) return rv;
-    r->tainted = r->watermark.now.batch > r->batch_number;
-    return 0;
+    r->must_note_taint = r->watermark.now.batch > r->batch_number;
+    if (r->must_note_taint) {
+        r->taint = (struct core_pos){ r->watermark.now.batch, r->watermark.now.term_max };
+        return 0;
+    }
+    rv = get_pair(r, KEY_OWN_GROUP, KEY_TAINT, &r->taint.index, &r->taint.term, why);
+    return rv == ERR_NOT_FOUND ? 0 : rv;
 }
 
 static int open_database(struct rocks *r, struct errmsg *why)
@@ -404,7 +543,7 @@ int store_rocks_open(struct store **out, const struct store_options *o, bool *ta
     }
     r->store.calls = &calls;
     log_thread_start(&r->thread, &(struct log_sink){ r, sink_add, sink_write });
-    *tainted_out = r->tainted;
+    *tainted_out = r->must_note_taint;
     *out = &r->store;
     return 0;
 }

@@ -1,8 +1,8 @@
 /* watermark - a small file beside the database that tells at boot whether synced data was lost.
  *
- *   slot | magic u64 | format u64 | sequence u64 | batch u64 | zeros | checksum u64 (XXH64 of the
- * rest) | 0           8            16             24          32      56 64 file | slot 0, block 0
- * | slot 1, block 1 |
+ *   slot | magic u64 | format u64 | sequence u64 | batch u64 | term_max u64 | zeros | checksum u64 (XXH64 of the rest) |
+ *        0           8            16             24          32             40      56                               64
+ *   file | slot 0, block 0 | slot 1, block 1 |
  *
  * Written after each synced batch, in turn, and synced itself only now and then: what it says was
  * on the disk before it said so. So it may be behind the log, never ahead of it, also after a power
@@ -39,7 +39,8 @@ void watermark_slot_pack(uint8_t out[WATERMARK_SLOT_SIZE], const struct watermar
     p = put_u64(p, MAGIC);
     p = put_u64(p, STORE_FORMAT);
     p = put_u64(p, slot->sequence);
-    put_u64(p, slot->batch);
+    p = put_u64(p, slot->batch);
+    put_u64(p, slot->term_max);
     put_u64(out + CHECKSUM_AT, XXH64(out, CHECKSUM_AT, 0));
 }
 
@@ -53,7 +54,8 @@ int watermark_slot_unpack(struct span bytes, struct watermark_slot *out)
     format = cursor_u64be(&c);
     out->sequence = cursor_u64be(&c);
     out->batch = cursor_u64be(&c);
-    cursor_span(&c, CHECKSUM_AT - 32);
+    out->term_max = cursor_u64be(&c);
+    cursor_span(&c, CHECKSUM_AT - 40);
     checksum = cursor_u64be(&c);
     if (!cursor_done(&c) || magic != MAGIC || checksum != XXH64(bytes.p, CHECKSUM_AT, 0))
         return ERR_CORRUPT;
@@ -135,7 +137,7 @@ static void sync_file(struct watermark *w)
     w->unsynced = 0;
 }
 
-void watermark_set(struct watermark *w, uint64_t batch)
+void watermark_set(struct watermark *w, uint64_t batch, uint64_t term_max)
 {
     uint8_t bytes[WATERMARK_SLOT_SIZE];
     off_t at;
@@ -143,6 +145,7 @@ void watermark_set(struct watermark *w, uint64_t batch)
     CHECK(batch > w->now.batch || w->now.sequence == 0);
     w->now.sequence++;
     w->now.batch = batch;
+    if (term_max > w->now.term_max) w->now.term_max = term_max;
     watermark_slot_pack(bytes, &w->now);
     at = (off_t)(w->now.sequence % 2) * WATERMARK_SLOT_SPACE;
     if (pwrite(w->fd, bytes, sizeof bytes, at) != (ssize_t)sizeof bytes)

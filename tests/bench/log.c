@@ -80,7 +80,7 @@ static void turn(void)
 
 static void open_raft(const char *dir)
 {
-    static const struct raft_config config = { .voters = { 1 }, .voter_count = 1 };
+    static const struct core_config config = RAFT_ALONE(1);
     const struct raft_loop_port port = { NULL, on_wake };
     const struct raft_machine machine = { .apply = on_apply, .role = on_role };
     struct errmsg why = { "" };

@@ -57,6 +57,11 @@ class Docs(unittest.TestCase):
                                    read(document)):
                 self.assertTrue(os.path.exists(os.path.join(ROOT, name)), f"{document} names {name}, which is not there")
 
+    def test_the_example_of_the_raft_library_is_the_one_that_is_tested(self):
+        page = re.search(r"```c\n(.*?)```", read("raft", "README.md"), re.S).group(1)
+        self.assertIn(page, read("tests", "unit", "raft", "engine", "example.c"),
+                      "raft/README.md shows another example than tests/unit/raft/engine/example.c")
+
 
 if __name__ == "__main__":
     unittest.main()

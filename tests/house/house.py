@@ -64,6 +64,7 @@ FOREIGN = (
     ("nng/*", {"raft/wire"}),
     ("idn2.h", {"node/smtp", "node/mail"}),
     ("protobuf-c/*", {"proto"}),
+    ("proto/raft.pb-c.h", {"raft/engine"}), # frames and configurations: no commands
     (GENERATED, GENERATED_ROOMS),
     ("xxhash.h", FLOOR_2_UP),
     ("uthash.h", FLOOR_2_UP),

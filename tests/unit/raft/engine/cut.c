@@ -168,6 +168,7 @@ static void weight_is_never_too_small_and_little_too_big(void **state)
     assert_int_equal(weight_bytes(&w), 0);
     weight_add(&w, 100001, 5);
     assert_int_equal(weight_bytes(&w), 5);
+    weight_deinit(&w);
 }
 
 int main(void)

@@ -60,7 +60,7 @@ static void wake_nobody(void *arg)
     (void)arg;
 }
 
-static const struct raft_config config = { .voters = { 1 }, .voter_count = 1 };
+static const struct core_config config = RAFT_ALONE(1);
 
 static struct raft *open_mem(void)
 {
@@ -260,20 +260,6 @@ static void a_cut_log_opens_only_for_a_machine_that_has_it(void **state)
     raft_close(&r);
 }
 
-static void several_voters_are_refused(void **state)
-{
-    struct raft_config three = { .voters = { 1, 2, 3 }, .voter_count = 3 };
-    struct machine m = { 0 };
-    struct raft_machine machine = calls(&m);
-    struct errmsg why = { "" };
-    struct raft *r = open_mem();
-    struct raft_group *g;
-
-    (void)state;
-    assert_int_equal(raft_group_open(r, 1, 0, &three, &machine, 0, &g, &why), ERR_UNSUPPORTED);
-    raft_close(&r);
-}
-
 static void bytes_in_flight_are_bounded(void **state)
 {
     struct raft_loop_port port = { .wake = wake_nobody };
@@ -458,7 +444,6 @@ int main(void)
         cmocka_unit_test(a_power_cut_loses_only_what_was_not_answered),
         cmocka_unit_test(a_restart_applies_the_rest_under_a_new_term),
         cmocka_unit_test(a_cut_log_opens_only_for_a_machine_that_has_it),
-        cmocka_unit_test(several_voters_are_refused),
         cmocka_unit_test(bytes_in_flight_are_bounded),
         cmocka_unit_test(many_groups_share_the_real_log),
     };

@@ -46,7 +46,7 @@ struct ask {
     unsigned answers;
 };
 
-static const struct raft_config life_config = { .voters = { 1 }, .voter_count = 1 };
+static const struct core_config life_config = RAFT_ALONE(1);
 
 static inline void life_tell(struct machine *m, const char *text, uint64_t n)
 {

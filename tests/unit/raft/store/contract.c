@@ -141,6 +141,128 @@ static void entries_come_in_order_until_told_to_stop(void **state)
     assert_int_equal(w.next, 1);
 }
 
+/* ---- what groups of several members need */
+
+static struct store_op op_config(enum store_op_kind kind, uint64_t group, uint64_t index,
+                                 const char *bytes)
+{
+    return (struct store_op){
+        .kind = kind, .entry = { .group = group, .index = index, .head = span_cstr(bytes) }
+    };
+}
+
+static struct store_op op_truncate(uint64_t group, uint64_t from, uint64_t to)
+{
+    return (struct store_op){ .kind = STORE_TRUNCATE,
+                              .entry = { .group = group, .index = from },
+                              .truncate_to = to };
+}
+
+static bool config_is(const struct store_config *c, uint64_t index, const char *bytes)
+{
+    return c->n > 0 && c->index == index && span_eq(span_of(c->bytes, c->n), span_cstr(bytes));
+}
+
+static void a_suffix_gives_way_to_other_entries_in_one_write(void **state)
+{
+    struct store *s = ((struct both *)*state)->store;
+    struct store_op ops[] = { op_truncate(5, 3, 6), op_entry(5, 3, 2, "new", "three"),
+                              op_entry(5, 4, 2, "new", "four") };
+    struct store_group g;
+    struct blob *body;
+
+    write_entries(s, 4, 1, 6, 1);
+    write_entries(s, 5, 1, 6, 1);
+    write_entries(s, 6, 1, 6, 1);
+    write_ops(s, ops, 3);
+    g = read_group(s, 5);
+    assert_true(g.first == 1 && g.last == 4 && g.last_term == 2);
+    assert_int_equal(store_entry_read(s, 5, 3, NULL, NULL, NULL, &body), 0);
+    assert_true(span_eq(blob_span(body), SPAN_LIT("three")));
+    blob_unref(&body);
+    assert_int_equal(store_entry_read(s, 5, 5, NULL, NULL, NULL, NULL), ERR_NOT_FOUND);
+    assert_int_equal(read_group(s, 4).last, 6); /* the neighbours */
+    assert_int_equal(read_group(s, 6).last, 6);
+    write_one(s, op_truncate(5, 1, 4));
+    assert_int_equal(read_group(s, 5).last, 0);
+}
+
+static void terms_are_told_as_runs(void **state)
+{
+    struct store *s = ((struct both *)*state)->store;
+    struct store_group g;
+
+    write_entries(s, 5, 1, 3, 2);
+    write_entries(s, 5, 4, 4, 5);
+    write_entries(s, 5, 5, 9, 6);
+    g = read_group(s, 5);
+    assert_int_equal(g.run_count, 3);
+    assert_true(g.runs[0].first == 1 && g.runs[0].term == 2);
+    assert_true(g.runs[1].first == 4 && g.runs[1].term == 5);
+    assert_true(g.runs[2].first == 5 && g.runs[2].term == 6);
+    write_one(s, op_cut(5, 1, 2, 2));
+    g = read_group(s, 5);
+    assert_true(g.run_count == 3 && g.runs[0].first == 3 && g.cut_term == 2);
+    for (uint64_t i = 0; i < 2 * STORE_RUNS_MAX; i++)
+        write_entries(s, 5, 10 + i, 10 + i, 7 + i);
+    g = read_group(s, 5);
+    assert_int_equal(g.run_count, STORE_RUNS_MAX); /* the last ones */
+    assert_int_equal(g.runs[0].first, 10 + STORE_RUNS_MAX);
+    assert_int_equal(g.runs[STORE_RUNS_MAX - 1].term, g.last_term);
+}
+
+static void the_last_two_configurations_are_found(void **state)
+{
+    struct store *s = ((struct both *)*state)->store;
+    struct store_op entry = op_entry(5, 2, 1, "at two", "");
+    struct store_group g;
+
+    write_one(s, op_config(STORE_CONFIG, 5, 0, "the first"));
+    write_entries(s, 5, 1, 1, 1);
+    g = read_group(s, 5);
+    assert_true(config_is(&g.config, 0, "the first") && g.before.n == 0);
+    entry.entry.kind = CORE_CONFIG;
+    write_one(s, entry);
+    g = read_group(s, 5);
+    assert_true(config_is(&g.config, 2, "at two") && config_is(&g.before, 0, "the first"));
+    entry.entry.index = 3;
+    entry.entry.head = SPAN_LIT("at three");
+    write_one(s, entry);
+    g = read_group(s, 5);
+    assert_true(config_is(&g.config, 3, "at three") && config_is(&g.before, 2, "at two"));
+    write_one(s, op_config(STORE_CONFIG, 5, 2, "at two")); /* before the cut that takes its entry */
+    write_one(s, op_cut(5, 1, 2, 1));
+    g = read_group(s, 5);
+    assert_true(config_is(&g.config, 3, "at three") && config_is(&g.before, 2, "at two"));
+}
+
+static void an_intended_snapshot_is_remembered_until_it_is_installed(void **state)
+{
+    struct store *s = ((struct both *)*state)->store;
+    struct store_op intent = op_config(STORE_INTENT, 5, 7, "as of nine");
+    struct store_op begin = op_config(STORE_BEGIN, 5, 7, "as of nine");
+    struct store_group g;
+
+    intent.pos = begin.pos = (struct core_pos){ 9, 4 };
+    write_one(s, op_hard(5, 4, 2));
+    write_entries(s, 5, 1, 3, 1);
+    write_one(s, intent);
+    g = read_group(s, 5);
+    assert_true(g.intent.index == 9 && g.intent.term == 4 && g.last == 3);
+    assert_true(config_is(&g.intent_config, 7, "as of nine"));
+    write_one(s, (struct store_op){ .kind = STORE_DROP, .entry = { .group = 5 } });
+    assert_int_equal(read_group(s, 5).intent.index, 0);
+    write_one(s, intent);
+    write_one(s, begin);
+    g = read_group(s, 5);
+    assert_true(g.intent.index == 0 && config_is(&g.config, 7, "as of nine"));
+    assert_true(g.first == 10 && g.last == 9 && g.cut_term == 4 && g.last_term == 4);
+    assert_true(g.hard.term == 4 && g.hard.vote == 2);
+    assert_int_equal(store_entry_read(s, 5, 3, NULL, NULL, NULL, NULL), ERR_NOT_FOUND);
+    write_entries(s, 5, 10, 11, 4);
+    assert_int_equal(read_group(s, 5).last, 11);
+}
+
 #define FOR_BOTH(test)                                                                             \
     { #test " (rocks)", test, open_rocks, close_rocks, NULL },                                     \
     {                                                                                              \
@@ -154,6 +276,10 @@ int main(void)
         FOR_BOTH(what_is_written_is_read),
         FOR_BOTH(a_cut_forgets_and_remembers_where),
         FOR_BOTH(entries_come_in_order_until_told_to_stop),
+        FOR_BOTH(a_suffix_gives_way_to_other_entries_in_one_write),
+        FOR_BOTH(terms_are_told_as_runs),
+        FOR_BOTH(the_last_two_configurations_are_found),
+        FOR_BOTH(an_intended_snapshot_is_remembered_until_it_is_installed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

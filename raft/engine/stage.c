@@ -1,0 +1,233 @@
+/* stage - a snapshot that comes: chunks are staged by the machine beside its state, then it is installed as one.
+ *
+ *   chunk ... last -> core: RECV SNAPSHOT -> INSTALL -> INTENT into the log -> machine.commit -> BEGIN into the log
+ *                  -> core: SNAPSHOT_INSTALLED
+ *
+ * R7: when the process ends between commit and BEGIN, the intent in the log tells the next life that the machine is ahead of
+ * the log because it was meant to be. A chunk out of order is answered with where to go on; a shipment of which nothing is
+ * here begins at 0, or fails.
+ */
+#include "raft/engine/inside.h"
+
+struct stage {
+    uint64_t from, number, term;
+    struct core_pos pos;
+    struct core_config config;
+    uint64_t offset;
+    bool is_staged; /* the machine holds something */
+    bool is_whole;  /* stepped; from here on it ends by installing */
+    bool failed;
+};
+
+static void reply(struct raft_group *g, const struct stage *s, enum frame_reply_state state)
+{
+    outbox_reply(
+        g->loop, s->from,
+        &(struct frame_reply){
+            .group = g->number, .number = s->number, .offset = s->offset, .state = state });
+}
+
+static void drop_staged(struct raft_group *g)
+{
+    if (g->stage && g->stage->is_staged) g->machine.snapshot.drop(g->machine.arg);
+    if (g->stage) g->stage->is_staged = false;
+}
+
+void stage_forget(struct raft_group *g)
+{
+    drop_staged(g);
+    free(g->stage);
+    g->stage = NULL;
+    g->stage_installs = false;
+}
+
+static void refuse(struct raft_group *g, enum frame_reply_state state)
+{
+    reply(g, g->stage, state);
+    stage_forget(g);
+}
+
+static bool begin(struct raft_group *g, uint64_t from, const struct frame_chunk *c)
+{
+    stage_forget(g);
+    g->stage = check_calloc(1, sizeof *g->stage);
+    g->stage->from = from;
+    g->stage->number = c->number;
+    g->stage->pos = c->pos;
+    g->stage->config = c->config;
+    if (c->offset != 0) { /* of another life: nothing of it is here */
+        refuse(g, FRAME_REPLY_FAILED);
+        return false;
+    }
+    if (c->pos.index <= g->applied) return true; /* the core will say what is here */
+    if (!g->machine.snapshot.begin ||
+        g->machine.snapshot.begin(g->machine.arg, c->pos.index) != 0) {
+        metric_add(M_RAFT_SNAPSHOTS_REFUSED, 1);
+        refuse(g, FRAME_REPLY_FAILED);
+        return false;
+    }
+    g->stage->is_staged = true;
+    return true;
+}
+
+/* The whole of it is here: does the core want it? */
+static void step_whole(struct raft_group *g)
+{
+    struct stage *s = g->stage;
+    struct core_event e = { .kind = CORE_RECV };
+    struct core_msg m = { .kind = CORE_MSG_SNAPSHOT,
+                          .from = s->from,
+                          .to = g->raft->node_id,
+                          .era = s->config.era,
+                          .term = s->term,
+                          .prev = s->pos,
+                          .config = &s->config };
+    int rv;
+
+    s->is_whole = true;
+    e.u.recv = &m;
+    rv = group_step(g, &e, &g->loop->update);
+    if (rv != 0) {
+        metric_add(M_RAFT_MESSAGES_REFUSED, 1);
+        refuse(g, FRAME_REPLY_FAILED);
+        return;
+    }
+    group_carry_out(g, &g->loop->update, NULL, NULL);
+    if (g->stage && !g->stage_installs) refuse(g, FRAME_REPLY_DONE); /* nothing of it is news */
+}
+
+void stage_take(struct raft_group *g, uint64_t from, const struct frame_chunk *c)
+{
+    struct stage *s = g->stage;
+
+    if (s && s->is_whole) return; /* being installed: the leader waits for its end */
+    if (!s || s->from != from || s->number != c->number) {
+        if (!begin(g, from, c)) return;
+        s = g->stage;
+    }
+    if (c->offset != s->offset) {
+        reply(g, s, FRAME_REPLY_GO_ON);
+        return;
+    }
+    if (s->is_staged && c->bytes.n > 0 &&
+        g->machine.snapshot.chunk(g->machine.arg, c->bytes) != 0) {
+        refuse(g, FRAME_REPLY_FAILED);
+        return;
+    }
+    s->offset += c->bytes.n;
+    s->term = c->term;
+    metric_add(M_RAFT_SNAPSHOT_BYTES_IN, c->bytes.n);
+    if (c->last)
+        step_whole(g);
+    else
+        reply(g, s, FRAME_REPLY_GO_ON);
+}
+
+/* ---- installing */
+
+static struct blob *packed(const struct core_config *config)
+{
+    struct buf bytes;
+    struct blob *b;
+
+    buf_init(&bytes, STORE_CONFIG_SIZE_MAX);
+    config_pack(config, &bytes);
+    b = blob_new(bytes.n);
+    CHECK(blob_add(b, bytes.p, bytes.n, bytes.n) == 0);
+    buf_deinit(&bytes);
+    return b;
+}
+
+static void put_op(struct raft_group *g, enum store_op_kind kind, enum todo_mark mark)
+{
+    struct stage *s = g->stage;
+    struct blob *config = packed(&s->config);
+    struct store_op op = {
+        .kind = kind,
+        .entry = { .group = g->number, .index = s->config.index, .head = blob_span(config) },
+        .pos = s->pos
+    };
+
+    todo_op(g, &op, config, mark);
+}
+
+static void tell_installed(struct raft_group *g, bool ok)
+{
+    struct core_event e = { .kind = CORE_SNAPSHOT_INSTALLED };
+    struct core_config config = { 0 };
+
+    if (g->stage) config = g->stage->config;
+    e.u.installed.ok = ok;
+    e.u.installed.config = ok ? &config : NULL;
+    if (g->stage) {
+        g->stage->is_staged = g->stage->is_staged && !ok;
+        refuse(g, ok ? FRAME_REPLY_DONE : FRAME_REPLY_FAILED);
+    }
+    g->stage_installs = false;
+    group_event(g, &e);
+}
+
+void stage_install(struct raft_group *g, struct core_pos pos)
+{
+    struct stage *s = g->stage;
+
+    g->stage_installs = true;
+    if (!s || !s->is_staged ||
+        s->pos.index != pos.index) { /* not staged: it was thought to be here */
+        tell_installed(g, false);
+        return;
+    }
+    put_op(g, STORE_INTENT, TODO_INTENT);
+}
+
+static void begin_log(struct raft_group *g)
+{
+    put_op(g, STORE_BEGIN, TODO_BEGIN);
+}
+
+static void give_up(struct raft_group *g)
+{
+    todo_op(g, &(struct store_op){ .kind = STORE_DROP, .entry = { .group = g->number } }, NULL,
+            TODO_NONE);
+    tell_installed(g, false);
+}
+
+void stage_intended(struct raft_group *g)
+{
+    int rv = g->machine.snapshot.commit(g->machine.arg, g->stage->pos.index, g->stage->pos.term);
+
+    if (rv == 0)
+        begin_log(g);
+    else if (rv != ERR_AGAIN)
+        give_up(g);
+}
+
+void raft_group_installed(struct raft_group *g, bool ok)
+{
+    CHECK(g->stage && g->stage_installs);
+    if (ok)
+        begin_log(g);
+    else
+        give_up(g);
+    g->loop->port.wake(g->loop->port.arg);
+}
+
+/* The log is empty and begins behind the snapshot: what was in memory of the old one goes. */
+void stage_begun(struct raft_group *g)
+{
+    struct core_pos pos = g->stage->pos;
+    struct list open;
+
+    list_init(&open);
+    cache_clear(g, &open);
+    g->first = pos.index + 1;
+    g->applied = g->commit = pos.index;
+    g->cut_to = 0;
+    blob_unref(&g->cut_config);
+    g->kept_config_index = g->stage->config.index;
+    weight_deinit(&g->weight);
+    weight_init(&g->weight, pos.index);
+    metric_add(M_RAFT_SNAPSHOTS_INSTALLED, 1);
+    tell_installed(g, true);
+    group_answer(&open, RAFT_UNKNOWN); /* the snapshot may hold them */
+}
