@@ -97,6 +97,7 @@ int accept_new(struct accept **out, const struct accept_options *o, struct errms
     a->start = o->start;
     a->expire_ms = o->expire_ms;
     a->limits = o->limits;
+    a->carries_binary = o->carries_binary;
     list_init(&a->doors);
     list_init(&a->sessions);
     buf_init(&a->scratch, ACCEPT_SCRATCH_MAX);

@@ -1,4 +1,5 @@
-/* accept - bytes become a mail: the SMTP server (RFC 5321, 6409, 8314, 3207, 4954, 3030).
+/* accept - bytes become a mail: the SMTP server (RFC 5321, 6409, 8314, 3207, 4954, 3030,
+ * 3461, 6531, 9422).
  *
  * Way:     listener -> session (state table) -> verb_*.c -> transaction -> body -> commit -> "250 queued as".
  * Promise: `250` after the end of data is written only in commit's on_done with 0 (P1). A password is
@@ -94,6 +95,8 @@ struct accept_options {
     uint64_t start;     /* distinguishes process starts in session ids: wall ms */
     uint64_t expire_ms; /* a recipient expires so long after acceptance */
     struct accept_limits limits;
+    bool
+        carries_binary; /* BINARYMIME is offered: delivery can carry it, or convert it (RFC 3030) */
 };
 int accept_new(struct accept **out, const struct accept_options *o, struct errmsg *why);
 void accept_free(struct accept **a); /* after accept_is_idle, or to cut everything off */

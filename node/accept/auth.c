@@ -90,7 +90,9 @@ static int add_tenant(struct accept_auth *a, const struct accept_tenant *t, stru
         struct buf key;
 
         buf_init(&key, SMTP_DOMAIN_SIZE_MAX);
-        smtp_domain_key(span_cstr(t->domains[i]), &key);
+        if (smtp_domain_key(span_cstr(t->domains[i]), &key) != 0 || buf_failed(&key))
+            return buf_deinit(&key), errmsg_set(why, ERR_CONFIG, "tenant %s: %s is no domain",
+                                                t->name, t->domains[i]);
         HASH_FIND(hh, a->owned, buf_cstr(&key), strlen(buf_cstr(&key)), o);
         if (o && strcmp(o->tenant, t->name) != 0)
             return buf_deinit(&key),

@@ -19,9 +19,12 @@ _Static_assert(MAIL_HEADER_SIZE_MAX <= COMMIT_INLINE_SIZE_MAX, "the first chunk 
 #define BLOB_SIZE_FIRST 4096
 #define BLOB_SIZE_LATER (64u << 10)
 
-void body_open(struct body *b, struct accept *a, const struct body_calls *calls, void *arg)
+void body_open(struct body *b, struct accept *a, bool is_binary, const struct body_calls *calls,
+               void *arg)
 {
-    *b = (struct body){ .accept = a, .refusal = BODY_FINE, .calls = calls, .arg = arg };
+    *b = (struct body){
+        .accept = a, .refusal = BODY_FINE, .is_binary = is_binary, .calls = calls, .arg = arg
+    };
     b->reader = accept_reader_take(a);
     mail_reader_start(b->reader);
 }
@@ -154,8 +157,10 @@ static void judge(struct body *b, const struct mail_facts *f)
 {
     const struct accept_limits *limits = &b->accept->limits;
 
-    if (f->has_bare_cr || f->has_bare_lf)
+    if (b->is_binary ? f->has_bare_in_header : f->has_bare_cr || f->has_bare_lf)
         body_refuse(b, SMTP_REPLY_BARE_LINE_END);
+    else if (f->has_nul && !b->is_binary)
+        body_refuse(b, SMTP_REPLY_NUL);
     else if (f->header_too_large || f->header_size > limits->header_size_max)
         body_refuse(b, SMTP_REPLY_HEADER_TOO_LARGE);
     else if (f->field_count > limits->header_fields_max)

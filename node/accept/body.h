@@ -25,6 +25,7 @@ struct body {
                   */
     char cause[MAIL_SENDERS_CAUSE_SIZE]; /* of the refusal, behind its text; "": none */
     bool is_header_seen;
+    bool is_binary; /* BINARYMIME: bare CR, LF and NUL are content of the body, not of the header */
     const struct body_calls *calls;
     void *arg;
 };
@@ -38,7 +39,8 @@ struct body_calls {
     void (*on_room)(void *arg); /* body_is_full() has ceased; never inside a call */
 };
 /* calls must outlive the body. */
-void body_open(struct body *b, struct accept *a, const struct body_calls *calls, void *arg);
+void body_open(struct body *b, struct accept *a, bool is_binary, const struct body_calls *calls,
+               void *arg);
 void body_close(struct body *b); /* forgets all, aborts the upload; may be called twice */
 /* Takes all of run. Once body_is_full, BODY_FEED_MAX bytes more are taken, then none until on_room.
  */

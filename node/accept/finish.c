@@ -47,6 +47,13 @@ void session_mail_refuse(struct session *s, enum smtp_reply_id id)
         session_reply(s, id, cause);
 }
 
+static const char *body_name(uint32_t type)
+{
+    return type == PROTO_BODY_BINARYMIME ? "BINARYMIME"
+           : type == PROTO_BODY_8BITMIME ? "8BITMIME"
+                                         : "7BIT";
+}
+
 static void accepted(struct session *s, uint64_t id)
 {
     struct transaction *t = &s->transaction;
@@ -57,7 +64,7 @@ static void accepted(struct session *s, uint64_t id)
               LOG_TEXT("client", s->client.text), LOG_TEXT("tenant", t->tenant),
               LOG_SPAN("from", sender_shown(t)), LOG_NUM("recipients", t->recipient_count),
               LOG_NUM("size", t->body.size), LOG_TEXT("transfer", t->by_bdat ? "BDAT" : "DATA"),
-              LOG_TEXT("body", t->eight_bit ? "8BITMIME" : "7BIT"));
+              LOG_TEXT("body", body_name(t->body_type)), LOG_NUM("smtputf8", t->smtputf8));
     s->mails_accepted++;
     metric_add(M_MAILS_ACCEPTED, 1);
     metric_add(M_MAILS_ACCEPTED_BYTES, t->body.size);
@@ -78,10 +85,13 @@ static void on_committed(struct commit_mail *m, int rv, uint64_t id)
     session_go_on(s);
 }
 
-/* RFC 3848. */
+/* RFC 3848, RFC 6531 4.3. */
 static const char *protocol(const struct session *s)
 {
+    static const char *const utf8[] = { "UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA" };
     bool is_tls = session_has_tls(s);
+
+    if (s->transaction.smtputf8) return utf8[(is_tls ? 1 : 0) + (s->credential ? 2 : 0)];
 
     if (!s->is_esmtp && !s->credential) return "SMTP";
     if (is_tls) return s->credential ? "ESMTPSA" : "ESMTPS";
@@ -145,7 +155,8 @@ void session_body_open(struct session *s)
 {
     static const struct body_calls calls = { .on_header = on_header, .on_room = on_room };
 
-    body_open(&s->transaction.body, s->accept, &calls, s);
+    body_open(&s->transaction.body, s->accept, s->transaction.body_type == PROTO_BODY_BINARYMIME,
+              &calls, s);
     s->transaction.body_is_open = true;
 }
 

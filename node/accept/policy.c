@@ -22,10 +22,12 @@ static bool may_write_from(void *arg, struct span domain)
     struct buf key;
     bool may;
 
-    if (!smtp_domain_ok(domain)) return false;
+    const struct session *s = arg;
+
+    if (!s->transaction.smtputf8 && !smtp_domain_ok(domain)) return false;
     buf_init(&key, SMTP_DOMAIN_SIZE_MAX + 1);
-    smtp_domain_key(domain, &key);
-    may = !buf_failed(&key) && policy_sender(arg, buf_span(&key));
+    may =
+        smtp_domain_key(domain, &key) == 0 && !buf_failed(&key) && policy_sender(s, buf_span(&key));
     buf_deinit(&key);
     return may;
 }

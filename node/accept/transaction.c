@@ -10,13 +10,29 @@
 
 #define RECIPIENTS_FIRST 16
 
+/* One word each, on both sides of the waist. */
+_Static_assert((int)SMTP_NOTIFY_NEVER == (int)PROTO_NOTIFY_NEVER &&
+                   (int)SMTP_NOTIFY_SUCCESS == (int)PROTO_NOTIFY_SUCCESS &&
+                   (int)SMTP_NOTIFY_FAILURE == (int)PROTO_NOTIFY_FAILURE &&
+                   (int)SMTP_NOTIFY_DELAY == (int)PROTO_NOTIFY_DELAY,
+               "NOTIFY");
+_Static_assert((int)SMTP_RET_FULL == (int)PROTO_RET_FULL &&
+                   (int)SMTP_RET_HDRS == (int)PROTO_RET_HDRS,
+               "RET");
+static const uint32_t body_types[] = { [SMTP_BODY_7BIT] = PROTO_BODY_7BIT,
+                                       [SMTP_BODY_8BITMIME] = PROTO_BODY_8BITMIME,
+                                       [SMTP_BODY_BINARYMIME] = PROTO_BODY_BINARYMIME };
+
 int transaction_open(struct transaction *t, const struct smtp_mail *mail)
 {
     *t = (struct transaction){ .dead = TRANSACTION_ALIVE };
     arena_init(&t->arena, TRANSACTION_SIZE_MAX);
     t->from = arena_dup(&t->arena, mail->from.text);
-    t->eight_bit = mail->has_body && mail->body == SMTP_BODY_8BITMIME;
-    return t->from.p ? 0 : ERR_FULL;
+    t->envid = arena_dup(&t->arena, mail->envid);
+    t->ret = mail->ret;
+    t->smtputf8 = mail->smtputf8;
+    t->body_type = mail->has_body ? body_types[mail->body] : 0;
+    return t->from.p && t->envid.p ? 0 : ERR_FULL;
 }
 
 void transaction_close(struct transaction *t)
@@ -44,18 +60,23 @@ static int grow(struct transaction *t)
     return 0;
 }
 
-int transaction_add(struct transaction *t, struct span address, struct span domain)
+int transaction_add(struct transaction *t, const struct smtp_rcpt *rcpt, struct span address,
+                    struct span domain)
 {
     Angarium__Recipient *r;
+    struct span orcpt;
 
     if (t->recipient_count == t->recipient_cap && grow(t) != 0) return ERR_FULL;
     r = arena_alloc(&t->arena, sizeof *r);
     address = arena_dup(&t->arena, address);
     domain = arena_dup(&t->arena, domain);
-    if (!r || !address.p || !domain.p) return ERR_FULL;
+    orcpt = arena_dup(&t->arena, rcpt->orcpt);
+    if (!r || !address.p || !domain.p || !orcpt.p) return ERR_FULL;
     angarium__recipient__init(r);
     r->address = proto_bytes(address);
     r->domain = proto_bytes(domain);
+    r->notify = rcpt->notify;
+    r->orcpt = proto_bytes(orcpt);
     t->recipients[t->recipient_count++] = r;
     return 0;
 }
@@ -116,6 +137,10 @@ int transaction_commit(struct transaction *t, const struct transaction_origin *o
     accept.body = &facts.body;
     accept.origin = &from;
     accept.expires_at_ms = origin->time_ms + origin->expire_ms;
+    accept.envid = proto_bytes(t->envid);
+    accept.ret = t->ret;
+    accept.smtputf8 = t->smtputf8;
+    accept.body_type = t->body_type;
     t->mail = (struct commit_mail){ .accept = &accept, .on_done = on_done };
     t->committing_since_ms = loop_mono_ms(a->loop);
     return propose(t, a->commit, a->loop);

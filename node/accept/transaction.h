@@ -7,7 +7,9 @@
 #include "node/smtp/command.h"
 #include "proto/ground/arena.h"
 
-#define TRANSACTION_SIZE_MAX (1u << 20) /* of the arena */
+/* Of the arena. What lies there is a little more than its command's size, and facts, origin and the indexes
+ * of chunks come to it: so a transaction that fits here fits into a command. */
+#define TRANSACTION_SIZE_MAX (PROTO_COMMAND_SIZE_MAX - (64u << 10))
 
 struct transaction {
     struct arena arena;
@@ -15,8 +17,11 @@ struct transaction {
     const char *tenant; /* of the credential, or of the first recipient's domain; accept_auth's */
     Angarium__Recipient **recipients;
     unsigned recipient_count, recipient_cap;
-    bool by_bdat, eight_bit; /* for the log */
-    int dead;                /* enum smtp_reply_id that every further chunk gets; -1: alive */
+    struct span envid;       /* RFC 3461; empty: not said */
+    uint32_t ret, body_type; /* as in proto/queue.proto */
+    bool smtputf8;
+    bool by_bdat; /* for the log */
+    int dead;     /* enum smtp_reply_id that every further chunk gets; -1: alive */
     struct body body;
     bool body_is_open;
     struct commit_mail mail;
@@ -31,8 +36,9 @@ int transaction_open(struct transaction *t, const struct smtp_mail *mail);
 /* Forgets everything: also what commit was asked, and the chunks that were sent. May be called
  * twice. */
 void transaction_close(struct transaction *t);
-/* `address` and `domain` (the queue's key) are copied. 0 or ERR_FULL. */
-int transaction_add(struct transaction *t, struct span address, struct span domain);
+/* `address`, `domain` (the queue's key) and what else rcpt asks for are copied. 0 or ERR_FULL. */
+int transaction_add(struct transaction *t, const struct smtp_rcpt *rcpt, struct span address,
+                    struct span domain);
 
 struct transaction_origin {
     struct span session, client_address, helo, protocol, tls, credential, listener, hostname;

@@ -9,8 +9,10 @@ bool verb_data_check(struct session *s, struct span arg)
     if (arg.n > 0) return session_refuse(s, SMTP_REPLY_BAD_ARGUMENT);
     if (s->state == SESSION_BETWEEN) return session_refuse(s, SMTP_REPLY_BAD_SEQUENCE);
     if (s->state != SESSION_ENVELOPE) return session_refuse(s, SMTP_REPLY_NEED_MAIL);
-    if (s->transaction.recipient_count > 0) return true;
-    return session_refuse(s, SMTP_REPLY_NO_RECIPIENTS);
+    if (s->transaction.recipient_count == 0) return session_refuse(s, SMTP_REPLY_NO_RECIPIENTS);
+    if (s->transaction.body_type == PROTO_BODY_BINARYMIME) /* RFC 3030 3 */
+        return session_refuse(s, SMTP_REPLY_BINARY_BY_DATA);
+    return true;
 }
 
 void verb_data_act(struct session *s, struct span arg)

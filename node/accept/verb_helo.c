@@ -35,6 +35,16 @@ bool verb_ehlo_check(struct session *s, struct span arg)
     return check(s, arg);
 }
 
+/* RFC 9422 4: a value has six digits at most; what is not told is not known. */
+static void add_limits(struct buf *out, const struct accept_limits *limits)
+{
+    buf_add_cstr(out, "250-LIMITS");
+    if (limits->transactions_max <= 999999) buf_addf(out, " MAILMAX=%u", limits->transactions_max);
+    buf_addf(out, " RCPTMAX=%u\r\n", limits->recipients_max);
+}
+
+/* DSN is for our own submitters: on MX service it would let anybody have us write to a return path that
+ * he chose (docs/protocol/smtp.md). */
 void verb_ehlo_act(struct session *s, struct span arg)
 {
     struct accept *a = s->accept;
@@ -47,6 +57,11 @@ void verb_ehlo_act(struct session *s, struct span arg)
     buf_add_cstr(out, "250-8BITMIME\r\n");
     if (a->tls && !has_tls) buf_add_cstr(out, "250-STARTTLS\r\n");
     if (has_tls && session_is_submission(s)) buf_add_cstr(out, "250-AUTH PLAIN LOGIN\r\n");
-    buf_add_cstr(out, "250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n");
+    buf_add_cstr(out, "250-ENHANCEDSTATUSCODES\r\n");
+    if (session_is_submission(s)) buf_add_cstr(out, "250-DSN\r\n");
+    buf_add_cstr(out, "250-SMTPUTF8\r\n");
+    if (a->carries_binary) buf_add_cstr(out, "250-BINARYMIME\r\n");
+    add_limits(out, &a->limits);
+    buf_add_cstr(out, "250 CHUNKING\r\n");
     session_reply_lines(s);
 }

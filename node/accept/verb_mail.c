@@ -1,4 +1,5 @@
-/* MAIL (RFC 5321 4.1.1.2; SIZE: RFC 1870, BODY: RFC 6152, AUTH: RFC 4954 5): a transaction begins,
+/* MAIL (RFC 5321 4.1.1.2; SIZE: RFC 1870, BODY: RFC 6152 and 3030, AUTH: RFC 4954 5, RET and ENVID:
+ * RFC 3461, SMTPUTF8: RFC 6531): a transaction begins,
  * if this client may send from that address and there is room for such a mail.
  */
 #include "node/accept/session.h"
@@ -15,6 +16,13 @@ bool verb_mail_check(struct session *s, struct span arg)
     return false;
 }
 
+/* What EHLO does not offer is not known here. */
+static bool is_offered(const struct session *s, const struct smtp_mail *m)
+{
+    if (m->has_body && m->body == SMTP_BODY_BINARYMIME && !s->accept->carries_binary) return false;
+    return session_is_submission(s) || (!m->has_auth && m->ret == 0 && m->envid.n == 0);
+}
+
 static bool parse(struct session *s, struct span arg, struct smtp_mail *out)
 {
     switch (smtp_mail_parse(arg, out)) {
@@ -24,16 +32,14 @@ static bool parse(struct session *s, struct span arg, struct smtp_mail *out)
         return session_refuse(s, SMTP_REPLY_BAD_SENDER);
     case SMTP_PARAM_UNKNOWN:
         return session_refuse(s, SMTP_REPLY_UNKNOWN_PARAMETER);
+    case SMTP_PARAM_UTF8:
+        return session_refuse(s, SMTP_REPLY_UTF8_ADDRESS);
     case SMTP_PARAM_SYNTAX:
     case SMTP_PARAM_VALUE:
     case SMTP_PARAM_TWICE:
         return session_refuse(s, SMTP_REPLY_BAD_ARGUMENT);
     }
-    /* What EHLO does not offer is not known here. */
-    if ((out->has_body && out->body == SMTP_BODY_BINARYMIME) ||
-        (out->has_auth && !session_is_submission(s)))
-        return session_refuse(s, SMTP_REPLY_UNKNOWN_PARAMETER);
-    return true;
+    return is_offered(s, out) ? true : session_refuse(s, SMTP_REPLY_UNKNOWN_PARAMETER);
 }
 
 static bool may_send_from(struct session *s, const struct smtp_address *from)

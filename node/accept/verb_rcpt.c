@@ -1,4 +1,4 @@
-/* RCPT (RFC 5321 4.1.1.3): one more recipient. A refused one leaves the others as they are.
+/* RCPT (RFC 5321 4.1.1.3; NOTIFY and ORCPT: RFC 3461): one more recipient. A refused one leaves the others as they are.
  * "postmaster" alone (RFC 5321 4.5.1) is this host's, where this host's name is a domain that is
  * served.
  */
@@ -18,9 +18,12 @@ bool verb_rcpt_check(struct session *s, struct span arg)
 
 static bool parse(struct session *s, struct span arg, struct smtp_rcpt *out)
 {
-    switch (smtp_rcpt_parse(arg, out)) {
+    switch (smtp_rcpt_parse(arg, s->transaction.smtputf8, out)) {
     case SMTP_PARAM_OK:
-        return true;
+        if (session_is_submission(s) || (out->notify == 0 && out->orcpt.n == 0)) return true;
+        return session_refuse(s, SMTP_REPLY_UNKNOWN_PARAMETER); /* DSN is not offered */
+    case SMTP_PARAM_UTF8:
+        return session_refuse(s, SMTP_REPLY_UTF8_ADDRESS);
     case SMTP_PARAM_ADDRESS:
         return session_refuse(s, SMTP_REPLY_BAD_RECIPIENT);
     case SMTP_PARAM_UNKNOWN:
@@ -33,14 +36,14 @@ static bool parse(struct session *s, struct span arg, struct smtp_rcpt *out)
     return session_refuse(s, SMTP_REPLY_BAD_ARGUMENT);
 }
 
-static enum smtp_reply_id add(struct session *s, struct span local, struct span address,
+static enum smtp_reply_id add(struct session *s, const struct smtp_rcpt *rcpt, struct span address,
                               struct span domain)
 {
-    enum smtp_reply_id id = policy_recipient(s, local, domain);
+    enum smtp_reply_id id = policy_recipient(s, rcpt->to.local, domain);
 
     if (id == SMTP_REPLY_RELAY_DENIED) session_log_denied(s, id, address);
     if (id != SMTP_REPLY_RECIPIENT_OK) return id;
-    if (transaction_add(&s->transaction, address, domain) != 0)
+    if (transaction_add(&s->transaction, rcpt, address, domain) != 0)
         return SMTP_REPLY_TOO_MANY_RECIPIENTS;
     return id;
 }
@@ -63,7 +66,7 @@ void verb_rcpt_act(struct session *s, struct span arg)
     if (buf_failed(&address) || buf_failed(&domain))
         session_reply(s, SMTP_REPLY_BAD_RECIPIENT, NULL);
     else
-        session_reply(s, add(s, rcpt.to.local, buf_span(&address), buf_span(&domain)), NULL);
+        session_reply(s, add(s, &rcpt, buf_span(&address), buf_span(&domain)), NULL);
     buf_deinit(&address);
     buf_deinit(&domain);
 }

@@ -20,7 +20,8 @@ struct mail_facts {
     uint32_t header_size; /* with the empty line; the whole mail when there is none */
     bool header_too_large;
     bool eight_bit, eight_bit_header;
-    bool has_bare_cr, has_bare_lf, has_nul;
+    bool has_bare_cr, has_bare_lf, has_nul;    /* in header or body */
+    bool has_bare_in_header;                   /* a bare CR or LF, or a NUL */
     uint32_t line_length_max;                  /* without CR LF */
     uint32_t field_count;                      /* all of them */
     struct mail_field fields[MAIL_FIELDS_MAX]; /* the first MAIL_FIELDS_MAX */

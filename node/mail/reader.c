@@ -283,14 +283,23 @@ static void measure_lines(struct mail_reader *r, struct span piece)
     }
 }
 
+/* A CR at the end of what was counted may be half of a CR LF. */
+static bool has_bare(const struct counts *c, uint8_t last)
+{
+    return c->cr - (last == '\r') > c->crlf || c->lf > c->crlf;
+}
+
 static void learn(struct mail_reader *r, struct span header, struct span body, uint8_t last)
 {
     struct mail_facts *f = &r->facts;
     struct counts *c = &r->counts;
     uint8_t high_header = count(c, r->last, header);
     uint8_t before = header.n > 0 ? header.p[header.n - 1] : r->last;
-    uint8_t high = high_header | count(c, before, body);
+    uint8_t high;
 
+    if (header.n > 0 && (has_bare(c, before) || memchr(header.p, 0, header.n)))
+        f->has_bare_in_header = true;
+    high = high_header | count(c, before, body);
     if (high_header & 0x80) f->eight_bit_header = true;
     if (high & 0x80) f->eight_bit = true;
     f->has_bare_cr = c->cr - (last == '\r') > c->crlf; /* a CR at the end may be half of CR LF */
@@ -329,6 +338,7 @@ const struct mail_facts *mail_reader_finish(struct mail_reader *r)
     if (r->state != HEADER_DONE) {
         if (r->state == HEADER_NAME) r->field.name_length = 0;
         end_header(r, f->size, f->size);
+        if (r->last == '\r') f->has_bare_in_header = true;
     }
     note_line(r, r->line_size);
     f->has_bare_cr = r->counts.cr > r->counts.crlf;

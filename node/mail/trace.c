@@ -47,10 +47,11 @@ static void add_from(struct buf *out, const struct mail_trace *t)
     buf_add_cstr(out, "\r\n\t");
 }
 
-/* A path may have a quoted local part; what cannot break the field stays. */
+/* A path may have a quoted local part; what cannot break the field stays. A UTF-8 address is left out: the
+ * field would make a mail need SMTPUTF8 that needs it no more (RFC 6531 4.3). */
 static void add_for(struct buf *out, struct span address)
 {
-    if (address.n == 0) return;
+    if (address.n == 0 || !write_is_ascii(address)) return;
     buf_add_cstr(out, "\r\n\tfor <");
     for (size_t i = 0; i < address.n; i++) {
         uint8_t c = address.p[i];

@@ -21,27 +21,10 @@ bool write_has_controls(struct span s)
     return false;
 }
 
-/* The size of the character at the front, 0 when it is not well-formed. */
-static size_t utf8_size(struct span s)
-{
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    uint8_t c = s.p[0];
-    size_t n = c < 0x80 ? 1 : c >= 0xf0 && c < 0xf8 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 0;
-    uint32_t v = c & (0x7fu >> (n > 1 ? n : 0));
-
-    if (n == 0 || n > s.n || c >= 0xf8) return 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((s.p[i] & 0xc0) != 0x80) return 0;
-        v = v << 6 | (s.p[i] & 0x3fu);
-    }
-    if (v < least[n] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff)) return 0;
-    return n;
-}
-
 bool write_is_utf8(struct span s)
 {
     while (s.n > 0) {
-        size_t n = utf8_size(s);
+        size_t n = span_utf8_size(s);
         if (n == 0) return false;
         s = span_from(s, n);
     }

@@ -8,27 +8,6 @@
 #include "proto/ground/check.h"
 #include "proto/ground/clock.h"
 
-/* Length of the well-formed UTF-8 character at s (RFC 3629 4), 0: it is none. */
-static size_t char_length(struct span s)
-{
-    uint8_t c = s.p[0], low = 0x80, high = 0xbf;
-    size_t n = c < 0x80                 ? 1
-               : c >= 0xc2 && c <= 0xdf ? 2
-               : (c & 0xf0) == 0xe0     ? 3
-               : c >= 0xf0 && c <= 0xf4 ? 4
-                                        : 0;
-
-    if (n == 0 || n > s.n) return 0;
-    if (c == 0xe0) low = 0xa0;
-    if (c == 0xed) high = 0x9f; /* surrogates */
-    if (c == 0xf0) low = 0x90;
-    if (c == 0xf4) high = 0x8f;
-    if (n > 1 && (s.p[1] < low || s.p[1] > high)) return 0;
-    for (size_t i = 2; i < n; i++)
-        if ((s.p[i] & 0xc0) != 0x80) return 0;
-    return n;
-}
-
 json_t *json_of_bytes(struct span bytes)
 {
     struct buf text;
@@ -36,7 +15,7 @@ json_t *json_of_bytes(struct span bytes)
 
     buf_init(&text, 3 * bytes.n + 1);
     for (size_t i = 0; i < bytes.n;) {
-        size_t n = char_length(span_from(bytes, i));
+        size_t n = span_utf8_size(span_from(bytes, i));
 
         if (n > 0)
             buf_add(&text, bytes.p + i, n);

@@ -67,7 +67,7 @@ static bool parse_address(struct post *p, struct span text, struct span *address
     struct smtp_address a;
     struct buf key;
 
-    if (smtp_address_parse(bare_address(text), false, false, &a) != 0) return false;
+    if (smtp_address_parse(bare_address(text), false, false, &a) != 0 || a.is_utf8) return false;
     buf_init(&key, 512);
     smtp_domain_key(a.domain, &key);
     *address = arena_dup(&p->arena, a.text);

@@ -1,8 +1,9 @@
-/* params - what follows MAIL, RCPT and BDAT (RFC 5321 4.1.2, 4.1.1.11; RFC 1870, 6152, 3030, 4954).
+/* params - what follows MAIL, RCPT and BDAT (RFC 5321 4.1.2, 4.1.1.11; RFC 1870, 6152, 3030, 4954, 3461,
+ * 6531).
  *
  * The path must stand in < >: other forms are refused, not guessed. One space after the colon is
  * the only liberty taken. Parameters are read from left to right and the first wrong one decides
- * the answer; only keywords that this server offers are known.
+ * the answer. Keywords that some listener offers are known; who does not offer them says so (555).
  */
 #include "node/smtp/command.h"
 
@@ -68,8 +69,11 @@ static bool split_param(struct span word, struct param *out)
     for (size_t i = 0; i < out->keyword.n; i++)
         if (!is_alnum(out->keyword.p[i]) && out->keyword.p[i] != '-') return false;
     if (out->has_value && out->value.n == 0) return false;
-    for (size_t i = 0; i < out->value.n; i++)
-        if (out->value.p[i] < 33 || out->value.p[i] > 126 || out->value.p[i] == '=') return false;
+    for (size_t i = 0, n; i < out->value.n; i += n) {
+        n = span_utf8_size(span_from(out->value, i)); /* RFC 6531 3.3 */
+        if (n == 0 || out->value.p[i] < 33 || out->value.p[i] == 127 || out->value.p[i] == '=')
+            return false;
+    }
     return true;
 }
 
@@ -129,26 +133,34 @@ static bool auth_ok(struct span text)
     return true;
 }
 
+/* A keyword, read from its value; `has` says whether it was there before. */
 static enum smtp_param_error mail_param(const struct param *p, struct smtp_mail *out)
 {
-    bool *has, ok;
+    bool had, ok;
 
     if (span_eq_nocase(p->keyword, SPAN_LIT("SIZE"))) {
-        has = &out->has_size;
-        ok = read_size(p->value, &out->size);
+        had = out->has_size;
+        out->has_size = ok = read_size(p->value, &out->size);
     } else if (span_eq_nocase(p->keyword, SPAN_LIT("BODY"))) {
-        has = &out->has_body;
-        ok = read_body(p->value, &out->body);
+        had = out->has_body;
+        out->has_body = ok = read_body(p->value, &out->body);
     } else if (span_eq_nocase(p->keyword, SPAN_LIT("AUTH"))) {
-        has = &out->has_auth;
-        ok = auth_ok(p->value);
+        had = out->has_auth;
+        out->has_auth = ok = auth_ok(p->value);
+    } else if (span_eq_nocase(p->keyword, SPAN_LIT("SMTPUTF8"))) {
+        had = out->smtputf8;
+        out->smtputf8 = ok = !p->has_value;
+    } else if (span_eq_nocase(p->keyword, SPAN_LIT("RET"))) {
+        had = out->ret != 0;
+        ok = smtp_ret_parse(p->value, &out->ret) == 0;
+    } else if (span_eq_nocase(p->keyword, SPAN_LIT("ENVID"))) {
+        had = out->envid.n > 0;
+        ok = smtp_envid_check(p->value) == 0;
+        out->envid = p->value;
     } else {
         return SMTP_PARAM_UNKNOWN;
     }
-    if (*has) return SMTP_PARAM_TWICE;
-    if (!ok) return SMTP_PARAM_VALUE;
-    *has = true;
-    return SMTP_PARAM_OK;
+    return had ? SMTP_PARAM_TWICE : ok ? SMTP_PARAM_OK : SMTP_PARAM_VALUE;
 }
 
 enum smtp_param_error smtp_mail_parse(struct span arg, struct smtp_mail *out)
@@ -166,10 +178,27 @@ enum smtp_param_error smtp_mail_parse(struct span arg, struct smtp_mail *out)
         e = mail_param(&p, out);
         if (e != SMTP_PARAM_OK) return e;
     }
-    return SMTP_PARAM_OK;
+    return out->from.is_utf8 && !out->smtputf8 ? SMTP_PARAM_UTF8 : SMTP_PARAM_OK;
 }
 
-enum smtp_param_error smtp_rcpt_parse(struct span arg, struct smtp_rcpt *out)
+static enum smtp_param_error rcpt_param(const struct param *p, bool smtputf8, struct smtp_rcpt *out)
+{
+    bool had, ok;
+
+    if (span_eq_nocase(p->keyword, SPAN_LIT("NOTIFY"))) {
+        had = out->notify != 0;
+        ok = smtp_notify_parse(p->value, &out->notify) == 0;
+    } else if (span_eq_nocase(p->keyword, SPAN_LIT("ORCPT"))) {
+        had = out->orcpt.n > 0;
+        ok = smtp_orcpt_check(p->value, smtputf8) == 0;
+        out->orcpt = p->value;
+    } else {
+        return SMTP_PARAM_UNKNOWN;
+    }
+    return had ? SMTP_PARAM_TWICE : ok ? SMTP_PARAM_OK : SMTP_PARAM_VALUE;
+}
+
+enum smtp_param_error smtp_rcpt_parse(struct span arg, bool smtputf8, struct smtp_rcpt *out)
 {
     struct span inside, word;
     struct param p;
@@ -179,8 +208,13 @@ enum smtp_param_error smtp_rcpt_parse(struct span arg, struct smtp_rcpt *out)
     e = take_path(&arg, SPAN_LIT("TO:"), &inside);
     if (e != SMTP_PARAM_OK) return e;
     if (smtp_address_parse(inside, false, true, &out->to) != 0) return SMTP_PARAM_ADDRESS;
-    if (!take_word(&arg, &word)) return SMTP_PARAM_OK;
-    return split_param(word, &p) ? SMTP_PARAM_UNKNOWN : SMTP_PARAM_SYNTAX;
+    if (out->to.is_utf8 && !smtputf8) return SMTP_PARAM_UTF8;
+    while (take_word(&arg, &word)) {
+        if (!split_param(word, &p)) return SMTP_PARAM_SYNTAX;
+        e = rcpt_param(&p, smtputf8, out);
+        if (e != SMTP_PARAM_OK) return e;
+    }
+    return SMTP_PARAM_OK;
 }
 
 enum smtp_param_error smtp_bdat_parse(struct span arg, struct smtp_bdat *out)

@@ -51,12 +51,14 @@
     X(NEED_MAIL, 503, "5.5.1", "Send MAIL first")                                                  \
     X(NESTED_MAIL, 503, "5.5.1", "A transaction is open already")                                  \
     X(BAD_SEQUENCE, 503, "5.5.1", "Bad sequence of commands")                                      \
+    X(BINARY_BY_DATA, 503, "5.5.1", "BODY=BINARYMIME is sent by BDAT, not by DATA")                \
     X(AUTH_ALREADY, 503, "5.5.1", "Already authenticated")                                         \
     X(TLS_ALREADY, 503, "5.5.1", "TLS is active already")                                          \
     X(BAD_MECHANISM, 504, "5.5.4", "Authentication mechanism not supported")                       \
     X(NEED_TLS, 530, "5.7.0", "Must issue a STARTTLS command first")                               \
     X(NEED_AUTH, 530, "5.7.0", "Authentication required")                                          \
     X(AUTH_FAILED, 535, "5.7.8", "Authentication credentials invalid")                             \
+    X(UTF8_ADDRESS, 553, "5.6.7", "Address is not ASCII, SMTPUTF8 was not given")                  \
     X(RELAY_DENIED, 550, "5.7.1", "Relaying denied")                                               \
     X(SENDER_DENIED, 550, "5.7.1", "This credential may not send from that domain")                \
     X(HEADER_DENIED, 550, "5.7.1", "Message header refused:") /* and the cause */                  \
@@ -64,6 +66,7 @@
     X(NO_RECIPIENTS, 554, "5.5.1", "No valid recipients")                                          \
     X(TOO_MANY_HOPS, 554, "5.4.6", "Too many hops, mail loop suspected")                           \
     X(BARE_LINE_END, 554, "5.6.0", "Message contains a bare CR or LF")                             \
+    X(NUL, 554, "5.6.0", "Message contains a NUL")                                                 \
     X(HEADER_TOO_LARGE, 554, "5.6.0", "Message header too large")                                  \
     X(TOO_MANY_FIELDS, 554, "5.6.0", "Message header has too many fields")                         \
     X(EARLY_TALKER, 554, "5.5.0", "Data before the greeting or inside TLS negotiation")            \

@@ -57,29 +57,13 @@ static atomic_int level_least = LOG_INFO;
 /* ---- values ------------------------------------------------------------------------------------
  */
 
-static bool is_continued(struct span s, size_t at, size_t n)
-{
-    if (n > s.n - at) return false;
-    for (size_t i = 1; i < n; i++)
-        if ((s.p[at + i] & 0xc0) != 0x80) return false;
-    return true;
-}
-
 /* Length of the UTF-8 character of two bytes or more at `at`; 0 when it is none, or a C1 control.
  */
 static size_t utf8_size(struct span s, size_t at)
 {
-    uint8_t first = s.p[at], second = at + 1 < s.n ? s.p[at + 1] : 0;
+    bool is_c1 = s.p[at] == 0xc2 && at + 1 < s.n && s.p[at + 1] < 0xa0;
 
-    if (first < 0xc2 || first > 0xf4) return 0; /* continuation, overlong, over U+10FFFF */
-    if (first == 0xc2 && second < 0xa0) return 0;
-    if (first == 0xe0 && second < 0xa0) return 0;
-    if (first == 0xed && second > 0x9f) return 0; /* surrogates */
-    if (first == 0xf0 && second < 0x90) return 0;
-    if (first == 0xf4 && second > 0x8f) return 0;
-    if (first < 0xe0) return is_continued(s, at, 2) ? 2 : 0;
-    if (first < 0xf0) return is_continued(s, at, 3) ? 3 : 0;
-    return is_continued(s, at, 4) ? 4 : 0;
+    return is_c1 ? 0 : span_utf8_size(span_from(s, at));
 }
 
 /* Bytes at `at` that may be printed as they are, both formats; 0 when they must be escaped. */

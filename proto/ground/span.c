@@ -96,3 +96,23 @@ char *span_dup(struct span s)
     text[s.n] = '\0';
     return text;
 }
+
+size_t span_utf8_size(struct span s)
+{
+    uint8_t c = s.n > 0 ? s.p[0] : 0xff, low = 0x80, high = 0xbf;
+    size_t n = c < 0x80                 ? 1
+               : c >= 0xc2 && c <= 0xdf ? 2 /* 0xc0, 0xc1: overlong */
+               : (c & 0xf0) == 0xe0     ? 3
+               : c >= 0xf0 && c <= 0xf4 ? 4
+                                        : 0;
+
+    if (n == 0 || n > s.n) return 0;
+    if (c == 0xe0) low = 0xa0;
+    if (c == 0xed) high = 0x9f; /* surrogates */
+    if (c == 0xf0) low = 0x90;
+    if (c == 0xf4) high = 0x8f; /* over U+10FFFF */
+    if (n > 1 && (s.p[1] < low || s.p[1] > high)) return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((s.p[i] & 0xc0) != 0x80) return 0;
+    return n;
+}

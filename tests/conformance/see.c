@@ -62,6 +62,14 @@ static bool word_without(struct story *st, char *rest)
     return true;
 }
 
+/* carries binary */
+static bool word_carries(struct story *st, char *rest)
+{
+    if (strcmp(rest, "binary") != 0) return story_wrong(st, "carries what?");
+    st->world->carries_binary = true;
+    return true;
+}
+
 /* serves hostname */
 static bool word_serves(struct story *st, char *rest)
 {
@@ -224,6 +232,36 @@ static bool word_recipients(struct story *st, char *rest)
     return a && same_number(st, "the number of recipients", a->n_recipients, rest);
 }
 
+/* asked envid|ret|smtputf8|body-type VALUE: what MAIL asked for, as proto/queue.proto keeps it. */
+static bool word_asked(struct story *st, char *rest)
+{
+    const Angarium__Accept *a = last_mail(st);
+    char *value = rest + strcspn(rest, " ");
+
+    if (!a) return false;
+    if (*value) *value++ = '\0';
+    if (strcmp(rest, "envid") == 0) return same_text(st, rest, a->envid, value);
+    if (strcmp(rest, "ret") == 0) return same_number(st, rest, a->ret, value);
+    if (strcmp(rest, "smtputf8") == 0) return same_number(st, rest, a->smtputf8, value);
+    if (strcmp(rest, "body-type") == 0) return same_number(st, rest, a->body_type, value);
+    return story_wrong(st, "MAIL cannot ask for %s", rest);
+}
+
+/* asked-of NUMBER NOTIFY [ORCPT]: what RCPT asked for. */
+static bool word_asked_of(struct story *st, char *rest)
+{
+    const Angarium__Accept *a = last_mail(st);
+    uint64_t number;
+    const char *notify;
+
+    if (!a || !story_number(st, story_cut(&rest), &number)) return false;
+    if (number >= a->n_recipients)
+        return story_wrong(st, "there are %zu recipients", a->n_recipients);
+    notify = story_cut(&rest);
+    return same_number(st, "notify", a->recipients[number]->notify, notify) &&
+           same_text(st, "orcpt", a->recipients[number]->orcpt, rest);
+}
+
 /* origin FIELD VALUE */
 static bool word_origin(struct story *st, char *rest)
 {
@@ -365,26 +403,18 @@ story_word *check_word(const char *name)
         const char *name;
         story_word *word;
     } words[] = {
+        { "limit", word_limit },         { "without", word_without },
+        { "serves", word_serves },       { "commit", word_commit },
+        { "count", word_count },         { "mail-is", word_mail_is },
+        { "mail-fill", word_mail_fill }, { "mail-from", word_mail_from },
+        { "mail-to", word_mail_to },     { "recipients", word_recipients },
+        { "origin", word_origin },       { "fact", word_fact },
+        { "drain", word_drain },         { "idle", word_idle },
+        { "wait", word_wait },           { "mark", word_mark },
+        { "writes", word_writes },       { "log-has", word_log_has },
+        { "log-lacks", word_log_lacks }, { "carries", word_carries },
+        { "asked", word_asked },         { "asked-of", word_asked_of },
         { "counted", word_counted },
-        { "limit", word_limit },
-        { "without", word_without },
-        { "serves", word_serves },
-        { "commit", word_commit },
-        { "count", word_count },
-        { "mail-is", word_mail_is },
-        { "mail-fill", word_mail_fill },
-        { "mail-from", word_mail_from },
-        { "mail-to", word_mail_to },
-        { "recipients", word_recipients },
-        { "origin", word_origin },
-        { "fact", word_fact },
-        { "drain", word_drain },
-        { "idle", word_idle },
-        { "wait", word_wait },
-        { "mark", word_mark },
-        { "writes", word_writes },
-        { "log-has", word_log_has },
-        { "log-lacks", word_log_lacks },
     };
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)

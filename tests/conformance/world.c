@@ -22,7 +22,7 @@ void world_begin(struct world *w)
     w->accept = NULL;
     w->inflight_max = 4;
     w->has_tls = true;
-    w->serves_hostname = false;
+    w->serves_hostname = w->carries_binary = false;
     accept_limits_default(&w->limits);
     w->limits.auth_delay_ms = 1;
 }
@@ -83,6 +83,7 @@ int world_listen(struct world *w, enum accept_kind kind, struct errmsg *why)
     o.start = 1700000000000;
     o.expire_ms = 5ull * 24 * 60 * 60 * 1000;
     o.limits = w->limits;
+    o.carries_binary = w->carries_binary;
     rv = accept_new(&w->accept, &o, why);
     return rv ? rv : accept_listen(w->accept, kind, &at, why);
 }

@@ -25,6 +25,7 @@ static void expect_equal(const struct mail_facts *a, const struct mail_facts *b)
     CHECK(a->has_bare_cr == b->has_bare_cr);
     CHECK(a->has_bare_lf == b->has_bare_lf);
     CHECK(a->has_nul == b->has_nul);
+    CHECK(a->has_bare_in_header == b->has_bare_in_header);
     CHECK(a->line_length_max == b->line_length_max);
     CHECK(a->field_count == b->field_count);
     CHECK(memcmp(a->fields, b->fields, sizeof a->fields) == 0);

@@ -12,12 +12,12 @@ static void expect_key(struct span domain)
 
     buf_init(&key, 1000);
     buf_init(&again, 1000);
-    smtp_domain_key(domain, &key);
-    smtp_domain_key(buf_span(&key), &again);
-    CHECK(!buf_failed(&key));
+    CHECK(smtp_domain_key(domain, &key) == 0);
+    CHECK(smtp_domain_key(buf_span(&key), &again) == 0);
+    CHECK(!buf_failed(&key) && key.n <= SMTP_DOMAIN_SIZE_MAX);
     CHECK(span_eq(buf_span(&key), buf_span(&again)));
     for (size_t i = 0; i < key.n; i++)
-        CHECK(key.p[i] < 'A' || key.p[i] > 'Z');
+        CHECK(key.p[i] > 0x20 && key.p[i] < 0x7f && (key.p[i] < 'A' || key.p[i] > 'Z'));
     buf_deinit(&again);
     buf_deinit(&key);
 }
@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     CHECK(a.text.p + a.text.n == bytes + n);
     if (a.domain.n == 0) return 0;
     CHECK(a.text.n == a.local.n + 1 + a.domain.n);
-    CHECK(a.is_literal || smtp_domain_ok(a.domain));
+    CHECK(a.is_literal || a.is_utf8 || smtp_domain_ok(a.domain));
+    CHECK(a.text.n <= SMTP_ADDRESS_SIZE_MAX);
     expect_key(a.domain);
     return 0;
 }

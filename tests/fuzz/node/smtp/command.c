@@ -14,7 +14,7 @@ static void expect_inside(struct span part, struct span whole)
     CHECK(part.p + part.n <= whole.p + whole.n);
 }
 
-static void expect_address(const struct smtp_address *a, struct span arg)
+static void expect_address(const struct smtp_address *a, struct span arg, bool may_be_utf8)
 {
     struct smtp_address again;
 
@@ -23,8 +23,10 @@ static void expect_address(const struct smtp_address *a, struct span arg)
     expect_inside(a->domain, a->text);
     CHECK(a->local.n <= SMTP_LOCAL_SIZE_MAX);
     CHECK(a->domain.n <= SMTP_DOMAIN_SIZE_MAX);
-    for (size_t i = 0; i < a->text.n; i++)
-        CHECK(a->text.p[i] >= 0x20 && a->text.p[i] < 0x7f);
+    for (size_t i = 0; i < a->text.n; i++) {
+        CHECK(a->text.p[i] >= 0x20 && a->text.p[i] != 0x7f);
+        CHECK(a->text.p[i] < 0x80 || (a->is_utf8 && may_be_utf8));
+    }
     CHECK(smtp_address_parse(a->text, true, true, &again) == 0);
     CHECK(span_eq(again.text, a->text));
 }
@@ -42,11 +44,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     }
     expect_inside(arg, line);
     if (smtp_mail_parse(arg, &mail) == SMTP_PARAM_OK) {
-        expect_address(&mail.from, arg);
+        expect_address(&mail.from, arg, mail.smtputf8);
+        expect_inside(mail.envid, arg);
         CHECK(mail.body <= SMTP_BODY_BINARYMIME);
     }
-    if (smtp_rcpt_parse(arg, &rcpt) == SMTP_PARAM_OK) {
-        expect_address(&rcpt.to, arg);
+    if (smtp_rcpt_parse(arg, n % 2, &rcpt) == SMTP_PARAM_OK) {
+        expect_address(&rcpt.to, arg, n % 2);
+        expect_inside(rcpt.orcpt, arg);
         CHECK(rcpt.to.local.n > 0);
     }
     (void)smtp_bdat_parse(arg, &bdat);

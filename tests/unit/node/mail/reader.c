@@ -52,6 +52,7 @@ static void expect_equal(const struct mail_facts *a, const struct mail_facts *b)
     assert_int_equal(a->has_bare_cr, b->has_bare_cr);
     assert_int_equal(a->has_bare_lf, b->has_bare_lf);
     assert_int_equal(a->has_nul, b->has_nul);
+    assert_int_equal(a->has_bare_in_header, b->has_bare_in_header);
     assert_int_equal(a->line_length_max, b->line_length_max);
     assert_int_equal(a->field_count, b->field_count);
     assert_memory_equal(a->fields, b->fields, sizeof a->fields);
@@ -243,19 +244,23 @@ static void bytes_that_are_noticed(void **state)
         struct span mail;
         bool eight_bit, eight_bit_header, bare_cr, bare_lf, nul;
         uint32_t line_length_max;
+        bool bare_in_header;
     } cases[] = {
-        { SPAN_LIT("A: b\r\n\r\nc\r\n"), false, false, false, false, false, 4 },
-        { SPAN_LIT("A: \xc3\xa4\r\n\r\nc\r\n"), true, true, false, false, false, 5 },
-        { SPAN_LIT("A: b\r\n\r\n\xff\r\n"), true, false, false, false, false, 4 },
-        { SPAN_LIT("A: b\r\n\r\na\rb\r\n"), false, false, true, false, false, 4 },
-        { SPAN_LIT("A: b\r\n\r\nabc\r"), false, false, true, false, false, 4 },
-        { SPAN_LIT("A: b\r\n\r\na\r\r\n"), false, false, true, false, false, 4 },
-        { SPAN_LIT("A: b\r\n\r\nabc\ndef\r\n"), false, false, false, true, false, 7 },
-        { SPAN_LIT("\nA: b\r\n"), false, false, false, true, false, 5 },
-        { SPAN_LIT("A: b\r\n\r\n\r\n\n\r\n"), false, false, false, true, false, 4 },
-        { SPAN_LIT("A: b\r\n\r\na\0b\r\n"), false, false, false, false, true, 4 },
-        { SPAN_LIT("A\0: b\r\n"), false, false, false, false, true, 5 },
-        { SPAN_LIT("A: b\r\n\r\nlong last line"), false, false, false, false, false, 14 },
+        { SPAN_LIT("A: b\r\n\r\nc\r\n"), false, false, false, false, false, 4, false },
+        { SPAN_LIT("A: \xc3\xa4\r\n\r\nc\r\n"), true, true, false, false, false, 5, false },
+        { SPAN_LIT("A: b\r\n\r\n\xff\r\n"), true, false, false, false, false, 4, false },
+        { SPAN_LIT("A: b\r\n\r\na\rb\r\n"), false, false, true, false, false, 4, false },
+        { SPAN_LIT("A: b\r\n\r\nabc\r"), false, false, true, false, false, 4, false },
+        { SPAN_LIT("A: b\r\n\r\na\r\r\n"), false, false, true, false, false, 4, false },
+        { SPAN_LIT("A: b\r\n\r\nabc\ndef\r\n"), false, false, false, true, false, 7, false },
+        { SPAN_LIT("\nA: b\r\n"), false, false, false, true, false, 5, true },
+        { SPAN_LIT("A: b\r\n\r\n\r\n\n\r\n"), false, false, false, true, false, 4, false },
+        { SPAN_LIT("A: b\r\n\r\na\0b\r\n"), false, false, false, false, true, 4, false },
+        { SPAN_LIT("A\0: b\r\n"), false, false, false, false, true, 5, true },
+        { SPAN_LIT("A: b\rc\r\n\r\n"), false, false, true, false, false, 6, true },
+        { SPAN_LIT("A: b\r"), false, false, true, false, false, 5, true },
+        { SPAN_LIT("A: b\r\n\rc\r\n"), false, false, true, false, false, 4, true },
+        { SPAN_LIT("A: b\r\n\r\nlong last line"), false, false, false, false, false, 14, false },
     };
     static struct mail_facts f;
 
@@ -268,6 +273,7 @@ static void bytes_that_are_noticed(void **state)
         assert_int_equal(f.has_bare_lf, cases[i].bare_lf);
         assert_int_equal(f.has_nul, cases[i].nul);
         assert_int_equal(f.line_length_max, cases[i].line_length_max);
+        assert_int_equal(f.has_bare_in_header, cases[i].bare_in_header);
     }
 }
 

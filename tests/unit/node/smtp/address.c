@@ -31,6 +31,15 @@ static void mailboxes(void **state)
         { "a@[IPv6:2001:db8::1]", "a", "[IPv6:2001:db8::1]" },
         { "@r1.example,@r2.example:a@b", "a", "b" },
         { L64 "@b", L64, "b" },
+        { "j\xc3\xbcrgen@b", "j\xc3\xbcrgen", "b" },
+        { "\"\xe7\x94\xa8 \xe6\x88\xb7\\\\\"@b", "\"\xe7\x94\xa8 \xe6\x88\xb7\\\\\"", "b" },
+        { "\"\\\\\xc3\xbc\"@b", "\"\\\\\xc3\xbc\"", "b" },
+        { "a@b\xc3\xbc"
+          "cher.example",
+          "a",
+          "b\xc3\xbc"
+          "cher.example" },
+        { "\xf0\x9f\x93\xae@b", "\xf0\x9f\x93\xae", "b" },
     };
 
     (void)state;
@@ -42,6 +51,7 @@ static void mailboxes(void **state)
         assert_true(span_eq(a.domain, span_cstr(cases[i].domain)));
         assert_int_equal(a.text.n, a.local.n + 1 + a.domain.n);
         assert_int_equal(a.is_literal, cases[i].domain[0] == '[');
+        assert_int_equal(a.is_utf8, strpbrk(cases[i].inside, "\xc3\xe7\xf0") != NULL);
     }
 }
 
@@ -70,8 +80,22 @@ static void what_is_no_mailbox(void **state)
         { SPAN_LIT("a@."), ERR_SYNTAX },
         { SPAN_LIT("a\0@b"), ERR_SYNTAX },
         { SPAN_LIT("a@b\0"), ERR_SYNTAX },
-        { SPAN_LIT("\xc3\xa4@b"), ERR_SYNTAX },
-        { SPAN_LIT("a@\xc3\xa4.example"), ERR_SYNTAX },
+        { SPAN_LIT("\xc3@b"), ERR_SYNTAX },
+        { SPAN_LIT("\xe4@b"), ERR_SYNTAX }, /* Latin-1 */
+        { SPAN_LIT("\xc0\xaf@b"), ERR_SYNTAX },
+        { SPAN_LIT("\xed\xa0\x80@b"), ERR_SYNTAX },
+        { SPAN_LIT("a\xc2\x85@b"), ERR_SYNTAX },     /* U+0085: a line end to some */
+        { SPAN_LIT("a\xe2\x80\xa8@b"), ERR_SYNTAX }, /* U+2028 */
+        { SPAN_LIT("a\xe2\x80\xae@b"), ERR_SYNTAX }, /* U+202E: turns the text around */
+        { SPAN_LIT("a\xe2\x81\xa6@b"), ERR_SYNTAX }, /* U+2066 */
+        { SPAN_LIT("\"a\\\xc3\xbc\"@b"), ERR_SYNTAX },
+        { SPAN_LIT("a@\xc3\xa4\xc3.example"), ERR_SYNTAX },
+        { SPAN_LIT("a@-\xc3\xa4.example"), ERR_SYNTAX },
+        { SPAN_LIT("a@\xc3\xa4..example"), ERR_SYNTAX },
+        { SPAN_LIT("a@\xc3\xa4 b.example"), ERR_SYNTAX },
+        { SPAN_LIT("a@\xe2\x80\x8b.example"), ERR_SYNTAX }, /* U+200B alone: an empty label */
+        { SPAN_LIT("a@" L16 L16 L16 "aaaaaaaa\xc3\xa4\xc3\xa4\xc3\xa4.example"), ERR_SYNTAX },
+        { SPAN_LIT("a@[\xc3\xa4]"), ERR_SYNTAX },
         { SPAN_LIT("\"a\"b@c"), ERR_SYNTAX },
         { SPAN_LIT("\"a@b"), ERR_SYNTAX },
         { SPAN_LIT("\"a\\"), ERR_SYNTAX },
@@ -92,6 +116,8 @@ static void what_is_no_mailbox(void **state)
         { SPAN_LIT(L64 "a@b"), ERR_TOO_LONG },
         { SPAN_LIT("a@" L64), ERR_SYNTAX },
         { SPAN_LIT("a@" L64 "." L64 "." L64 "." L64), ERR_TOO_LONG },
+        { SPAN_LIT(L64 "@" L16 L16 L16 "." L16 L16 L16 "." L16 L16 L16 "." L16 L16 "." L16),
+          ERR_TOO_LONG }, /* 255 bytes: a path of 257 */
     };
 
     (void)state;
@@ -124,16 +150,32 @@ static void keys_of_domains(void **state)
         { "[192.0.2.1]", "[192.0.2.1]" },
         { "[IPv6:2001:DB8:0::1]", "[ipv6:2001:db8::1]" },
         { "[ipv6:2001:db8::1]", "[ipv6:2001:db8::1]" },
+        { "B\xc3\xbc"
+          "cher.Example",
+          "xn--bcher-kva.example" },
+        { "b\xc3\x9c"
+          "cher.example.",
+          "xn--bcher-kva.example" },
+        { "stra\xc3\x9f"
+          "e.example",
+          "xn--strae-oqa.example" }, /* not "strasse" */
+        { "\xe4\xbe\x8b\xe5\xad\x90.test", "xn--fsqu00a.test" },
+        { "xn--bcher-kva.example", "xn--bcher-kva.example" },
     };
+    struct buf b;
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct buf b;
         buf_init(&b, 1000);
-        smtp_domain_key(span_cstr(cases[i][0]), &b);
+        assert_int_equal(smtp_domain_key(span_cstr(cases[i][0]), &b), 0);
         assert_string_equal(buf_cstr(&b), cases[i][1]);
         buf_deinit(&b);
     }
+    buf_init(&b, 1000);
+    assert_int_equal(smtp_domain_key(SPAN_LIT("-\xc3\xbc.example"), &b), ERR_SYNTAX);
+    assert_int_equal(smtp_domain_key(SPAN_LIT("\xff.example"), &b), ERR_SYNTAX);
+    assert_int_equal(b.n, 0);
+    buf_deinit(&b);
 }
 
 static void literals(void **state)

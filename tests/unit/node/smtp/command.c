@@ -119,8 +119,24 @@ static void mail_arguments(void **state)
         { "FROM:<a@b> BODY", SMTP_PARAM_VALUE, NULL, 0 },
         { "FROM:<a@b> AUTH=a+3d", SMTP_PARAM_VALUE, NULL, 0 },
         { "FROM:<a@b> AUTH=a+3", SMTP_PARAM_VALUE, NULL, 0 },
-        { "FROM:<a@b> SMTPUTF8", SMTP_PARAM_UNKNOWN, NULL, 0 },
-        { "FROM:<a@b> RET=HDRS", SMTP_PARAM_UNKNOWN, NULL, 0 },
+        { "FROM:<a@b> SMTPUTF8", SMTP_PARAM_OK, "a@b", 0 },
+        { "FROM:<\xc3\xbc@b> smtputf8 BODY=8BITMIME", SMTP_PARAM_OK, "\xc3\xbc@b", 0 },
+        { "FROM:<\xc3\xbc@b>", SMTP_PARAM_UTF8, NULL, 0 },
+        { "FROM:<a@b\xc3\xbc.example>", SMTP_PARAM_UTF8, NULL, 0 },
+        { "FROM:<\xc3@b> SMTPUTF8", SMTP_PARAM_ADDRESS, NULL, 0 },
+        { "FROM:<a@b> SMTPUTF8=1", SMTP_PARAM_VALUE, NULL, 0 },
+        { "FROM:<a@b> SMTPUTF8 SMTPUTF8", SMTP_PARAM_TWICE, NULL, 0 },
+        { "FROM:<a@b> RET=HDRS ENVID=QQ314159", SMTP_PARAM_OK, "a@b", 0 },
+        { "FROM:<a@b> ret=full", SMTP_PARAM_OK, "a@b", 0 },
+        { "FROM:<> RET=HDRS", SMTP_PARAM_OK, "", 0 },
+        { "FROM:<a@b> RET=HEADERS", SMTP_PARAM_VALUE, NULL, 0 },
+        { "FROM:<a@b> RET", SMTP_PARAM_VALUE, NULL, 0 },
+        { "FROM:<a@b> RET=FULL RET=FULL", SMTP_PARAM_TWICE, NULL, 0 },
+        { "FROM:<a@b> ENVID", SMTP_PARAM_VALUE, NULL, 0 },
+        { "FROM:<a@b> ENVID=a+0D+0AX:y", SMTP_PARAM_VALUE, NULL, 0 },
+        { "FROM:<a@b> ENVID=\xc3\xbc", SMTP_PARAM_VALUE, NULL, 0 },
+        { "FROM:<a@b> ENVID=a ENVID=b", SMTP_PARAM_TWICE, NULL, 0 },
+        { "FROM:<a@b> NOTIFY=NEVER", SMTP_PARAM_UNKNOWN, NULL, 0 },
         { "FROM:<a@b> SIZE=1 SIZE=1", SMTP_PARAM_TWICE, NULL, 0 },
         { "FROM:<a@b> BODY=7BIT BODY=8BITMIME", SMTP_PARAM_TWICE, NULL, 0 },
     };
@@ -142,7 +158,11 @@ static void mail_says_what_was_given(void **state)
 
     (void)state;
     assert_int_equal(smtp_mail_parse(SPAN_LIT("FROM:<a@b>"), &m), SMTP_PARAM_OK);
-    assert_false(m.has_size || m.has_body || m.has_auth);
+    assert_false(m.has_size || m.has_body || m.has_auth || m.smtputf8);
+    assert_true(m.ret == 0 && m.envid.n == 0);
+    assert_int_equal(smtp_mail_parse(SPAN_LIT("FROM:<a@b> RET=HDRS ENVID=q+2B1 SMTPUTF8"), &m), 0);
+    assert_true(m.smtputf8 && m.ret == SMTP_RET_HDRS && span_eq(m.envid, SPAN_LIT("q+2B1")));
+    assert_int_equal(smtp_mail_parse(SPAN_LIT("FROM:<a@b>"), &m), SMTP_PARAM_OK);
     assert_int_equal(m.body, SMTP_BODY_7BIT);
     assert_int_equal(smtp_mail_parse(SPAN_LIT("FROM:<a@b> BODY=BINARYMIME AUTH=<>"), &m), 0);
     assert_true(m.has_body && m.has_auth && !m.has_size);
@@ -156,24 +176,44 @@ static void rcpt_arguments(void **state)
     const struct {
         const char *arg;
         enum smtp_param_error result;
+        bool smtputf8;
+        unsigned notify;
+        const char *orcpt;
     } cases[] = {
-        { "TO:<a@b>", SMTP_PARAM_OK },
-        { "to: <a@b> ", SMTP_PARAM_OK },
-        { "TO:<Postmaster>", SMTP_PARAM_OK },
-        { "TO:<a@[192.0.2.1]>", SMTP_PARAM_OK },
-        { "TO:<>", SMTP_PARAM_ADDRESS },
-        { "TO:<a>", SMTP_PARAM_ADDRESS },
-        { "TO:a@b", SMTP_PARAM_ADDRESS },
-        { "FROM:<a@b>", SMTP_PARAM_SYNTAX },
-        { "TO:<a@b> NOTIFY=NEVER", SMTP_PARAM_UNKNOWN },
-        { "TO:<a@b> =", SMTP_PARAM_SYNTAX },
+        { "TO:<a@b>", SMTP_PARAM_OK, .notify = 0 },
+        { "TO:<a@b> NOTIFY=NEVER", SMTP_PARAM_OK, .notify = SMTP_NOTIFY_NEVER },
+        { "TO:<a@b> notify=success,Delay,FAILURE", SMTP_PARAM_OK, .notify = 14 },
+        { "TO:<a@b> NOTIFY=FAILURE ORCPT=rfc822;A+2BB@c", SMTP_PARAM_OK,
+          .notify = SMTP_NOTIFY_FAILURE, .orcpt = "rfc822;A+2BB@c" },
+        { "TO:<\xc3\xbc@b>", SMTP_PARAM_UTF8, .notify = 0 },
+        { "TO:<\xc3\xbc@b>", SMTP_PARAM_OK, .smtputf8 = true },
+        { "TO:<a@b> ORCPT=utf-8;\xc3\xbc@b", SMTP_PARAM_OK, .smtputf8 = true,
+          .orcpt = "utf-8;\xc3\xbc@b" },
+        { "TO:<a@b> ORCPT=utf-8;\xc3\xbc@b", SMTP_PARAM_VALUE, .notify = 0 },
+        { "TO:<a@b> NOTIFY=NEVER,SUCCESS", SMTP_PARAM_VALUE, .notify = 0 },
+        { "TO:<a@b> NOTIFY=NEVER NOTIFY=NEVER", SMTP_PARAM_TWICE, .notify = 0 },
+        { "TO:<a@b> ORCPT=rfc822;a ORCPT=rfc822;a", SMTP_PARAM_TWICE, .notify = 0 },
+        { "TO:<a@b> NOTIFY", SMTP_PARAM_VALUE, .notify = 0 },
+        { "TO:<a@b> ORCPT", SMTP_PARAM_VALUE, .notify = 0 },
+        { "TO:<a@b> RET=FULL", SMTP_PARAM_UNKNOWN, .notify = 0 },
+        { "to: <a@b> ", SMTP_PARAM_OK, .notify = 0 },
+        { "TO:<Postmaster>", SMTP_PARAM_OK, .notify = 0 },
+        { "TO:<a@[192.0.2.1]>", SMTP_PARAM_OK, .notify = 0 },
+        { "TO:<>", SMTP_PARAM_ADDRESS, .notify = 0 },
+        { "TO:<a>", SMTP_PARAM_ADDRESS, .notify = 0 },
+        { "TO:a@b", SMTP_PARAM_ADDRESS, .notify = 0 },
+        { "FROM:<a@b>", SMTP_PARAM_SYNTAX, .notify = 0 },
+        { "TO:<a@b> =", SMTP_PARAM_SYNTAX, .notify = 0 },
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct smtp_rcpt r;
-        enum smtp_param_error e = smtp_rcpt_parse(span_cstr(cases[i].arg), &r);
+        enum smtp_param_error e = smtp_rcpt_parse(span_cstr(cases[i].arg), cases[i].smtputf8, &r);
         if (e != cases[i].result) fail_msg("%s gives %d", cases[i].arg, e);
+        if (e != SMTP_PARAM_OK) continue;
+        assert_int_equal(r.notify, cases[i].notify);
+        assert_true(span_eq(r.orcpt, span_cstr(cases[i].orcpt)));
     }
 }
 

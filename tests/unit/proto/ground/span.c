@@ -103,6 +103,36 @@ static void no_numbers(void **state)
     assert_int_equal(v, 7);
 }
 
+static void characters_of_utf8(void **state)
+{
+    const struct {
+        struct span s;
+        size_t size;
+    } cases[] = {
+        { SPAN_LIT(""), 0 },
+        { SPAN_LIT("a\xc3"), 1 },
+        { span_of("\0", 1), 1 },
+        { SPAN_LIT("\xc3\xbc"), 2 },
+        { SPAN_LIT("\xe2\x82\xac."), 3 },
+        { SPAN_LIT("\xf0\x9f\x93\xae"), 4 },
+        { SPAN_LIT("\xf4\x8f\xbf\xbf"), 4 },
+        { SPAN_LIT("\xf4\x90\x80\x80"), 0 }, /* over U+10FFFF */
+        { SPAN_LIT("\x80"), 0 },
+        { SPAN_LIT("\xc3"), 0 },
+        { SPAN_LIT("\xc3."), 0 },
+        { SPAN_LIT("\xc0\xae"), 0 },         /* an overlong dot */
+        { SPAN_LIT("\xe0\x80\xae"), 0 },     /* again */
+        { SPAN_LIT("\xf0\x80\x80\xae"), 0 }, /* again */
+        { SPAN_LIT("\xed\xa0\x80"), 0 },     /* half of a surrogate pair */
+        { SPAN_LIT("\xe2\x82"), 0 },
+        { SPAN_LIT("\xff"), 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(span_utf8_size(cases[i].s), cases[i].size);
+}
+
 static void dup_terminates(void **state)
 {
     char *text = span_dup(span_of("abcdef", 3));
@@ -126,6 +156,7 @@ int main(void)
         cmocka_unit_test(trim_and_cut),
         cmocka_unit_test(numbers),
         cmocka_unit_test(no_numbers),
+        cmocka_unit_test(characters_of_utf8),
         cmocka_unit_test(dup_terminates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
