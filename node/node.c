@@ -364,6 +364,7 @@ static void fill_limits(const struct settings *s, struct accept_limits *l)
     l->sessions_max = (unsigned)s->limits.sessions_max;
     l->transactions_max = (unsigned)s->limits.session_transactions_max;
     l->errors_max = (unsigned)s->limits.session_errors_max;
+    l->greeting_ms = s->limits.greeting_delay_ms;
     l->idle_ms = s->limits.session_idle_ms;
     l->data_idle_ms = s->limits.data_idle_ms;
     l->life_ms = s->limits.session_life_ms;
@@ -405,10 +406,14 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
                                 : s->listeners[i].kind == SETTINGS_SUBMISSIONS ? ACCEPT_SUBMISSIONS
                                                                                : ACCEPT_MX;
 
+        enum accept_bare bare = strcmp(s->listeners[i].bare_newlines, "normalise") == 0
+                                    ? ACCEPT_BARE_NORMALISE
+                                    : ACCEPT_BARE_REFUSE;
+
         rv = stream_address_parse(span_cstr(s->listeners[i].address), &at);
         if (rv != 0)
             return errmsg_set(why, rv, "listener address %s is wrong", s->listeners[i].address);
-        rv = accept_listen(l->accept, kind, &at, why);
+        rv = accept_listen(l->accept, kind, bare, &at, why);
     }
     return rv;
 }

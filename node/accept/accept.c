@@ -19,6 +19,7 @@ struct door {
     struct list link;
     struct accept *accept;
     enum accept_kind kind;
+    enum accept_bare bare;
     struct listener *listener;
     uint16_t port;
 };
@@ -212,13 +213,13 @@ static void on_connection(void *arg, struct listener *li)
     if (stream_accept(&stream, li, &options) != 0) return;
     answer = clients_enter(a->clients, stream_peer(stream), loop_mono_ms(a->loop), &client);
     if (answer == CLIENTS_COME_IN)
-        session_open(a, stream, client, d->kind);
+        session_open(a, stream, client, d->kind, d->bare);
     else
         turn_away(d, stream, answer);
 }
 
-int accept_listen(struct accept *a, enum accept_kind kind, const struct stream_address *at,
-                  struct errmsg *why)
+int accept_listen(struct accept *a, enum accept_kind kind, enum accept_bare bare,
+                  const struct stream_address *at, struct errmsg *why)
 {
     struct door *d;
     struct listener_options options = { .at = *at, .on_connection = on_connection };
@@ -230,6 +231,7 @@ int accept_listen(struct accept *a, enum accept_kind kind, const struct stream_a
     d = check_calloc(1, sizeof *d);
     d->accept = a;
     d->kind = kind;
+    d->bare = bare;
     options.arg = d;
     rv = listener_open(&d->listener, a->loop, &options, why);
     if (rv) {

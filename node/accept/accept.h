@@ -21,6 +21,12 @@ enum accept_kind {
     ACCEPT_MX,          /* STARTTLS offered; mail for tenants' domains only */
 };
 
+/* What becomes of a bare CR or LF in a mail (RFC 5321 2.3.8). Never does one end data or a command. */
+enum accept_bare {
+    ACCEPT_BARE_REFUSE,    /* 554 */
+    ACCEPT_BARE_NORMALISE, /* from who has authenticated it becomes CR LF; from others it is refused */
+};
+
 /* ---- who may: shared by all loops, replaced as a whole on reload */
 
 struct accept_credential {
@@ -56,6 +62,7 @@ struct accept_limits {
     unsigned transactions_max;  /* of a session: 1000 */
     unsigned errors_max;        /* of a session: 20 */
     unsigned unknown_max;       /* unknown commands of a session: 10 */
+    uint64_t greeting_ms;       /* MX service waits so long before its greeting: 0 */
     uint64_t idle_ms;           /* 5 min (RFC 5321 4.5.3.2.7) */
     uint64_t data_idle_ms;      /* 3 min */
     uint64_t life_ms;           /* of a session: 1 h */
@@ -100,8 +107,8 @@ struct accept_options {
 };
 int accept_new(struct accept **out, const struct accept_options *o, struct errmsg *why);
 void accept_free(struct accept **a); /* after accept_is_idle, or to cut everything off */
-int accept_listen(struct accept *a, enum accept_kind kind, const struct stream_address *at,
-                  struct errmsg *why);
+int accept_listen(struct accept *a, enum accept_kind kind, enum accept_bare bare,
+                  const struct stream_address *at, struct errmsg *why);
 uint16_t accept_port(const struct accept *a,
                      unsigned number); /* of the number-th listener (tests) */
 /* For reload; sessions that run keep what they have. On the loop. */

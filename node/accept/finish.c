@@ -64,7 +64,8 @@ static void accepted(struct session *s, uint64_t id)
               LOG_TEXT("client", s->client.text), LOG_TEXT("tenant", t->tenant),
               LOG_SPAN("from", sender_shown(t)), LOG_NUM("recipients", t->recipient_count),
               LOG_NUM("size", t->body.size), LOG_TEXT("transfer", t->by_bdat ? "BDAT" : "DATA"),
-              LOG_TEXT("body", body_name(t->body_type)), LOG_NUM("smtputf8", t->smtputf8));
+              LOG_TEXT("body", body_name(t->body_type)), LOG_NUM("smtputf8", t->smtputf8),
+              LOG_NUM("repaired", s->newlines.repaired));
     s->mails_accepted++;
     metric_add(M_MAILS_ACCEPTED, 1);
     metric_add(M_MAILS_ACCEPTED_BYTES, t->body.size);
@@ -158,12 +159,37 @@ void session_body_open(struct session *s)
     body_open(&s->transaction.body, s->accept, s->transaction.body_type == PROTO_BODY_BINARYMIME,
               &calls, s);
     s->transaction.body_is_open = true;
+    smtp_newlines_init(&s->newlines);
+}
+
+/* A binary body's are content. */
+bool session_repairs(const struct session *s)
+{
+    return s->bare == ACCEPT_BARE_NORMALISE && s->credential && !s->transaction.body.is_binary;
+}
+
+static int feed(void *arg, struct span run)
+{
+    struct session *s = arg;
+
+    body_feed(&s->transaction.body, run);
+    return 0;
+}
+
+void session_body_feed(struct session *s, struct span run)
+{
+    if (session_repairs(s))
+        smtp_newlines_feed(&s->newlines, run, feed, s);
+    else if (run.n > 0)
+        body_feed(&s->transaction.body, run);
 }
 
 void session_body_end(struct session *s)
 {
     struct body *b = &s->transaction.body;
 
+    smtp_newlines_finish(&s->newlines, feed, s);
+    if (s->newlines.repaired > 0) metric_add(M_MAILS_REPAIRED, 1);
     session_state_set(s, SESSION_FLUSH);
     body_finish(b);
     if (!body_is_full(b)) conclude(s);

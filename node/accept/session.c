@@ -40,7 +40,7 @@
 
 /* ---- states */
 
-enum timeout { TIMEOUT_NONE, TIMEOUT_IDLE, TIMEOUT_DATA_IDLE };
+enum timeout { TIMEOUT_NONE, TIMEOUT_GREETING, TIMEOUT_IDLE, TIMEOUT_DATA_IDLE };
 
 struct state_fact {
     const char *name, *phrase;
@@ -62,6 +62,9 @@ static void restart_idle_timer(struct session *s)
     switch (states[s->state].timeout) {
     case TIMEOUT_NONE:
         loop_timer_stop(&s->idle_timer);
+        break;
+    case TIMEOUT_GREETING:
+        loop_timer_start(&s->idle_timer, limits->greeting_ms);
         break;
     case TIMEOUT_IDLE:
         loop_timer_start(&s->idle_timer, limits->idle_ms);
@@ -186,8 +189,24 @@ void session_reply_close(struct session *s, enum smtp_reply_id id, const char *r
     session_close(s, reason);
 }
 
+/* Who talks before he was greeted is no mail program that waits for answers, or sends what another put
+ * into its mouth; nothing of it is taken (RFC 5321 4.3.1). */
+static void refuse_early_talker(struct session *s, size_t n)
+{
+    metric_add(M_SESSIONS_EARLY, 1);
+    log_event(LOG_INFO, "session.early", LOG_TEXT("session", s->id),
+              LOG_TEXT("client", s->client.text), LOG_NUM("bytes", n));
+    session_reply_close(s, SMTP_REPLY_EARLY_TALKER, "talked before the greeting");
+}
+
 static void greet(struct session *s)
 {
+    size_t early = stream_in_waiting(s->stream);
+
+    if (early > 0) {
+        refuse_early_talker(s, early);
+        return;
+    }
     buf_reset(&s->accept->scratch);
     buf_addf(&s->accept->scratch, "220 %s ESMTP ready\r\n", s->accept->hostname);
     session_state_set(s, SESSION_FRESH);
@@ -374,12 +393,10 @@ static bool step(struct session *s, struct span *in)
     }
 }
 
-/* Who talks before the greeting has left is no patient client; it is only noted. */
-static void note_early_talker(const struct session *s, size_t n)
+/* The greeting has not left yet. On implicit TLS what comes right behind the handshake is found here. */
+static bool is_early(const struct session *s)
 {
-    if (s->bytes_in > 0 || s->state != SESSION_FRESH || stream_out_bytes(s->stream) == 0) return;
-    log_event(LOG_INFO, "session.early", LOG_TEXT("session", s->id),
-              LOG_TEXT("client", s->client.text), LOG_NUM("bytes", n));
+    return s->bytes_in == 0 && s->state == SESSION_FRESH && stream_out_bytes(s->stream) > 0;
 }
 
 static size_t on_read(void *arg, struct span bytes)
@@ -388,7 +405,10 @@ static size_t on_read(void *arg, struct span bytes)
     struct span rest = bytes;
     bool has_stepped = false;
 
-    note_early_talker(s, bytes.n);
+    if (is_early(s)) {
+        refuse_early_talker(s, bytes.n);
+        return bytes.n;
+    }
     while (rest.n > 0 && takes_input(s) && step(s, &rest)) {
         has_stepped = true;
         settle(s);
@@ -449,6 +469,11 @@ static void on_idle(struct loop_timer *t)
 {
     struct session *s = CONTAINER_OF(t, struct session, idle_timer);
 
+    if (s->state == SESSION_NEW) {
+        greet(s);
+        if (s->stream) session_go_on(s);
+        return;
+    }
     if (s->transaction.body_is_open && body_is_full(&s->transaction.body)) {
         restart_idle_timer(s);
         return;
@@ -521,6 +546,11 @@ static void begin(struct session *s)
               LOG_TEXT("client", s->client.text), LOG_NUM("port", s->client.port),
               LOG_TEXT("kind", accept_kind_name(s->kind)));
     loop_timer_start(&s->life_timer, s->accept->limits.life_ms);
+    if (s->kind == ACCEPT_MX && s->accept->limits.greeting_ms > 0) {
+        stream_read_pause(s->stream);
+        restart_idle_timer(s);
+        return;
+    }
     if (s->kind != ACCEPT_SUBMISSIONS) {
         greet(s);
         return;
@@ -531,12 +561,13 @@ static void begin(struct session *s)
 }
 
 void session_open(struct accept *a, struct stream *stream, struct tally *address,
-                  enum accept_kind kind)
+                  enum accept_kind kind, enum accept_bare bare)
 {
     struct session *s = check_calloc(1, sizeof *s);
 
     s->accept = a;
     s->kind = kind;
+    s->bare = bare;
     s->state = SESSION_NEW;
     s->chunk.refusal = GATE_OPEN;
     loop_timer_init(&s->idle_timer, a->loop, on_idle);

@@ -17,7 +17,7 @@
 /* X(NAME, successors, timeout, phrase): session_state_set allows no other move. Timeouts: what ends
  * the session when nothing comes; see session.c for the picture. */
 #define SESSION_STATE_TABLE(X)                                                                     \
-    X(NEW, S(HANDSHAKE) | S(FRESH), NONE, "new")                                                   \
+    X(NEW, S(HANDSHAKE) | S(FRESH), GREETING, "before the greeting")                               \
     X(HANDSHAKE, S(FRESH), DATA_IDLE, "in TLS negotiation")                                        \
     X(FRESH, S(READY) | S(CHUNK), IDLE, "waiting for HELO")                                        \
     X(READY, S(HANDSHAKE) | S(AUTH_LINE) | S(AUTH_WAIT) | S(ENVELOPE) | S(CHUNK), IDLE,            \
@@ -44,6 +44,7 @@ struct session {
     struct accept *accept; /* NULL: cut off, only its stream's end is waited for */
     struct stream *stream; /* NULL: closing */
     enum accept_kind kind;
+    enum accept_bare bare;
     enum session_state state;
     struct loop_timer idle_timer, life_timer;
     struct loop_timer window_timer; /* runs while a mail arrives: is it fast enough? */
@@ -73,6 +74,7 @@ struct session {
 
     struct transaction transaction; /* open in ENVELOPE, DATA, CHUNK, BETWEEN, FLUSH, COMMIT */
     struct smtp_data_reader data_reader;
+    struct smtp_newlines newlines; /* of the transaction's body */
     struct {
         uint64_t left;
         bool last;
@@ -89,7 +91,7 @@ struct session {
 /* ---- session.c */
 /* `address` has been counted; the session takes it and the stream. */
 void session_open(struct accept *a, struct stream *stream, struct tally *address,
-                  enum accept_kind kind);
+                  enum accept_kind kind, enum accept_bare bare);
 void session_drain(struct session *s);
 void session_cut(struct session *s); /* accept goes away: nothing of it is touched from here on */
 void session_state_set(struct session *s, enum session_state state);
@@ -125,6 +127,10 @@ bool session_pass(struct session *s, unsigned gates); /* the same; replies */
 void session_transaction_end(struct session *s);
 /* For the body of the transaction; also when a chunk's last bytes had to wait. */
 void session_body_open(struct session *s);
+/* Content of it, as the client sent it. */
+void session_body_feed(struct session *s, struct span run);
+/* Are bare CR and LF of this session's mails repaired? */
+bool session_repairs(const struct session *s);
 /* The end of the data was read: on to commit. */
 void session_body_end(struct session *s);
 /* The transaction ends without a mail. */

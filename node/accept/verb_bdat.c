@@ -94,7 +94,7 @@ void verb_bdat_read(struct session *s, struct span *in)
     size_t n = in->n < BODY_FEED_MAX ? in->n : BODY_FEED_MAX;
 
     if (n > s->chunk.left) n = (size_t)s->chunk.left;
-    if (s->chunk.refusal == GATE_OPEN) body_feed(&s->transaction.body, span_sub(*in, 0, n));
+    if (s->chunk.refusal == GATE_OPEN) session_body_feed(s, span_sub(*in, 0, n));
     *in = span_from(*in, n);
     s->chunk.left -= n;
     if (s->chunk.left == 0) end_chunk(s);

@@ -28,7 +28,7 @@ static int give(void *arg, struct span run)
 {
     struct session *s = arg;
 
-    body_feed(&s->transaction.body, run);
+    session_body_feed(s, run);
     return 0;
 }
 
@@ -39,7 +39,7 @@ void verb_data_read(struct session *s, struct span *in)
     int rv = smtp_data_read(&s->data_reader, &piece, give, s);
 
     *in = span_from(*in, n - piece.n);
-    if (s->data_reader.bare_cr || s->data_reader.bare_lf)
+    if ((s->data_reader.bare_cr || s->data_reader.bare_lf) && !session_repairs(s))
         body_refuse(&s->transaction.body, SMTP_REPLY_BARE_LINE_END);
     if (rv == 0) session_body_end(s);
 }

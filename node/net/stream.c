@@ -134,6 +134,11 @@ size_t stream_in_bytes(const struct stream *s)
     return s->showing > 0 ? s->showing : s->in.n;
 }
 
+size_t stream_in_waiting(const struct stream *s)
+{
+    return stream_in_bytes(s) + (s->tls ? 0 : tcp_in_waiting(s));
+}
+
 void stream_read_pause(struct stream *s)
 {
     s->paused = true;

@@ -56,6 +56,9 @@ void stream_wipe(struct stream *s, struct span shown);
 /* Bytes received and not yet eaten. For STARTTLS: must be 0 when the reply is sent, else the peer talks early. */
 size_t stream_in_bytes(const struct stream *s);
 
+/* The same, and what waits in the socket (in clear): has the peer said something yet? Asks the kernel. */
+size_t stream_in_waiting(const struct stream *s);
+
 /* Begins TLS: from here on bytes are TLS records; on_ready when established. Server: after the reply to
  * STARTTLS was written (it leaves first, in clear); what was received in clear and not eaten is dropped.
  * host: for a client the name for SNI (may be NULL). Verification is the context's. */

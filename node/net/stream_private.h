@@ -93,6 +93,7 @@ int tcp_open(struct stream *s, int fd);                         /* takes fd when
 int tcp_connect(struct stream *s, const struct sockaddr_storage *to);
 void tcp_read_start(struct stream *s);
 void tcp_read_stop(struct stream *s);
+size_t tcp_in_waiting(const struct stream *s); /* bytes that the kernel has for us */
 /* Writes the queue: at once what the socket takes, the rest as `wire`. A libuv error when broken.
  */
 int tcp_write(struct stream *s);

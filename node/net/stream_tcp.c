@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "proto/ground/check.h"
@@ -307,4 +308,13 @@ static void on_close(uv_handle_t *handle)
 void tcp_close(struct stream *s)
 {
     uv_close((uv_handle_t *)&s->tcp, on_close);
+}
+
+size_t tcp_in_waiting(const struct stream *s)
+{
+    uv_os_fd_t fd;
+    int n = 0;
+
+    if (uv_fileno((const uv_handle_t *)&s->tcp, &fd) != 0 || ioctl(fd, FIONREAD, &n) != 0) return 0;
+    return n > 0 ? (size_t)n : 0;
 }

@@ -27,7 +27,8 @@
 enum settings_listener_kind { SETTINGS_SUBMISSION, SETTINGS_SUBMISSIONS, SETTINGS_MX };
 struct settings_listener {
     enum settings_listener_kind kind;
-    char *address; /* "127.0.0.1:587", "[::]:25" */
+    char *address;       /* "127.0.0.1:587", "[::]:25" */
+    char *bare_newlines; /* "refuse", "normalise" */
 };
 struct settings_certificate {
     char *certificate, *key;
@@ -88,6 +89,7 @@ struct settings {
         uint64_t message_size_max, recipients_max, line_size_max, header_size_max, hops_max;
         uint64_t bodies_memory_max;
         uint64_t sessions_max, session_transactions_max, session_errors_max;
+        uint64_t greeting_delay_ms;
         uint64_t session_idle_ms, session_life_ms, data_idle_ms;
         uint64_t header_fields_max, session_unknown_max, data_rate_min, data_window_ms;
         uint64_t sessions_memory_max, clients_max, address_sessions_max, address_rate_max,

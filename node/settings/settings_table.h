@@ -44,6 +44,7 @@
     X(limits, sessions_max, NUMBER, "10000", 1, 1000000, "SMTP sessions at once")                                      \
     X(limits, session_transactions_max, NUMBER, "1000", 1, 1000000, "mails of one session")                            \
     X(limits, session_errors_max, NUMBER, "20", 1, 1000, "refused commands of one session")                            \
+    X(limits, greeting_delay_ms, SPAN, "0", 0, 1 * MIN, "MX service waits so long before its greeting; who talks is refused") \
     X(limits, session_idle_ms, SPAN, "5m", 1 * SEC, 1 * HRS, "silence between commands")                               \
     X(limits, session_life_ms, SPAN, "1h", 1 * SEC, 1 * DAY, "life of a session")                                      \
     X(limits, data_idle_ms, SPAN, "3m", 1 * SEC, 1 * HRS, "silence while a mail arrives")                              \
@@ -85,7 +86,8 @@
 /* Members of the lists' elements: X(list, key, type, default, min, max, help) */
 #define SETTINGS_LISTENER(X)                                                                                           \
     X(listener, kind, KIND, NULL, 0, 0, "submission, submissions or mx")                                               \
-    X(listener, address, ADDRESS, NULL, 1, 64, "\"127.0.0.1:587\", \"[::]:25\"")
+    X(listener, address, ADDRESS, NULL, 1, 64, "\"127.0.0.1:587\", \"[::]:25\"")                                      \
+    X(listener, bare_newlines, BARE, "refuse", 0, 10, "refuse; normalise: a bare CR or LF from who authenticated becomes CR LF")
 #define SETTINGS_CERTIFICATE(X)                                                                                        \
     X(certificate, certificate, PATH, NULL, 1, 3000, "PEM chain, shown to who asks for one of its names (SNI)")        \
     X(certificate, key, PATH, NULL, 1, 3000, "PEM key of the certificate")

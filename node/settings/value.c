@@ -40,6 +40,7 @@ static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 static const char *const formats[] = { "logfmt", "json", NULL };
 static const char *const tlses[] = { "none", "may", "encrypt", "verify", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
+static const char *const bares[] = { "refuse", "normalise", NULL };
 static const char *const bools[] = { "false", "true", NULL };
 
 static const char *const *words_of(enum field_type t)
@@ -57,6 +58,8 @@ static const char *const *words_of(enum field_type t)
         return tlses;
     case FIELD_TLS_VERSION:
         return tls_versions;
+    case FIELD_BARE:
+        return bares;
     case FIELD_BOOL:
         return bools;
     default:

@@ -13,8 +13,8 @@
 #define SMTP_VERB_TABLE(X)                                                                         \
     X(HELO)                                                                                        \
     X(EHLO)                                                                                        \
-    X(STARTTLS) X(AUTH) X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(VRFY) X(QUIT) X(HELP)    \
-        X(EXPN)
+    X(STARTTLS)                                                                                    \
+    X(AUTH) X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(VRFY) X(QUIT) X(HELP) X(EXPN)
 
 #define SMTP_VERB_ENUM_(v) SMTP_VERB_##v,
 enum smtp_verb { SMTP_VERB_UNKNOWN, SMTP_VERB_TABLE(SMTP_VERB_ENUM_) SMTP_VERB_COUNT };

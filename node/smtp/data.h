@@ -22,6 +22,21 @@ void smtp_data_reader_init(struct smtp_data_reader *r);
 int smtp_data_read(struct smtp_data_reader *r, struct span *in,
                    int (*give)(void *arg, struct span run), void *arg);
 
+/* For a client that is allowed to: bare CR and bare LF of a content become CR LF. Nothing else changes, in
+ * particular no dot, and what comes out has no bare CR or LF. It works behind smtp_data_read, so that such a
+ * line end never ends data nor makes a dot a stuffed one. */
+struct smtp_newlines {
+    bool behind_cr;    /* private: a CR is held back */
+    uint64_t repaired; /* line ends so far */
+};
+void smtp_newlines_init(struct smtp_newlines *n);
+/* Gives runs (never with n = 0) as smtp_data_read does; `give` returning non-zero stops. */
+int smtp_newlines_feed(struct smtp_newlines *n, struct span run,
+                       int (*give)(void *arg, struct span run), void *arg);
+/* Behind the last run: gives what is held back. */
+int smtp_newlines_finish(struct smtp_newlines *n, int (*give)(void *arg, struct span run),
+                         void *arg);
+
 /* Sending: stuffs dots. Keeps what the last byte was between calls; at the end call smtp_data_finish. */
 struct smtp_data_writer {
     uint8_t last[2]; /* private */

@@ -21,6 +21,8 @@
       "What sessions hold without bodies, as estimated")                                           \
     X(CLIENTS_EVICTED, COUNTER, "smtp_clients_evicted_total", "",                                  \
       "Client addresses and usernames forgotten because their table was full")                     \
+    X(SESSIONS_EARLY, COUNTER, "smtp_sessions_early_total", "",                                    \
+      "Sessions refused: the client talked before the greeting")                                   \
     X(SESSION_LIMIT_IDLE, COUNTER, "smtp_session_limits_total", "limit=\"idle\"",                  \
       "Sessions ended at a limit")                                                                 \
     X(SESSION_LIMIT_LIFE, COUNTER, "smtp_session_limits_total", "limit=\"life\"",                  \
@@ -67,6 +69,8 @@
       "Mails refused at end of data")                                                              \
     X(MAILS_REFUSED_NEVER, COUNTER, "mails_refused_total", "class=\"5yz\"",                        \
       "Mails refused at end of data")                                                              \
+    X(MAILS_REPAIRED, COUNTER, "mails_repaired_total", "",                                         \
+      "Mails whose bare CR or LF became CR LF")                                                    \
     X(BODIES_FULL, COUNTER, "bodies_full_total", "",                                               \
       "Mails refused: memory of all bodies at its limit")                                          \
     X(ACCEPT_TIME, HISTOGRAM, "accept_commit_seconds", "", "End of data to commit")                \

@@ -32,6 +32,7 @@ static bool word_limit(struct story *st, char *rest)
     LIMIT(sessions_max);
     LIMIT(transactions_max);
     LIMIT(errors_max);
+    LIMIT(greeting_ms);
     LIMIT(idle_ms);
     LIMIT(data_idle_ms);
     LIMIT(life_ms);
@@ -59,6 +60,14 @@ static bool word_without(struct story *st, char *rest)
 {
     if (strcmp(rest, "tls") != 0) return story_wrong(st, "without what?");
     st->world->has_tls = false;
+    return true;
+}
+
+/* repairs newlines */
+static bool word_repairs(struct story *st, char *rest)
+{
+    if (strcmp(rest, "newlines") != 0) return story_wrong(st, "repairs what?");
+    st->world->bare = ACCEPT_BARE_NORMALISE;
     return true;
 }
 
@@ -413,8 +422,8 @@ story_word *check_word(const char *name)
         { "wait", word_wait },           { "mark", word_mark },
         { "writes", word_writes },       { "log-has", word_log_has },
         { "log-lacks", word_log_lacks }, { "carries", word_carries },
-        { "asked", word_asked },         { "asked-of", word_asked_of },
-        { "counted", word_counted },
+        { "repairs", word_repairs },     { "asked", word_asked },
+        { "asked-of", word_asked_of },   { "counted", word_counted },
     };
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)

@@ -22,6 +22,7 @@ void world_begin(struct world *w)
     w->accept = NULL;
     w->inflight_max = 4;
     w->has_tls = true;
+    w->bare = ACCEPT_BARE_REFUSE;
     w->serves_hostname = w->carries_binary = false;
     accept_limits_default(&w->limits);
     w->limits.auth_delay_ms = 1;
@@ -85,7 +86,7 @@ int world_listen(struct world *w, enum accept_kind kind, struct errmsg *why)
     o.limits = w->limits;
     o.carries_binary = w->carries_binary;
     rv = accept_new(&w->accept, &o, why);
-    return rv ? rv : accept_listen(w->accept, kind, &at, why);
+    return rv ? rv : accept_listen(w->accept, kind, w->bare, &at, why);
 }
 
 void world_turn(struct world *w, unsigned ms)

@@ -17,6 +17,7 @@ struct world {
     struct accept *accept;
     struct accept_limits limits; /* used when the listener opens */
     unsigned inflight_max;
+    enum accept_bare bare;
     bool has_tls, serves_hostname, carries_binary;
     char dir[64]; /* certificates; kept from story to story */
 };

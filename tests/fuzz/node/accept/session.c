@@ -5,7 +5,8 @@
  *
  * Holds, whatever comes:
  * - Every reply is a line of its form.
- * - A mail reaches commit only whole, within its limits, without a bare CR or LF, and on submission
+ * - A mail reaches commit only whole, within its limits, without a bare CR, LF or NUL (but in a binary body),
+ *   its requests in range, and on submission
  *   only on TLS and from somebody who is authenticated.
  * - "queued as" is written exactly as often as commit says yes to a session that is still there.
  */
@@ -183,6 +184,11 @@ size_t stream_in_bytes(const struct stream *s)
     return s->in.n;
 }
 
+size_t stream_in_waiting(const struct stream *s)
+{
+    return s->in.n;
+}
+
 /* What is shown is s->in. */
 void stream_wipe(struct stream *s, struct span shown)
 {
@@ -291,6 +297,12 @@ static void check_mail(const struct commit_mail *m)
     CHECK(a->expires_at_ms > a->time_ms && a->origin->tenant.len > 0);
     for (size_t i = 0; i < a->n_recipients; i++)
         CHECK(a->recipients[i]->address.len > 0 && a->recipients[i]->domain.len > 0);
+    CHECK(proto_request_ok(proto_span(a->envid), a->ret, a->body_type));
+    for (size_t i = 0; i < a->n_recipients; i++)
+        CHECK(proto_notify_ok(a->recipients[i]->notify) &&
+              a->recipients[i]->orcpt.len <= PROTO_ORCPT_SIZE_MAX);
+    if (a->body_type == PROTO_BODY_BINARYMIME) body.n = a->body->header_size;
+    CHECK(!memchr(body.p, 0, body.n));
     for (size_t i = 0; i < body.n; i++) {
         if (body.p[i] == '\n') CHECK(i > 0 && body.p[i - 1] == '\r');
         if (body.p[i] == '\r') CHECK(i + 1 < body.n && body.p[i + 1] == '\n');
@@ -538,8 +550,11 @@ static void begin(uint8_t circumstances, struct accept_auth *auth)
     if (circumstances & 64) w.limits.line_size_max = 512;
     w.limits.errors_max = circumstances & 128 ? 3 : 1000;
     o.limits = w.limits;
+    o.carries_binary = circumstances & 4;
     CHECK(accept_new(&w.accept, &o, NULL) == 0);
-    CHECK(accept_listen(w.accept, w.kind, &at, NULL) == 0);
+    CHECK(accept_listen(w.accept, w.kind,
+                        circumstances & 8 ? ACCEPT_BARE_NORMALISE : ACCEPT_BARE_REFUSE, &at,
+                        NULL) == 0);
     w.listener->options.on_connection(w.listener->options.arg, w.listener);
     CHECK(w.stream);
 }
