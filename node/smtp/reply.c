@@ -9,7 +9,7 @@
 #include "proto/ground/check.h"
 #include "proto/ground/err.h"
 
-#define FACT_(name, code, enhanced, text) { code, #name, enhanced, text },
+#define FACT_(name, code, enhanced, text, note) { code, #name, enhanced, text },
 static const struct smtp_reply_fact facts[SMTP_REPLY_COUNT] = { SMTP_REPLY_TABLE(FACT_) };
 #undef FACT_
 

@@ -5,74 +5,78 @@
 #include "proto/ground/buf.h"
 #include "proto/ground/span.h"
 
-/* Every reply that the server side can send: X(NAME, code, enhanced, text). `enhanced` "" where RFC 2034
- * has none (greeting, EHLO, 334, 354). docs/protocol/smtp.md is checked against this. */
-#define SMTP_REPLY_TABLE(X)                                                                        \
-    X(READY_TLS, 220, "2.0.0", "Ready to start TLS")                                               \
-    X(GOODBYE, 221, "2.0.0", "Goodbye")                                                            \
-    X(AUTH_OK, 235, "2.7.0", "Authentication successful")                                          \
-    X(OK, 250, "2.0.0", "OK")                                                                      \
-    X(QUEUED, 250, "2.0.0", "OK: queued as") /* and the id */                                      \
-    X(SENDER_OK, 250, "2.1.0", "OK")                                                               \
-    X(RECIPIENT_OK, 250, "2.1.5", "OK")                                                            \
-    X(CHUNK_OK, 250, "2.0.0", "Chunk OK")                                                          \
-    X(VRFY, 252, "2.5.2", "Cannot VRFY user, but will accept message and attempt delivery")        \
-    X(HELP, 214, "2.0.0", "See RFC 5321")                                                          \
-    X(AUTH_USERNAME, 334, "", "VXNlcm5hbWU6")                                                      \
-    X(AUTH_PASSWORD, 334, "", "UGFzc3dvcmQ6")                                                      \
-    X(AUTH_CONTINUE, 334, "", "")                                                                  \
-    X(START_DATA, 354, "", "Start mail input; end with <CRLF>.<CRLF>")                             \
-    X(SHUTDOWN, 421, "4.3.2", "Service shutting down, try another node or later")                  \
-    X(TOO_MANY_SESSIONS, 421, "4.3.2", "Too many connections, try again later")                    \
-    X(IDLE, 421, "4.4.2", "Timeout, closing connection")                                           \
-    X(TOO_MANY_ERRORS, 421, "4.7.0", "Too many errors, closing connection")                        \
-    X(SESSION_LIMIT, 421, "4.7.0", "Session limit reached, reconnect to send more")                \
-    X(ADDRESS_SESSIONS, 421, "4.7.0", "Too many connections from your address, try again later")   \
-    X(ADDRESS_RATE, 421, "4.7.0", "Too many connections in a minute from your address, slow down") \
-    X(CREDENTIAL_SESSIONS, 421, "4.7.0", "Too many sessions of this credential, try again later")  \
-    X(AUTH_THROTTLED, 421, "4.7.0", "Too many failed authentications, try again later")            \
-    X(NOT_COMMITTED, 451, "4.3.0", "Could not commit the message, try again later")                \
-    X(NO_LEADER, 451, "4.3.2", "No shard can commit now, try again later")                         \
-    X(QUEUE_FULL, 452, "4.3.1", "Insufficient storage, try again later")                           \
-    X(TOO_MANY_RECIPIENTS, 452, "4.5.3", "Too many recipients")                                    \
-    X(AUTH_UNAVAILABLE, 454, "4.7.0", "Temporary authentication failure")                          \
-    X(TLS_UNAVAILABLE, 454, "4.7.0", "TLS not available due to temporary reason")                  \
-    X(UNKNOWN_COMMAND, 500, "5.5.2", "Command not recognized")                                     \
-    X(LINE_TOO_LONG, 500, "5.5.2", "Line too long")                                                \
-    X(AUTH_LINE_TOO_LONG, 500, "5.5.6", "Authentication exchange line is too long")                \
-    X(BAD_ARGUMENT, 501, "5.5.4", "Invalid argument")                                              \
-    X(BAD_HELO, 501, "5.5.4", "A domain name or address literal is needed")                        \
-    X(BAD_SENDER, 501, "5.1.7", "Bad sender address syntax")                                       \
-    X(BAD_RECIPIENT, 501, "5.1.3", "Bad recipient address syntax")                                 \
-    X(BAD_BASE64, 501, "5.5.2", "Cannot decode the base64 response")                               \
-    X(AUTH_CANCELLED, 501, "5.7.0", "Authentication cancelled")                                    \
-    X(NOT_IMPLEMENTED, 502, "5.5.1", "Command not implemented")                                    \
-    X(NEED_HELO, 503, "5.5.1", "Send HELO or EHLO first")                                          \
-    X(NEED_MAIL, 503, "5.5.1", "Send MAIL first")                                                  \
-    X(NESTED_MAIL, 503, "5.5.1", "A transaction is open already")                                  \
-    X(BAD_SEQUENCE, 503, "5.5.1", "Bad sequence of commands")                                      \
-    X(BINARY_BY_DATA, 503, "5.5.1", "BODY=BINARYMIME is sent by BDAT, not by DATA")                \
-    X(AUTH_ALREADY, 503, "5.5.1", "Already authenticated")                                         \
-    X(TLS_ALREADY, 503, "5.5.1", "TLS is active already")                                          \
-    X(BAD_MECHANISM, 504, "5.5.4", "Authentication mechanism not supported")                       \
-    X(NEED_TLS, 530, "5.7.0", "Must issue a STARTTLS command first")                               \
-    X(NEED_AUTH, 530, "5.7.0", "Authentication required")                                          \
-    X(AUTH_FAILED, 535, "5.7.8", "Authentication credentials invalid")                             \
-    X(UTF8_ADDRESS, 553, "5.6.7", "Address is not ASCII, SMTPUTF8 was not given")                  \
-    X(RELAY_DENIED, 550, "5.7.1", "Relaying denied")                                               \
-    X(SENDER_DENIED, 550, "5.7.1", "This credential may not send from that domain")                \
-    X(HEADER_DENIED, 550, "5.7.1", "Message header refused:") /* and the cause */                  \
-    X(TOO_LARGE, 552, "5.3.4", "Message size exceeds fixed maximum")                               \
-    X(NO_RECIPIENTS, 554, "5.5.1", "No valid recipients")                                          \
-    X(TOO_MANY_HOPS, 554, "5.4.6", "Too many hops, mail loop suspected")                           \
-    X(BARE_LINE_END, 554, "5.6.0", "Message contains a bare CR or LF")                             \
-    X(NUL, 554, "5.6.0", "Message contains a NUL")                                                 \
-    X(HEADER_TOO_LARGE, 554, "5.6.0", "Message header too large")                                  \
-    X(TOO_MANY_FIELDS, 554, "5.6.0", "Message header has too many fields")                         \
-    X(EARLY_TALKER, 554, "5.5.0", "Data before the greeting or inside TLS negotiation")            \
-    X(UNKNOWN_PARAMETER, 555, "5.5.4", "Parameter not recognized")
+/* Every reply that the server side can send: X(NAME, code, enhanced, text, note). `enhanced` "" where RFC
+ * 2034 has none (334, 354). `note` says when it comes and what to do, for docs/protocol/smtp.md and
+ * replies.csv: tests/house/replies.py writes them from here. Two more have another form: the greeting, "220
+ * <hostname> ESMTP ready", and the answers to HELO and EHLO. */
+/* clang-format off */
+#define SMTP_REPLY_TABLE(X) \
+    X(READY_TLS, 220, "2.0.0", "Ready to start TLS", "begin the TLS handshake; then EHLO again") \
+    X(GOODBYE, 221, "2.0.0", "Goodbye", "to QUIT") \
+    X(AUTH_OK, 235, "2.7.0", "Authentication successful", "the session may send from its tenant's domains") \
+    X(OK, 250, "2.0.0", "OK", "RSET, NOOP") \
+    X(QUEUED, 250, "2.0.0", "OK: queued as", "and the id: the mail is committed; it is ours now") \
+    X(SENDER_OK, 250, "2.1.0", "OK", "the sender is taken: go on with RCPT") \
+    X(RECIPIENT_OK, 250, "2.1.5", "OK", "this recipient is taken") \
+    X(CHUNK_OK, 250, "2.0.0", "Chunk OK", "BDAT without LAST") \
+    X(VRFY, 252, "2.5.2", "Cannot VRFY user, but will accept message and attempt delivery", "addresses are not verified") \
+    X(HELP, 214, "2.0.0", "See RFC 5321", "to HELP") \
+    X(AUTH_USERNAME, 334, "", "VXNlcm5hbWU6", "LOGIN: send the user name, base64") \
+    X(AUTH_PASSWORD, 334, "", "UGFzc3dvcmQ6", "LOGIN: send the password, base64") \
+    X(AUTH_CONTINUE, 334, "", "", "PLAIN without an initial response: send it") \
+    X(START_DATA, 354, "", "Start mail input; end with <CRLF>.<CRLF>", "only CR LF . CR LF ends the data") \
+    X(SHUTDOWN, 421, "4.3.2", "Service shutting down, try another node or later", "the node stops or drains: reconnect, to another node if there is one") \
+    X(TOO_MANY_SESSIONS, 421, "4.3.2", "Too many connections, try again later", "`limits.sessions_max`") \
+    X(IDLE, 421, "4.4.2", "Timeout, closing connection", "`limits.session_idle_ms`, `limits.data_idle_ms`") \
+    X(TOO_MANY_ERRORS, 421, "4.7.0", "Too many errors, closing connection", "`limits.session_errors_max`") \
+    X(SESSION_LIMIT, 421, "4.7.0", "Session limit reached, reconnect to send more", "`limits.session_life_ms`, `limits.session_transactions_max`") \
+    X(ADDRESS_SESSIONS, 421, "4.7.0", "Too many connections from your address, try again later", "`limits.address_sessions_max`; keep fewer connections open, or reuse them") \
+    X(ADDRESS_RATE, 421, "4.7.0", "Too many connections in a minute from your address, slow down", "`limits.address_rate_max`; send more mails on one connection") \
+    X(CREDENTIAL_SESSIONS, 421, "4.7.0", "Too many sessions of this credential, try again later", "`limits.credential_sessions_max`, over all addresses") \
+    X(AUTH_THROTTLED, 421, "4.7.0", "Too many failed authentications, try again later", "`limits.auth_failures_max` from this address; one is forgotten every `limits.auth_forget_ms`") \
+    X(NOT_COMMITTED, 451, "4.3.0", "Could not commit the message, try again later", "the commit failed or its outcome is not known: send it again") \
+    X(NO_LEADER, 451, "4.3.2", "No shard can commit now, try again later", "no shard can commit now") \
+    X(QUEUE_FULL, 452, "4.3.1", "Insufficient storage, try again later", "a reserve of queue or disk is reached") \
+    X(TOO_MANY_RECIPIENTS, 452, "4.5.3", "Too many recipients", "send the rest in another mail") \
+    X(AUTH_UNAVAILABLE, 454, "4.7.0", "Temporary authentication failure", "too many verifications at once; try again") \
+    X(TLS_UNAVAILABLE, 454, "4.7.0", "TLS not available due to temporary reason", "the listener has no certificate now: try again later") \
+    X(UNKNOWN_COMMAND, 500, "5.5.2", "Command not recognized", "no command of SMTP, or a line that does not end with CR LF") \
+    X(LINE_TOO_LONG, 500, "5.5.2", "Line too long", "`limits.line_size_max`") \
+    X(AUTH_LINE_TOO_LONG, 500, "5.5.6", "Authentication exchange line is too long", "an answer to 334 has at most 12 KiB (RFC 4954 4)") \
+    X(BAD_ARGUMENT, 501, "5.5.4", "Invalid argument", "a parameter has no value, a bad one, or stands twice; or the command takes none") \
+    X(BAD_HELO, 501, "5.5.4", "A domain name or address literal is needed", "HELO and EHLO want the client's name: `mail.example.org` or `[192.0.2.1]`") \
+    X(BAD_SENDER, 501, "5.1.7", "Bad sender address syntax", "`MAIL FROM:<user@domain>`, or `<>`; at most 64 bytes of user, 256 in all") \
+    X(BAD_RECIPIENT, 501, "5.1.3", "Bad recipient address syntax", "`RCPT TO:<user@domain>`; at most 64 bytes of user, 256 in all") \
+    X(BAD_BASE64, 501, "5.5.2", "Cannot decode the base64 response", "unpadded, or unused bits are not zero: nothing was tried") \
+    X(AUTH_CANCELLED, 501, "5.7.0", "Authentication cancelled", "the client sent *") \
+    X(NOT_IMPLEMENTED, 502, "5.5.1", "Command not implemented", "EXPN and the like") \
+    X(NEED_HELO, 503, "5.5.1", "Send HELO or EHLO first", "also after STARTTLS: the session begins anew") \
+    X(NEED_MAIL, 503, "5.5.1", "Send MAIL first", "RCPT, DATA and BDAT belong to a mail") \
+    X(NESTED_MAIL, 503, "5.5.1", "A transaction is open already", "finish it, or RSET") \
+    X(BAD_SEQUENCE, 503, "5.5.1", "Bad sequence of commands", "DATA or RCPT between chunks of BDAT, or AUTH inside a mail") \
+    X(BINARY_BY_DATA, 503, "5.5.1", "BODY=BINARYMIME is sent by BDAT, not by DATA", "RFC 3030 3") \
+    X(AUTH_ALREADY, 503, "5.5.1", "Already authenticated", "one AUTH a session (RFC 4954 4)") \
+    X(TLS_ALREADY, 503, "5.5.1", "TLS is active already", "one STARTTLS a session") \
+    X(BAD_MECHANISM, 504, "5.5.4", "Authentication mechanism not supported", "PLAIN and LOGIN are offered") \
+    X(NEED_TLS, 530, "5.7.0", "Must issue a STARTTLS command first", "on submission before STARTTLS") \
+    X(NEED_AUTH, 530, "5.7.0", "Authentication required", "on submission after TLS") \
+    X(AUTH_FAILED, 535, "5.7.8", "Authentication credentials invalid", "user or password; which of them is not told") \
+    X(UTF8_ADDRESS, 553, "5.6.7", "Address is not ASCII, SMTPUTF8 was not given", "give SMTPUTF8 at MAIL, or write the domain in A-labels") \
+    X(RELAY_DENIED, 550, "5.7.1", "Relaying denied", "MX service: the recipient is not in a tenant's domain") \
+    X(SENDER_DENIED, 550, "5.7.1", "This credential may not send from that domain", "the sender's domain is not one of the credential's tenant") \
+    X(HEADER_DENIED, 550, "5.7.1", "Message header refused:", "behind it: the cause. From, Sender or a resent field names another domain, or could be read in two ways; see *Who a mail is from*") \
+    X(TOO_LARGE, 552, "5.3.4", "Message size exceeds fixed maximum", "`limits.message_size_max`") \
+    X(NO_RECIPIENTS, 554, "5.5.1", "No valid recipients", "no RCPT was taken: see the replies to them") \
+    X(TOO_MANY_HOPS, 554, "5.4.6", "Too many hops, mail loop suspected", "`limits.hops_max`") \
+    X(BARE_LINE_END, 554, "5.6.0", "Message contains a bare CR or LF", "lines end with CR LF only") \
+    X(NUL, 554, "5.6.0", "Message contains a NUL", "no NUL in header or body") \
+    X(HEADER_TOO_LARGE, 554, "5.6.0", "Message header too large", "`limits.header_size_max`") \
+    X(TOO_MANY_FIELDS, 554, "5.6.0", "Message header has too many fields", "`limits.header_fields_max`") \
+    X(EARLY_TALKER, 554, "5.5.0", "Data before the greeting or inside TLS negotiation", "bytes behind STARTTLS are an attack") \
+    X(UNKNOWN_PARAMETER, 555, "5.5.4", "Parameter not recognized", "what EHLO does not offer")
 
-#define SMTP_REPLY_ENUM_(name, code, enhanced, text) SMTP_REPLY_##name,
+/* clang-format on */
+#define SMTP_REPLY_ENUM_(name, code, enhanced, text, note) SMTP_REPLY_##name,
 enum smtp_reply_id { SMTP_REPLY_TABLE(SMTP_REPLY_ENUM_) SMTP_REPLY_COUNT };
 #undef SMTP_REPLY_ENUM_
 
