@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@
 #define NODE_DRAIN_MS       10000
 #define NODE_DRAIN_CHECK_MS 25
 #define NODE_LOOPS_MAX      64
+#define NODE_FILES_OTHER    512 /* of the stores, HTTP, listeners, the resolver */
 
 struct node;
 struct node_loop {
@@ -493,13 +495,27 @@ static int open_loops(struct node *n, struct errmsg *why)
     return 0;
 }
 
-static void raise_file_limit(void)
+/* Every session and connection is an open file. What is missing is told: at the limit new sessions would wait in
+ * the kernel instead of being told 421. */
+static void raise_file_limit(const struct settings *s)
 {
+    uint64_t needed = s->limits.sessions_max + s->delivery.connections_max + NODE_FILES_OTHER;
     struct rlimit r;
 
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == r.rlim_max) return;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0) return;
     r.rlim_cur = r.rlim_max;
     setrlimit(RLIMIT_NOFILE, &r);
+    if (r.rlim_max >= needed) return;
+    log_event(LOG_WARN, "node.few_files", LOG_NUM("limit", r.rlim_max), LOG_NUM("needed", needed),
+              LOG_TEXT("help", "raise the limit of open files (LimitNOFILE=, ulimit -n), or lower "
+                               "limits.sessions_max and delivery.connections_max"));
+}
+
+/* Chunks of bodies come and go by the thousand, in any order: mapped each, their memory goes back to the system when
+ * they do, and does not stay as holes between what lives longer. Smaller mail stays on the heap, which is faster. */
+static void give_memory_back(void)
+{
+    mallopt(M_MMAP_THRESHOLD, COMMIT_INLINE_SIZE_MAX);
 }
 
 static enum log_level least_level(const struct settings *s)
@@ -784,8 +800,9 @@ int node_run(const char *settings_file)
         return CLI_FAILED;
     }
     buf_deinit(&errors);
-    raise_file_limit();
+    give_memory_back();
     open_log(n->settings);
+    raise_file_limit(n->settings);
     log_event(LOG_INFO, "node.starting", LOG_TEXT("version", ANGARIUM_VERSION),
               LOG_TEXT("hostname", n->settings->node.hostname),
               LOG_TEXT("data_dir", n->settings->node.data_dir));

@@ -13,6 +13,9 @@
 #include "node/commit/shard.h"
 
 #define MOVE_SLICE 256
+/* Moved at most between two flushes: less than the store's memtables hold, else the loops, which write to the same
+ * store, would wait in their write until the disk has taken what was moved. */
+#define MOVE_BYTES_MAX (24u << 20)
 
 struct moved {
     uint64_t *entries;
@@ -34,9 +37,20 @@ struct house {
     struct loop_work work;
     bool busy;
     uint64_t disk_free;
+    size_t unflushed; /* bytes moved since the last flush; the work's */
     struct cut *cuts; /* one per shard; from == to: nothing to do */
     unsigned cuts_away;
 };
+
+/* Waits for the disk: on the pool only. */
+static void flush(struct house *h)
+{
+    struct errmsg why = { "" };
+
+    CHECK(queue_store_flush(h->commit->o.store, &why) ==
+          0); /* a failed write ended the process already */
+    h->unflushed = 0;
+}
 
 static void move_body(struct cut *k, uint64_t entry)
 {
@@ -48,12 +62,14 @@ static void move_body(struct cut *k, uint64_t entry)
     queue_body_put(c->o.store, k->shard->number, entry, blob_span(body));
     metric_add(M_BODIES_MOVED, 1);
     metric_add(M_BODIES_MOVED_BYTES, body->n);
+    k->house->unflushed += body->n;
     blob_unref(&body);
     if (k->moved.count == k->moved.cap) {
         k->moved.cap = k->moved.cap ? 2 * k->moved.cap : 64;
         k->moved.entries = check_realloc(k->moved.entries, k->moved.cap * sizeof *k->moved.entries);
     }
     k->moved.entries[k->moved.count++] = entry;
+    if (k->house->unflushed >= MOVE_BYTES_MAX) flush(k->house);
 }
 
 static void move_bodies(struct cut *k)
@@ -89,14 +105,12 @@ static bool wants_cut(const struct house *h)
 static void on_run(struct loop_work *w)
 {
     struct house *h = CONTAINER_OF(w, struct house, work);
-    struct errmsg why = { "" };
 
     h->disk_free = disk_free(h->commit->o.data_dir);
     if (!wants_cut(h)) return;
     for (unsigned i = 0; i < h->commit->o.shard_count; i++)
         if (h->cuts[i].from < h->cuts[i].to) move_bodies(&h->cuts[i]);
-    CHECK(queue_store_flush(h->commit->o.store, &why) ==
-          0); /* a failed write ended the process already */
+    flush(h);
 }
 
 static void on_cut_back(struct loop_letter *letter)

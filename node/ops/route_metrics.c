@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "node/ops/inside.h"
+#include "proto/ground/blob.h"
 #include "proto/ground/check.h"
 #include "proto/ground/metric.h"
 
@@ -110,14 +111,16 @@ void route_metrics(struct call *c)
         &out,
         "# HELP angarium_build_info Which program this is\n# TYPE angarium_build_info gauge\n"
         "angarium_build_info{version=\"%s\",node=\"%" PRIu64 "\"} 1\n"
+        "# HELP angarium_bodies_bytes Memory of bodies on their way, in and out, and in the cache\n"
+        "# TYPE angarium_bodies_bytes gauge\nangarium_bodies_bytes %zu\n"
         "# HELP angarium_draining 1: the node is shutting down\n# TYPE angarium_draining gauge\n"
         "angarium_draining %d\n"
         "# HELP angarium_event_stream_clients Readers of the live event stream\n"
         "# TYPE angarium_event_stream_clients gauge\nangarium_event_stream_clients %u\n"
         "# HELP angarium_start_time_seconds When the process started\n"
         "# TYPE angarium_start_time_seconds gauge\nangarium_start_time_seconds %.3f\n",
-        ANGARIUM_VERSION, ops->o.node, ops->draining ? 1 : 0, feed_client_count(ops->feed),
-        (double)ops->started_ms / 1000);
+        ANGARIUM_VERSION, ops->o.node, blob_bytes_total(), ops->draining ? 1 : 0,
+        feed_client_count(ops->feed), (double)ops->started_ms / 1000);
     call_answer_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", buf_span(&out));
     buf_deinit(&out);
 }
