@@ -151,7 +151,7 @@ run_sanitized() {
 run_manual() {
     case "$want" in manual/*) ;; *) return 0 ;; esac
     build release angarium || return 0
-    check manual/testssl 900 /usr/bin/python3 tests/clients/testssl_test.py build/release all
+    check manual/testssl 1800 /usr/bin/python3 tests/clients/testssl_test.py build/release all
 }
 
 packages_need test || exit 1

@@ -1,5 +1,6 @@
 """testssl.sh against a running node: nothing below TLS 1.2, nothing that it calls NOT ok. With the argument `all` (by
 ./tests/run.sh manual/testssl) every check on submission, submissions and MX; else the essential ones on submission."""
+import concurrent.futures
 import os
 import re
 import signal
@@ -27,6 +28,14 @@ def scan(c, ca, key, checks):
     return done.stdout
 
 
+def check(place, port, said):
+    with open(os.path.join(place, port + ".txt"), "w") as f:
+        f.write(said)
+    assert "TLS 1.3" in said and re.search(r"TLS 1\.2 +offered \(OK\)", said), said
+    bad = [line for line in said.split("\n") if FINDING.search(line)]
+    assert not bad, "%s:\n%s" % (port, "\n".join(bad))
+
+
 def main():
     everything = sys.argv[2:] == ["all"]
     place = cluster.place_for("testssl")
@@ -40,13 +49,9 @@ def main():
         with open(c.node["log_file"]) as log:
             cluster.wait_until(lambda: "node.reloaded" in log.read(), "the certificate of the test")
         ports = ["submission", "submissions", "mx"] if everything else ["submission"]
-        for port in ports:
-            said = scan(c, ca, port, [] if everything else QUICK)
-            with open(os.path.join(place, port + ".txt"), "w") as f:
-                f.write(said)
-            assert "TLS 1.3" in said and re.search(r"TLS 1\.2 +offered \(OK\)", said), said
-            bad = [line for line in said.split("\n") if FINDING.search(line)]
-            assert not bad, "%s:\n%s" % (port, "\n".join(bad))
+        with concurrent.futures.ThreadPoolExecutor(len(ports)) as pool:  # testssl.sh mostly waits
+            for port, said in zip(ports, pool.map(lambda p: scan(c, ca, p, [] if everything else QUICK), ports)):
+                check(place, port, said)
     finally:
         c.stop()
     print("%s: nothing NOT ok, nothing below TLS 1.2" % ", ".join(ports))
