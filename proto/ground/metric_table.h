@@ -199,6 +199,8 @@
       "Attempts to connect to another node")                                                       \
     X(WIRE_DIALS_FAILED, COUNTER, "wire_dials_total", "result=\"failed\"",                         \
       "Attempts to connect to another node")                                                       \
+    X(WIRE_ACCEPTS_FAILED, COUNTER, "wire_accepts_failed_total", "",                               \
+      "Times the system gave no connection to accept (descriptors)")                               \
     X(WIRE_REFUSED_TLS, COUNTER, "wire_refused_total", "reason=\"tls\"",                           \
       "Connections between nodes that were refused here")                                          \
     X(WIRE_REFUSED_CERTIFICATE, COUNTER, "wire_refused_total", "reason=\"certificate\"",           \

@@ -22,6 +22,7 @@ static void on_accepted(void *arg)
     w->accept_failed = !w->is_closing;
     w->accept_at_ms = clock_mono_ms(&clock_real) + ACCEPT_PAUSE_MS;
     pthread_mutex_unlock(&w->lock);
+    if (rv != NNG_ECLOSED) metric_add(M_WIRE_ACCEPTS_FAILED, 1);
     if (rv != NNG_ECLOSED)
         log_event(LOG_ERROR, "wire.accept_failed", LOG_TEXT("why", nng_strerror(rv)));
     wire_keeper_wake(w);

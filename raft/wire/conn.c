@@ -49,6 +49,15 @@ struct conn *wire_conn_ref(struct conn *c)
     return c;
 }
 
+bool wire_conn_try_ref(struct conn *c)
+{
+    unsigned refs = atomic_load(&c->refs);
+
+    while (refs > 0)
+        if (atomic_compare_exchange_weak(&c->refs, &refs, refs + 1)) return true;
+    return false;
+}
+
 void wire_conn_unref(struct conn *c)
 {
     if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) wire_keeper_bury(c);
@@ -81,9 +90,9 @@ void wire_conn_free(struct conn *c)
 {
     nng_aio_stop(c->recv);
     nng_aio_stop(c->send);
-    nng_stream_free(c->stream);
     nng_aio_free(c->recv);
     nng_aio_free(c->send);
+    nng_stream_free(c->stream); /* last: see dial.c */
     SSL_free(c->ssl);
     wire_frame_deinit(&c->frame);
     blob_unref(&c->sending);
@@ -429,9 +438,9 @@ static struct conn *make_room(struct wire_nng *w)
         n++;
         if (!oldest) oldest = c;
     }
-    if (n < w->o.accept_max) return NULL;
+    if (n < w->o.accept_max || !wire_conn_try_ref(oldest)) return NULL;
     oldest->is_ending = true;
-    return wire_conn_ref(oldest);
+    return oldest;
 }
 
 void wire_conn_start(struct wire_nng *w, nng_stream *stream, struct lane *dialled)

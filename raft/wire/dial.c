@@ -1,5 +1,10 @@
 /* dial - the node with the lower number dials: one attempt a lane at a time, then a pause that doubles, with jitter.
  *
+ * A dialer of NNG whose attempt failed is not used again, nor its operation: when one ends by its timeout or is cancelled, the
+ * dialer's inner operation is still ending, and the next attempt would begin it a second time (an assertion of NNG's ends the
+ * process). The operation is freed before the dialer: only nng_aio_free waits for a timeout that is just being carried out, and
+ * that one works on the dialer. (For the same reason a conn frees its operations before its stream.)
+ *
  * A connection that was up for a while makes the next pause the shortest again; one that was refused or died
  * young does not, so that two nodes that do not agree do not spin.
  */
@@ -42,6 +47,7 @@ static void on_dialled(void *arg)
     if (rv == 0) wire_conn_start(w, nng_aio_get_output(l->dial, 0), l);
     pthread_mutex_lock(&l->lock);
     l->is_dialling = false;
+    l->is_dialer_spent = rv != 0;
     if (rv != 0) wire_dial_again(l, false);
     pthread_mutex_unlock(&l->lock);
     wire_keeper_wake(w);
@@ -50,36 +56,40 @@ static void on_dialled(void *arg)
 void wire_dial_init(struct lane *l)
 {
     rng_seed(&l->rng, l->peer->w->o.incarnation ^ (l->peer->node << 8 | l->number));
-    CHECK(nng_aio_alloc(&l->dial, on_dialled, l) == 0);
 }
 
 /* tests/tsan.supp names the two that call this. */
 __attribute__((noinline)) static void free_dialer(struct lane *l)
 {
+    if (l->dial) nng_aio_stop(l->dial);
+    if (l->dial) nng_aio_free(l->dial);
     if (l->dialer) nng_stream_dialer_free(l->dialer);
+    l->dial = NULL;
     l->dialer = NULL;
+    l->is_dialer_spent = false;
 }
 
 void wire_dial_deinit(struct lane *l)
 {
-    nng_aio_stop(l->dial);
     free_dialer(l);
-    nng_aio_free(l->dial);
 }
 
-/* The dialer of the address that is set now. */
+/* A good dialer of the address that is set now. */
 __attribute__((noinline)) static bool have_dialer(struct lane *l)
 {
     char url[URL_SIZE];
 
     pthread_mutex_lock(&l->peer->lock);
-    if (strcmp(l->dialer_address, l->peer->address) != 0) {
+    if (l->is_dialer_spent || strcmp(l->dialer_address, l->peer->address) != 0) {
         free_dialer(l);
         snprintf(l->dialer_address, sizeof l->dialer_address, "%s", l->peer->address);
     }
     pthread_mutex_unlock(&l->peer->lock);
+    if (l->dialer) return true;
     snprintf(url, sizeof url, "tcp://%s", l->dialer_address);
-    return l->dialer || nng_stream_dialer_alloc(&l->dialer, url) == 0;
+    if (nng_stream_dialer_alloc(&l->dialer, url) != 0) return false;
+    CHECK(nng_aio_alloc(&l->dial, on_dialled, l) == 0);
+    return true;
 }
 
 uint64_t wire_dial_turn(struct lane *l, uint64_t now_ms)

@@ -78,7 +78,7 @@ struct lane {
     nng_stream_dialer *dialer;
     char dialer_address[WIRE_ADDRESS_SIZE];
     nng_aio *dial;
-    bool is_dialling;
+    bool is_dialling, is_dialer_spent;
     unsigned failures;
     uint64_t dial_at_ms;
     struct rng rng; /* under lock */
@@ -188,6 +188,8 @@ enum wire_refusal wire_tls_failure(SSL *ssl, bool *by_peer_out, const char **tex
 /* Takes the stream and, for a dialled one, is the lane's coming conn. */
 void wire_conn_start(struct wire_nng *w, nng_stream *stream, struct lane *dialled);
 struct conn *wire_conn_ref(struct conn *c);
+/* For who found it in wire.conns (and holds wire.lock): false when its last reference has just gone. */
+bool wire_conn_try_ref(struct conn *c);
 void wire_conn_unref(struct conn *c);
 void wire_conn_close(struct conn *c, const char *why);
 /* tls is held. Says so to the other end as far as that is possible, then closes. */

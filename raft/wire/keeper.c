@@ -97,18 +97,18 @@ static void free_what_is_over(struct wire_nng *w)
 /* ---- what took too long */
 
 /* When it is to be ended: at its deadline, or now when the wire closes. */
-static uint64_t end_at_ms(const struct wire_nng *w, struct conn *c, uint64_t now_ms)
+static uint64_t end_at_ms(struct conn *c, uint64_t now_ms, bool wire_closes)
 {
     uint64_t deadline_ms = atomic_load(&c->deadline_ms);
 
     if (c->is_ending) return UINT64_MAX;
-    if (w->is_closing) return now_ms;
+    if (wire_closes) return now_ms;
     return deadline_ms == 0 ? UINT64_MAX : deadline_ms;
 }
 
 /* Some of them, with references; *next_out: when there will be more. */
-static size_t take_overdue(struct wire_nng *w, uint64_t now_ms, struct conn *out[OVERDUE_MAX],
-                           uint64_t *next_out)
+static size_t take_overdue(struct wire_nng *w, uint64_t now_ms, bool wire_closes,
+                           struct conn *out[OVERDUE_MAX], uint64_t *next_out)
 {
     size_t n = 0;
 
@@ -116,11 +116,11 @@ static size_t take_overdue(struct wire_nng *w, uint64_t now_ms, struct conn *out
     pthread_mutex_lock(&w->lock);
     LIST_FOR(it, &w->conns) {
         struct conn *c = CONTAINER_OF(it, struct conn, link);
-        uint64_t at_ms = end_at_ms(w, c, now_ms);
+        uint64_t at_ms = end_at_ms(c, now_ms, wire_closes);
 
         if (at_ms <= now_ms && n < OVERDUE_MAX) {
             c->is_ending = true;
-            out[n++] = wire_conn_ref(c);
+            if (wire_conn_try_ref(c)) out[n++] = c;
         } else if (at_ms < *next_out) {
             *next_out = at_ms;
         }
@@ -129,17 +129,17 @@ static size_t take_overdue(struct wire_nng *w, uint64_t now_ms, struct conn *out
     return n;
 }
 
-static uint64_t end_overdue(struct wire_nng *w, uint64_t now_ms)
+static uint64_t end_overdue(struct wire_nng *w, uint64_t now_ms, bool wire_closes)
 {
     struct conn *overdue[OVERDUE_MAX];
     uint64_t next_ms;
-    size_t n = take_overdue(w, now_ms, overdue, &next_ms);
+    size_t n = take_overdue(w, now_ms, wire_closes, overdue, &next_ms);
 
     for (size_t i = 0; i < n; i++) {
-        if (atomic_load(&overdue[i]->deadline_ms) != 0)
-            wire_conn_evict(overdue[i], REFUSE_SLOW);
-        else
+        if (wire_closes)
             wire_conn_close(overdue[i], "this node closes");
+        else
+            wire_conn_evict(overdue[i], REFUSE_SLOW);
         wire_conn_unref(overdue[i]);
     }
     return next_ms;
@@ -209,9 +209,10 @@ static bool is_closing(struct wire_nng *w)
 static uint64_t turn(struct wire_nng *w)
 {
     uint64_t now_ms = clock_mono_ms(&clock_real), next_ms, at_ms;
+    bool closing = is_closing(w);
 
-    if (is_closing(w)) wire_accept_close(w);
-    next_ms = end_overdue(w, now_ms);
+    if (closing) wire_accept_close(w);
+    next_ms = end_overdue(w, now_ms, closing);
     at_ms = turn_peers(w, now_ms);
     if (at_ms < next_ms) next_ms = at_ms;
     at_ms = turn_accept(w, now_ms);

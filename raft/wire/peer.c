@@ -44,7 +44,11 @@ struct peer *wire_peer_find(struct wire_nng *w, uint64_t node)
 /* The table's reference, or that of the keeper's list, is the last: it is the keeper who frees. */
 void wire_peer_unref(struct peer *p)
 {
+    struct wire_nng *w = p->w;
+    bool is_gone = atomic_load(&p->is_gone); /* then it may be freed as soon as it is let go */
+
     CHECK(atomic_fetch_sub(&p->refs, 1) > 1);
+    if (is_gone) wire_keeper_wake(w);
 }
 
 bool wire_peer_saw(struct peer *p, uint64_t incarnation)

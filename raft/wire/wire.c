@@ -118,7 +118,7 @@ static void end_peer(struct peer *p, const char *why)
 
     atomic_store(&p->is_gone, true);
     for (enum wire_lane n = 0; n < WIRE_LANES; n++) {
-        nng_aio_cancel(p->lanes[n].dial);
+        if (p->lanes[n].dial) nng_aio_cancel(p->lanes[n].dial); /* the keeper does not see it */
         wire_lane_close(&p->lanes[n], why);
         pthread_mutex_lock(&p->lanes[n].events); /* somebody else may be closing it: wait */
         p->lanes[n].is_quiet = true;

@@ -1,6 +1,9 @@
 /* lanes - two nodes and their lanes: what is sent arrives or is told to be lost; limits; the call-backs' promises. */
 #include "tests/unit/raft/wire/rig.h"
 
+#include <dirent.h>
+#include <sys/resource.h>
+
 static struct pki pki;
 
 static void open_pair(struct rig_node *a, struct rig_node *b)
@@ -369,6 +372,146 @@ static void a_new_connection_takes_the_place_of_the_old_one(void **state)
     rig_close(&b);
 }
 
+/* ---- dialling and accepting */
+
+static void an_address_that_moved_is_dialled_anew(void **state)
+{
+    struct rig_node a, b;
+    uint64_t failed = metric_get(M_WIRE_DIALS_FAILED);
+
+    (void)state;
+    rig_init(&a, 1);
+    rig_init(&b, 2);
+    b.o.listen = "[::1]:0";
+    rig_open(&a, &pki, "node1");
+    rig_meet(&a, 2, 1); /* nobody is there */
+    rig_until_metric(M_WIRE_DIALS_FAILED, failed + 5);
+    if (rig_try_open(&b, &pki, "node2", NULL) != 0) { /* a machine without IPv6 */
+        b.o.listen = "127.0.0.1:0";
+        rig_open(&b, &pki, "node2");
+        rig_meet(&a, 2, wire_port(b.wire));
+    } else {
+        struct wire_peer moved = { .node = 2 };
+
+        snprintf(moved.address, sizeof moved.address, "[::1]:%u", wire_port(b.wire));
+        assert_int_equal(wire_peer(a.wire, &moved), 0);
+    }
+    rig_meet(&b, 1, 1);
+    RIG_UNTIL(&a, a.lanes[2][WIRE_BULK].is_up);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+static unsigned descriptors(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    unsigned n = 0;
+
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+/* A machine that takes connections or does not, and never says a word: attempts end by their timeout. */
+static void a_peer_that_never_answers_leaves_nothing(void **state)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET };
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    uint64_t failed = metric_get(M_WIRE_DIALS_FAILED), slow = metric_get(M_WIRE_REFUSED_SLOW);
+    struct rig_node a;
+    unsigned before;
+
+    (void)state;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    rig_init(&a, 1);
+    a.o.connect_timeout_ms = 50;
+    a.o.dial_max_ms = 10;
+    rig_open(&a, &pki, "node1");
+    before = descriptors();
+    rig_meet(&a, 2, ntohs(at.sin_port));
+    rig_until_metric(M_WIRE_REFUSED_SLOW, slow + 1);
+    rig_until_metric(M_WIRE_DIALS_FAILED, failed + 30);
+    wire_forget(a.wire, 2); /* in the middle of one */
+    for (unsigned i = 0; descriptors() > before; i++) {
+        struct timespec tick = { .tv_nsec = 2000000 };
+
+        if (i > RIG_WAIT_S * 500u) fail_msg("%u descriptors are left", descriptors() - before);
+        nanosleep(&tick, NULL);
+    }
+    rig_close(&a);
+    close(fd);
+}
+
+/* Dials, handshakes, hellos, frames, evictions on their way: the end may come in the middle of each. */
+static void wires_are_closed_at_any_moment_and_leave_nothing(void **state)
+{
+    unsigned before = 0;
+    struct rng r;
+
+    (void)state;
+    rng_seed(&r, 1);
+    for (unsigned round = 0; round < 60; round++) {
+        struct timespec pause = { .tv_nsec = (long)rng_below(&r, 12000000) };
+        struct rig_node a, b;
+
+        if (round == 5) before = descriptors();
+        rig_init(&a, 1);
+        rig_init(&b, 2);
+        a.o.connect_timeout_ms = b.o.connect_timeout_ms = 1 + (uint32_t)rng_below(&r, 20);
+        a.o.dial_first_ms = a.o.dial_max_ms = 1;
+        rig_open(&b, &pki, "node2");
+        rig_open(&a, &pki, "node1");
+        rig_meet(&b, 1, 1);
+        rig_meet(&a, 2, wire_port(b.wire));
+        nanosleep(&pause, NULL);
+        for (unsigned i = 0; i < 20; i++)
+            rig_send(&a, 2, i % WIRE_LANES, 50000, 1);
+        if (rng_below(&r, 3) == 0) wire_forget(b.wire, 1);
+        rig_close(rng_below(&r, 2) == 0 ? &a : &b);
+        if (a.wire) rig_close(&a);
+        if (b.wire) rig_close(&b);
+        assert_int_equal(metric_get(M_WIRE_CONNECTIONS), 0);
+        assert_int_equal(blob_bytes_total(), 0);
+    }
+    for (unsigned i = 0; descriptors() > before; i++) {
+        struct timespec tick = { .tv_nsec = 2000000 };
+
+        if (i > RIG_WAIT_S * 500u) fail_msg("%u descriptors are left", descriptors() - before);
+        nanosleep(&tick, NULL);
+    }
+}
+
+static void without_descriptors_it_waits_and_goes_on(void **state)
+{
+    struct rig_node b;
+    struct rlimit limit, tight;
+    struct sockaddr_in at = { .sin_family = AF_INET };
+    uint64_t failed = metric_get(M_WIRE_ACCEPTS_FAILED);
+    int fd;
+
+    (void)state;
+    rig_init(&b, 2);
+    rig_open(&b, &pki, "node2");
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    at.sin_port = htons(wire_port(b.wire));
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    tight = limit;
+    tight.rlim_cur = (rlim_t)fd + 1; /* it was the lowest that was free */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    rig_until_metric(M_WIRE_ACCEPTS_FAILED, failed + 2);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    rig_until_metric(M_WIRE_CONNECTIONS, 1);
+    close(fd);
+    rig_close(&b);
+}
+
 /* ---- certificates */
 
 static void certificates_are_taken_anew_without_a_restart(void **state)
@@ -472,6 +615,10 @@ int main(void)
         cmocka_unit_test(a_forgotten_peer_is_closed_and_refused),
         cmocka_unit_test(a_silent_peer_is_dropped_and_an_idle_one_is_not),
         cmocka_unit_test(a_new_connection_takes_the_place_of_the_old_one),
+        cmocka_unit_test(an_address_that_moved_is_dialled_anew),
+        cmocka_unit_test(a_peer_that_never_answers_leaves_nothing),
+        cmocka_unit_test(wires_are_closed_at_any_moment_and_leave_nothing),
+        cmocka_unit_test(without_descriptors_it_waits_and_goes_on),
         cmocka_unit_test(certificates_are_taken_anew_without_a_restart),
         cmocka_unit_test(what_cannot_be_opened_says_why),
     };
