@@ -106,8 +106,11 @@ void conn_detach(struct conn *c)
 
 void conn_leave(struct conn *c)
 {
-    if (c->stream) (void)stream_write(c->stream, SPAN_LIT("QUIT\r\n"));
-    let_stream_go(c, true);
+    bool can_talk =
+        c->stream && c->tls_begun == stream_has_tls(c->stream); /* no half a handshake */
+
+    if (can_talk) (void)stream_write(c->stream, SPAN_LIT("QUIT\r\n"));
+    let_stream_go(c, can_talk);
 }
 
 static void give_slot_back(struct conn *c, enum router_result result)
