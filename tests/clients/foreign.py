@@ -2,7 +2,7 @@
 nothing becomes this machine's mail system. What they are linked with comes from deploy/packages.sh.
 
 Mail servers expect users, directories and sockets at fixed places: they run in a root directory of their own
-(class Jail), which takes root's rights; without them `is_root` is False and the tests say that they were not run.
+(class Jail), which takes root's rights; without them can_jail() is False and the tests say that they were not run.
 """
 import glob
 import os
@@ -12,7 +12,6 @@ import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PLACE = os.path.join(ROOT, "build", "foreign")
-is_root = os.getuid() == 0
 
 
 def unpack(package):
@@ -59,6 +58,24 @@ opensmtpd:x:7004:
 opensmtpq:x:7005:
 nogroup:x:65534:
 """
+
+
+def can_jail():
+    """May this process make devices and change its root directory?"""
+    if os.getuid() != 0:
+        return False
+    os.makedirs(PLACE, exist_ok=True)
+    probe = os.path.join(PLACE, "probe.%d" % os.getpid())
+    try:
+        os.mknod(probe, 0o020666, os.makedev(1, 3))
+        with open(probe, "w"):
+            pass
+        return subprocess.run(["true"], preexec_fn=lambda: os.chroot("/"), check=False).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+    finally:
+        if os.path.lexists(probe):
+            os.unlink(probe)
 
 
 class Jail:

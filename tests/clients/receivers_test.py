@@ -277,8 +277,8 @@ def check_smart_hosts(relay, ports, sink):
 
 
 def main():
-    if not foreign.is_root:
-        print("not run: Postfix, Exim and OpenSMTPD need a root directory of their own, and that needs root")
+    if not foreign.can_jail():
+        print("not run: Postfix, Exim and OpenSMTPD need a root directory of their own: root, chroot and mknod")
         return
     place = cluster.place_for("receivers")
     ports = Ports()
