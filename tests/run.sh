@@ -4,7 +4,7 @@
 #   ./tests/run.sh unit/queue   those whose name begins so
 #   ./tests/run.sh --list       names only
 #   FUZZ_RUNS=10000000 FUZZ_SECONDS=900 ./tests/run.sh fuzz/node/smtp
-#                               long runs of fuzz targets, each until one of both is reached (else 20000 runs)
+#                               long runs of fuzz targets, each until one of both is reached (else 20000, 45)
 #   ./tests/run.sh manual/testssl   all of testssl.sh on all ports, some minutes; runs only when named
 # Names: house/… unit/… (with ASan and UBSan) tsan/… fuzz/… conformance/… sim/… clients/… crash/…
 set -u
@@ -18,7 +18,7 @@ list_only=no
 jobs="$(nproc)"
 logs=build/test-logs
 fuzz_runs="${FUZZ_RUNS:-20000}"
-fuzz_seconds="${FUZZ_SECONDS:-0}" # of one target; 0: until its runs are done
+fuzz_seconds="${FUZZ_SECONDS:-45}" # of one target, at most; whole sessions on a busy machine need more than that
 kill_rounds="${KILL_ROUNDS:-200}"
 powercut_rounds="${POWERCUT_ROUNDS:-30}"
 mkdir -p "$logs"
