@@ -28,6 +28,35 @@ class Docs(unittest.TestCase):
             self.assertTrue(note, f"{name}: what does it mean, and what is to be done?")
             self.assertTrue(enhanced or code in ("334", "354") or name in ("GREETING", "HELLO"), f"{name} has no enhanced code")
 
+    def test_every_line_of_the_checklist_is_shown(self):
+        rows = re.findall(r"^\| (C\d{3}) \| [^|]+ \| ([^|]+) \|$", read("tests", "conformance", "checklist.md"), re.M)
+        missing_yet = {96, 97, 98, 99, 117}
+        self.assertEqual([line for line, _ in rows], [f"C{n:03}" for n in range(51, 118) if n not in missing_yet])
+        for line, shown_by in rows:
+            witnesses = re.findall(r'`([^`]+)`(?: "([^"]+)")?', shown_by)
+            self.assertTrue(witnesses, f"{line}: shown by nothing")
+            for name, words in witnesses:
+                self.assert_shows(line, name, words)
+
+    def assert_shows(self, line, name, words):
+        path = name if "/" in name and not name.startswith(("accept/", "deliver/")) else f"tests/conformance/{name}"
+        path += "" if "." in os.path.basename(path) and not path.endswith((".1", ".2")) else ".smtp"
+        self.assertTrue(os.path.exists(os.path.join(ROOT, path)), f"{line}: there is no {path}")
+        text = read(path)
+        if words:
+            self.assertIn(words, text, f"{line}: {path} does not say it any more")
+            return
+        ranges = [range(int(a), int(b) + 1) for a, b in re.findall(r"C(\d{3})-C(\d{3})", text)]
+        named = any(int(line[1:]) in r for r in ranges) or re.search(line + r"\b", text)
+        self.assertTrue(named, f"{path} does not name {line}")
+
+    def test_there_are_enough_stories(self):
+        accept = os.listdir(os.path.join(ROOT, "tests", "conformance", "accept"))
+        deliver = os.path.join(ROOT, "tests", "conformance", "deliver")
+        count = sum(name.endswith(".smtp") for name in accept)
+        count += sum(len(re.findall(r"^story ", read(deliver, name), re.M)) for name in os.listdir(deliver) if name.endswith(".smtp"))
+        self.assertGreaterEqual(count, 300)
+
     def test_every_setting_is_in_the_operating_document(self):
         document = read("docs", "operating", "node.md")
         for section, key, _ in settings():
