@@ -404,18 +404,20 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
     rv = accept_new(&l->accept, &o, why);
     for (unsigned i = 0; rv == 0 && i < s->listener_count; i++) {
         struct stream_address at;
-        enum accept_kind kind = s->listeners[i].kind == SETTINGS_SUBMISSION    ? ACCEPT_SUBMISSION
-                                : s->listeners[i].kind == SETTINGS_SUBMISSIONS ? ACCEPT_SUBMISSIONS
-                                                                               : ACCEPT_MX;
+        const struct settings_listener *li = &s->listeners[i];
+        struct accept_service service = {
+            .kind = li->kind == SETTINGS_SUBMISSION    ? ACCEPT_SUBMISSION
+                    : li->kind == SETTINGS_SUBMISSIONS ? ACCEPT_SUBMISSIONS
+                                                       : ACCEPT_MX,
+            .bare = strcmp(li->bare_newlines, "normalise") == 0 ? ACCEPT_BARE_NORMALISE
+                                                                : ACCEPT_BARE_REFUSE,
+            .mechanisms = (strstr(li->auth, "plain") ? ACCEPT_AUTH_PLAIN : 0) |
+                          (strstr(li->auth, "login") ? ACCEPT_AUTH_LOGIN : 0),
+        };
 
-        enum accept_bare bare = strcmp(s->listeners[i].bare_newlines, "normalise") == 0
-                                    ? ACCEPT_BARE_NORMALISE
-                                    : ACCEPT_BARE_REFUSE;
-
-        rv = stream_address_parse(span_cstr(s->listeners[i].address), &at);
-        if (rv != 0)
-            return errmsg_set(why, rv, "listener address %s is wrong", s->listeners[i].address);
-        rv = accept_listen(l->accept, kind, bare, &at, why);
+        rv = stream_address_parse(span_cstr(li->address), &at);
+        if (rv != 0) return errmsg_set(why, rv, "listener address %s is wrong", li->address);
+        rv = accept_listen(l->accept, &service, &at, why);
     }
     return rv;
 }

@@ -18,8 +18,7 @@
 struct door {
     struct list link;
     struct accept *accept;
-    enum accept_kind kind;
-    enum accept_bare bare;
+    struct accept_service service;
     struct listener *listener;
     uint16_t port;
 };
@@ -197,7 +196,7 @@ static void turn_away(struct door *d, struct stream *stream, enum clients_answer
               LOG_TEXT("limit", r->reason));
     buf_reset(&a->scratch);
     smtp_reply_print(&a->scratch, r->reply, NULL);
-    if (d->kind != ACCEPT_SUBMISSIONS) stream_write(stream, buf_span(&a->scratch));
+    if (d->service.kind != ACCEPT_SUBMISSIONS) stream_write(stream, buf_span(&a->scratch));
     stream_close(&stream);
 }
 
@@ -213,25 +212,24 @@ static void on_connection(void *arg, struct listener *li)
     if (stream_accept(&stream, li, &options) != 0) return;
     answer = clients_enter(a->clients, stream_peer(stream), loop_mono_ms(a->loop), &client);
     if (answer == CLIENTS_COME_IN)
-        session_open(a, stream, client, d->kind, d->bare);
+        session_open(a, stream, client, &d->service);
     else
         turn_away(d, stream, answer);
 }
 
-int accept_listen(struct accept *a, enum accept_kind kind, enum accept_bare bare,
+int accept_listen(struct accept *a, const struct accept_service *service,
                   const struct stream_address *at, struct errmsg *why)
 {
     struct door *d;
     struct listener_options options = { .at = *at, .on_connection = on_connection };
     int rv;
 
-    if (kind != ACCEPT_MX && !a->tls)
+    if (service->kind != ACCEPT_MX && !a->tls)
         return errmsg_set(why, ERR_CONFIG, "a %s listener needs a certificate",
-                          accept_kind_name(kind));
+                          accept_kind_name(service->kind));
     d = check_calloc(1, sizeof *d);
     d->accept = a;
-    d->kind = kind;
-    d->bare = bare;
+    d->service = *service;
     options.arg = d;
     rv = listener_open(&d->listener, a->loop, &options, why);
     if (rv) {

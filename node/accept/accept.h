@@ -27,6 +27,15 @@ enum accept_bare {
     ACCEPT_BARE_NORMALISE, /* from who has authenticated it becomes CR LF; from others it is refused */
 };
 
+enum { ACCEPT_AUTH_PLAIN = 1, ACCEPT_AUTH_LOGIN = 2 };
+
+/* What a listener does. */
+struct accept_service {
+    enum accept_kind kind;
+    enum accept_bare bare;
+    unsigned mechanisms; /* ACCEPT_AUTH_*; 0: all */
+};
+
 /* ---- who may: shared by all loops, replaced as a whole on reload */
 
 struct accept_credential {
@@ -107,7 +116,7 @@ struct accept_options {
 };
 int accept_new(struct accept **out, const struct accept_options *o, struct errmsg *why);
 void accept_free(struct accept **a); /* after accept_is_idle, or to cut everything off */
-int accept_listen(struct accept *a, enum accept_kind kind, enum accept_bare bare,
+int accept_listen(struct accept *a, const struct accept_service *service,
                   const struct stream_address *at, struct errmsg *why);
 uint16_t accept_port(const struct accept *a,
                      unsigned number); /* of the number-th listener (tests) */

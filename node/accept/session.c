@@ -561,13 +561,15 @@ static void begin(struct session *s)
 }
 
 void session_open(struct accept *a, struct stream *stream, struct tally *address,
-                  enum accept_kind kind, enum accept_bare bare)
+                  const struct accept_service *service)
 {
     struct session *s = check_calloc(1, sizeof *s);
 
     s->accept = a;
-    s->kind = kind;
-    s->bare = bare;
+    s->kind = service->kind;
+    s->bare = service->bare;
+    s->mechanisms =
+        service->mechanisms ? service->mechanisms : ACCEPT_AUTH_PLAIN | ACCEPT_AUTH_LOGIN;
     s->state = SESSION_NEW;
     s->chunk.refusal = GATE_OPEN;
     loop_timer_init(&s->idle_timer, a->loop, on_idle);

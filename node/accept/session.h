@@ -45,6 +45,7 @@ struct session {
     struct stream *stream; /* NULL: closing */
     enum accept_kind kind;
     enum accept_bare bare;
+    unsigned mechanisms; /* ACCEPT_AUTH_* */
     enum session_state state;
     struct loop_timer idle_timer, life_timer;
     struct loop_timer window_timer; /* runs while a mail arrives: is it fast enough? */
@@ -91,7 +92,7 @@ struct session {
 /* ---- session.c */
 /* `address` has been counted; the session takes it and the stream. */
 void session_open(struct accept *a, struct stream *stream, struct tally *address,
-                  enum accept_kind kind, enum accept_bare bare);
+                  const struct accept_service *service);
 void session_drain(struct session *s);
 void session_cut(struct session *s); /* accept goes away: nothing of it is touched from here on */
 void session_state_set(struct session *s, enum session_state state);

@@ -218,12 +218,12 @@ void verb_auth_line(struct session *s, struct span line)
 
 static bool choose_mechanism(struct session *s, struct span name)
 {
-    if (span_eq_nocase(name, SPAN_LIT("PLAIN"))) {
+    if ((s->mechanisms & ACCEPT_AUTH_PLAIN) && span_eq_nocase(name, SPAN_LIT("PLAIN"))) {
         s->auth_mechanism = "PLAIN";
         s->auth_step = AUTH_STEP_PLAIN;
         return true;
     }
-    if (span_eq_nocase(name, SPAN_LIT("LOGIN"))) {
+    if ((s->mechanisms & ACCEPT_AUTH_LOGIN) && span_eq_nocase(name, SPAN_LIT("LOGIN"))) {
         s->auth_mechanism = "LOGIN";
         s->auth_step = AUTH_STEP_LOGIN_USERNAME;
         return true;

@@ -56,7 +56,9 @@ void verb_ehlo_act(struct session *s, struct span arg)
     buf_addf(out, "250-SIZE %llu\r\n", (unsigned long long)a->limits.message_size_max);
     buf_add_cstr(out, "250-8BITMIME\r\n");
     if (a->tls && !has_tls) buf_add_cstr(out, "250-STARTTLS\r\n");
-    if (has_tls && session_is_submission(s)) buf_add_cstr(out, "250-AUTH PLAIN LOGIN\r\n");
+    if (has_tls && session_is_submission(s))
+        buf_addf(out, "250-AUTH%s%s\r\n", s->mechanisms & ACCEPT_AUTH_PLAIN ? " PLAIN" : "",
+                 s->mechanisms & ACCEPT_AUTH_LOGIN ? " LOGIN" : "");
     buf_add_cstr(out, "250-ENHANCEDSTATUSCODES\r\n");
     if (session_is_submission(s)) buf_add_cstr(out, "250-DSN\r\n");
     buf_add_cstr(out, "250-SMTPUTF8\r\n");

@@ -31,6 +31,7 @@ enum field_type {
     FIELD_TLS,
     FIELD_TLS_VERSION,
     FIELD_BARE,
+    FIELD_AUTH,
     FIELD_DOMAINS, /* char ** and its count, of a tenant */
 };
 
@@ -62,7 +63,7 @@ extern const struct field field_dev; /* the one value without a section */
 
 static inline bool field_is_text(enum field_type t)
 {
-    return t >= FIELD_TEXT && t <= FIELD_BARE;
+    return t >= FIELD_TEXT && t <= FIELD_AUTH;
 }
 static inline void *field_slot(const struct field *f, void *object)
 {

@@ -29,6 +29,7 @@ struct settings_listener {
     enum settings_listener_kind kind;
     char *address;       /* "127.0.0.1:587", "[::]:25" */
     char *bare_newlines; /* "refuse", "normalise" */
+    char *auth;          /* "plain login", "plain", "login" */
 };
 struct settings_certificate {
     char *certificate, *key;

@@ -87,7 +87,8 @@
 #define SETTINGS_LISTENER(X)                                                                                           \
     X(listener, kind, KIND, NULL, 0, 0, "submission, submissions or mx")                                               \
     X(listener, address, ADDRESS, NULL, 1, 64, "\"127.0.0.1:587\", \"[::]:25\"")                                      \
-    X(listener, bare_newlines, BARE, "refuse", 0, 10, "refuse; normalise: a bare CR or LF from who authenticated becomes CR LF")
+    X(listener, bare_newlines, BARE, "refuse", 0, 10, "refuse; normalise: a bare CR or LF from who authenticated becomes CR LF") \
+    X(listener, auth, AUTH, "plain login", 0, 20, "AUTH mechanisms: plain login, plain, or login")
 #define SETTINGS_CERTIFICATE(X)                                                                                        \
     X(certificate, certificate, PATH, NULL, 1, 3000, "PEM chain, shown to who asks for one of its names (SNI)")        \
     X(certificate, key, PATH, NULL, 1, 3000, "PEM key of the certificate")

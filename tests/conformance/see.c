@@ -71,6 +71,16 @@ static bool word_repairs(struct story *st, char *rest)
     return true;
 }
 
+/* mechanism plain|login: no other is offered */
+static bool word_mechanism(struct story *st, char *rest)
+{
+    bool is_plain = strcmp(rest, "plain") == 0;
+
+    if (!is_plain && strcmp(rest, "login") != 0) return story_wrong(st, "no such mechanism");
+    st->world->mechanisms = is_plain ? ACCEPT_AUTH_PLAIN : ACCEPT_AUTH_LOGIN;
+    return true;
+}
+
 /* carries binary */
 static bool word_carries(struct story *st, char *rest)
 {
@@ -424,6 +434,7 @@ story_word *check_word(const char *name)
         { "log-lacks", word_log_lacks }, { "carries", word_carries },
         { "repairs", word_repairs },     { "asked", word_asked },
         { "asked-of", word_asked_of },   { "counted", word_counted },
+        { "mechanism", word_mechanism },
     };
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)

@@ -23,6 +23,7 @@ void world_begin(struct world *w)
     w->inflight_max = 4;
     w->has_tls = true;
     w->bare = ACCEPT_BARE_REFUSE;
+    w->mechanisms = 0;
     w->serves_hostname = w->carries_binary = false;
     accept_limits_default(&w->limits);
     w->limits.auth_delay_ms = 1;
@@ -73,6 +74,7 @@ static int make_tls(struct world *w, struct errmsg *why)
 int world_listen(struct world *w, enum accept_kind kind, struct errmsg *why)
 {
     struct stream_address at = { .text = "127.0.0.1" };
+    struct accept_service service = { .kind = kind, .bare = w->bare, .mechanisms = w->mechanisms };
     struct accept_options o = { .loop = w->loop, .commit = w->commit, .hostname = HOSTNAME };
     int rv = make_auth(w, why);
 
@@ -86,7 +88,7 @@ int world_listen(struct world *w, enum accept_kind kind, struct errmsg *why)
     o.limits = w->limits;
     o.carries_binary = w->carries_binary;
     rv = accept_new(&w->accept, &o, why);
-    return rv ? rv : accept_listen(w->accept, kind, w->bare, &at, why);
+    return rv ? rv : accept_listen(w->accept, &service, &at, why);
 }
 
 void world_turn(struct world *w, unsigned ms)

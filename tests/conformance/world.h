@@ -18,6 +18,7 @@ struct world {
     struct accept_limits limits; /* used when the listener opens */
     unsigned inflight_max;
     enum accept_bare bare;
+    unsigned mechanisms; /* 0: all */
     bool has_tls, serves_hostname, carries_binary;
     char dir[64]; /* certificates; kept from story to story */
 };

@@ -540,6 +540,9 @@ static void begin(uint8_t circumstances, struct accept_auth *auth)
                                 .hostname = "relay.test",
                                 .expire_ms = 1000 };
     struct stream_address at = { .text = "192.0.2.2" };
+    struct accept_service service = { .kind = (enum accept_kind)(circumstances % 3),
+                                      .bare = circumstances & 8 ? ACCEPT_BARE_NORMALISE
+                                                                : ACCEPT_BARE_REFUSE };
 
     memset(&w, 0, sizeof w);
     w.now_ms = START_MS;
@@ -552,9 +555,7 @@ static void begin(uint8_t circumstances, struct accept_auth *auth)
     o.limits = w.limits;
     o.carries_binary = circumstances & 4;
     CHECK(accept_new(&w.accept, &o, NULL) == 0);
-    CHECK(accept_listen(w.accept, w.kind,
-                        circumstances & 8 ? ACCEPT_BARE_NORMALISE : ACCEPT_BARE_REFUSE, &at,
-                        NULL) == 0);
+    CHECK(accept_listen(w.accept, &service, &at, NULL) == 0);
     w.listener->options.on_connection(w.listener->options.arg, w.listener);
     CHECK(w.stream);
 }

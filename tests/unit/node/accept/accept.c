@@ -72,13 +72,18 @@ static void listening(void **state)
     (void)state;
     accept_limits_default(&l);
     assert_int_equal(make(&a, &l, &why), 0);
-    assert_int_equal(accept_listen(a, ACCEPT_SUBMISSION, ACCEPT_BARE_REFUSE, &any, &why),
-                     ERR_CONFIG);
-    assert_int_equal(accept_listen(a, ACCEPT_SUBMISSIONS, ACCEPT_BARE_REFUSE, &any, &why),
-                     ERR_CONFIG);
-    assert_int_not_equal(accept_listen(a, ACCEPT_MX, ACCEPT_BARE_REFUSE, &wrong, &why), 0);
-    assert_int_equal(accept_listen(a, ACCEPT_MX, ACCEPT_BARE_REFUSE, &any, &why), 0);
-    assert_int_equal(accept_listen(a, ACCEPT_MX, ACCEPT_BARE_REFUSE, &any, &why), 0);
+    assert_int_equal(
+        accept_listen(a, &(struct accept_service){ .kind = ACCEPT_SUBMISSION }, &any, &why),
+        ERR_CONFIG);
+    assert_int_equal(
+        accept_listen(a, &(struct accept_service){ .kind = ACCEPT_SUBMISSIONS }, &any, &why),
+        ERR_CONFIG);
+    assert_int_not_equal(
+        accept_listen(a, &(struct accept_service){ .kind = ACCEPT_MX }, &wrong, &why), 0);
+    assert_int_equal(accept_listen(a, &(struct accept_service){ .kind = ACCEPT_MX }, &any, &why),
+                     0);
+    assert_int_equal(accept_listen(a, &(struct accept_service){ .kind = ACCEPT_MX }, &any, &why),
+                     0);
     assert_int_not_equal(accept_port(a, 0), 0);
     assert_int_not_equal(accept_port(a, 1), accept_port(a, 0));
     assert_int_equal(accept_port(a, 2), 0);

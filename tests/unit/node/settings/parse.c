@@ -56,7 +56,8 @@ static void whole_example(void **state)
         "node: { id: 7, hostname: Relay1.Example.TEST, data_dir: /var/lib/angarium, shards: 2 }\n"
         "listeners:\n"
         "  - { kind: submission, address: \"127.0.0.1:12500\" }\n"
-        "  - { kind: submissions, address: \"[::1]:12501\" }\n"
+        "  - { kind: submissions, address: \"[::1]:12501\", auth: plain, bare_newlines: normalise "
+        "}\n"
         "  - { kind: mx, address: \"0.0.0.0:25\" }\n"
         "http: { address: \"127.0.0.1:12502\", token_file: api.token }\n"
         "tls: { certificate: node.pem, key: /etc/node.key }\n"
@@ -81,6 +82,10 @@ static void whole_example(void **state)
     assert_int_equal(s->listener_count, 3);
     assert_int_equal(s->listeners[1].kind, SETTINGS_SUBMISSIONS);
     assert_string_equal(s->listeners[1].address, "[::1]:12501");
+    assert_string_equal(s->listeners[1].auth, "plain");
+    assert_string_equal(s->listeners[1].bare_newlines, "normalise");
+    assert_string_equal(s->listeners[0].auth, "plain login");
+    assert_string_equal(s->listeners[0].bare_newlines, "refuse");
     assert_int_equal(s->listeners[2].kind, SETTINGS_MX);
     assert_string_equal(s->http.token_file, "conf/api.token");
     assert_string_equal(s->http.certificate, "");
