@@ -96,6 +96,9 @@ static void on_role(void *arg, enum raft_role role, uint64_t term, uint64_t lead
     shard_see(s);
 }
 
+/* No snapshot calls yet: shards have one voter. Before they get more, the state must stream out by an iterator over the shard's
+ * records and bodies, and in under a prefix of its own that is swapped in (raft.h, struct raft_snapshot_calls): until then the
+ * library refuses to send one, and a replica that is behind the cut waits. */
 int shard_open(struct shard *s, struct errmsg *why)
 {
     const struct raft_machine machine = {

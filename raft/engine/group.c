@@ -136,23 +136,18 @@ static int read_configs(const struct store_group *log, struct configs *out)
     return rv != 0 ? rv : read_config(&log->before, &out->before, &out->has_before);
 }
 
-/* The core remembers a bounded number of terms, and needs room for those to come before it knows what is committed: it is
- * given the last ones. A peer that is further behind gets a snapshot. */
-#define BOOT_RUNS 12u
-
 static int step_boot(struct raft_group *g, const struct store_group *log,
                      const struct configs *configs)
 {
     struct core_event e = { .kind = CORE_BOOT };
-    unsigned skip = log->run_count > BOOT_RUNS ? log->run_count - BOOT_RUNS : 0;
     int rv;
 
     e.u.boot.hard = log->hard;
     e.u.boot.first = log->first;
     e.u.boot.last = log->last;
     e.u.boot.cut_term = log->cut_term;
-    e.u.boot.runs = log->runs + skip;
-    e.u.boot.run_count = log->run_count - skip;
+    e.u.boot.runs = log->runs;
+    e.u.boot.run_count = log->run_count;
     e.u.boot.last_term = log->last_term;
     e.u.boot.applied = g->applied;
     e.u.boot.bytes = log->bytes;

@@ -1,0 +1,472 @@
+/* raft_cluster - three nodes, three processes on this machine: RocksDB, TLS, everything as in production.
+ *
+ *   bench_raft_cluster load [DIR [SECONDS]]    committed entries a second of 1 KiB and 16 KiB at 1, 16 and 256 groups, with
+ *                                              latencies, beside one RocksDB that writes the same batches synced
+ *   bench_raft_cluster elect [DIR [TIMES]]     from the death (SIGKILL), and from the silence (SIGSTOP: to the others the same as
+ *                                              a cut cable), of the node that leads until another one leads
+ *
+ * Node 1 is preferred and leads all groups of "load". A node is a fork of this program, from a process that has never called
+ * the wire. What nodes tell goes through shared memory.
+ */
+#include <inttypes.h>
+#include <rocksdb/c.h>
+#include <semaphore.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "proto/ground/metric.h"
+#include "raft/raft.h"
+#include "tests/unit/raft/wire/rig.h"
+
+#define NODES      3
+#define GROUPS_MAX 256
+#define FLIGHT_MAX 512
+#define CUT_EVERY  1024
+#define SAMPLES    200000
+
+struct shared { /* between the processes */
+    atomic_uint ports[NODES + 1];
+    atomic_uint leads[NODES + 1];       /* groups that a node leads, ready */
+    _Atomic uint64_t led_us[NODES + 1]; /* when it began to lead the last one */
+    atomic_uint go, stop, done;
+    double per_s, per_batch, p50, p99, p999;
+};
+static struct shared *shared;
+static struct pki pki;
+static char base[4096];
+
+struct group {
+    struct raft_group *group;
+    uint64_t applied, cut;
+    bool leads;
+};
+struct flight {
+    struct raft_proposal p;
+    struct group *group;
+    uint64_t left_us;
+};
+static struct node {
+    struct raft *raft;
+    struct wire *wire;
+    unsigned number, group_count;
+    struct group groups[GROUPS_MAX];
+    sem_t wake;
+    uint64_t next_ms;
+    bool running;
+    unsigned in_flight;
+    uint64_t answered;
+    uint32_t samples[SAMPLES];
+    struct flight flights[FLIGHT_MAX];
+} node;
+static uint8_t body[16384];
+
+/* ---- a node */
+
+static void on_wake(void *arg)
+{
+    (void)arg;
+    sem_post(&node.wake);
+}
+
+static void on_apply(void *arg, const struct raft_entry *e)
+{
+    ((struct group *)arg)->applied = e->index;
+}
+
+static void on_role(void *arg, enum raft_role role, uint64_t term, uint64_t leader)
+{
+    struct group *g = arg;
+
+    (void)term;
+    (void)leader;
+    if (g->leads == (role == RAFT_LEADER)) return;
+    g->leads = role == RAFT_LEADER;
+    if (g->leads) {
+        atomic_store(&shared->led_us[node.number], clock_mono_us());
+        atomic_fetch_add(&shared->leads[node.number], 1);
+    } else {
+        atomic_fetch_sub(&shared->leads[node.number], 1);
+    }
+}
+
+static void open_wire(uint64_t incarnation)
+{
+    char name[16], certificate[PKI_PATH_SIZE], key[PKI_PATH_SIZE], ca[PKI_PATH_SIZE], listen[32];
+    struct errmsg why = { "" };
+    struct wire_options o = { .node = node.number,
+                              .incarnation = incarnation,
+                              .format_min = 1,
+                              .format_max = 1,
+                              .listen = listen,
+                              .events = raft_wire_events(node.raft) };
+
+    snprintf(name, sizeof name, "node%u", node.number);
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", atomic_load(&shared->ports[node.number]));
+    o.certificate = pki_path(&pki, name, "pem", certificate);
+    o.key = pki_path(&pki, name, "key", key);
+    o.ca = pki_path(&pki, "ca", "pem", ca);
+    memcpy(o.cluster, rig_cluster, sizeof rig_cluster);
+    if (wire_open(&node.wire, &o, &why) != 0) {
+        fprintf(stderr, "node %u: %s\n", node.number, why.text);
+        _exit(1);
+    }
+    atomic_store(&shared->ports[node.number], wire_port(node.wire));
+    raft_wire_attach(node.raft, node.wire);
+}
+
+/* Ports are any that are free: each waits until the others have theirs. */
+static void meet(void)
+{
+    for (unsigned i = 1; i <= NODES; i++) {
+        struct wire_peer peer = { .node = i };
+
+        if (i == node.number) continue;
+        while (atomic_load(&shared->ports[i]) == 0)
+            usleep(1000);
+        snprintf(peer.address, sizeof peer.address, "127.0.0.1:%u", atomic_load(&shared->ports[i]));
+        CHECK(wire_peer(node.wire, &peer) == 0);
+    }
+}
+
+static void open_node(unsigned number, unsigned groups, uint64_t incarnation, bool is_preferred)
+{
+    struct core_config config = raft_config_of((uint64_t[]){ 1, 2, 3 }, 3);
+    struct raft_loop_port port = { NULL, on_wake };
+    struct raft_options o = { .node_id = number,
+                              .incarnation = incarnation,
+                              .loops = &port,
+                              .loop_count = 1,
+                              .seed = number + incarnation * 100 };
+    struct errmsg why = { "" };
+    char dir[4200];
+    int rv;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    snprintf(dir, sizeof dir, "%s/node%u", base, number);
+    o.dir = dir;
+    node.number = number;
+    node.group_count = groups;
+    config.members[0].priority = is_preferred ? 9 : 1;
+    sem_init(&node.wake, 0, 0);
+    atomic_store(&shared->leads[number], 0);
+    rv = raft_open(&node.raft, &o, NULL, &why);
+    if (rv == 0) open_wire(incarnation);
+    for (unsigned i = 0; i < groups && rv == 0; i++) {
+        struct raft_machine m = { .arg = &node.groups[i], .apply = on_apply, .role = on_role };
+
+        rv = raft_group_open(node.raft, i + 1, 0, &config, &m, 0, &node.groups[i].group, &why);
+    }
+    if (rv != 0) {
+        fprintf(stderr, "node %u: %s\n", number, why.text);
+        _exit(1);
+    }
+    meet();
+}
+
+static void cut(void)
+{
+    for (unsigned i = 0; i < node.group_count; i++) {
+        struct group *g = &node.groups[i];
+
+        if (g->applied < g->cut + CUT_EVERY) continue;
+        g->cut = g->applied - CUT_EVERY / 2; /* the peers' reach */
+        raft_group_cut(g->group, g->cut);
+    }
+}
+
+static void turn(void)
+{
+    uint64_t next, now;
+    struct timespec until;
+
+    next = raft_turn(node.raft, 0, clock_mono_us() / 1000);
+    cut();
+    now = clock_mono_us() / 1000;
+    if (next > now + 100) next = now + 100;
+    until = (struct timespec){ (time_t)(next / 1000), (long)(next % 1000) * 1000000 };
+    while (sem_clockwait(&node.wake, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR)
+        continue;
+    while (sem_trywait(&node.wake) == 0)
+        continue;
+}
+
+/* ---- load */
+
+static void propose(struct flight *f);
+
+static void on_done(struct raft_proposal *p, enum raft_answer answer, uint64_t index, uint64_t term)
+{
+    struct flight *f = CONTAINER_OF(p, struct flight, p);
+
+    (void)index;
+    (void)term;
+    CHECK(answer == RAFT_COMMITTED);
+    node.in_flight--;
+    if (node.answered < SAMPLES)
+        node.samples[node.answered] = (uint32_t)(clock_mono_us() - f->left_us);
+    node.answered++;
+    if (node.running) propose(f);
+}
+
+static void propose(struct flight *f)
+{
+    f->left_us = clock_mono_us();
+    CHECK(raft_propose(f->group->group, &f->p) == 0);
+    node.in_flight++;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static double percentile(double p)
+{
+    uint64_t n = node.answered < SAMPLES ? node.answered : SAMPLES;
+
+    return n ? node.samples[(size_t)((double)(n - 1) * p)] / 1000.0 : 0;
+}
+
+static void load(size_t size, uint64_t run_us)
+{
+    unsigned count = node.group_count == 1 ? 256 : FLIGHT_MAX;
+    uint64_t syncs, began, took;
+
+    while (atomic_load(&shared->leads[1]) < node.group_count)
+        turn();
+    node.running = true;
+    for (unsigned i = 0; i < count; i++) {
+        node.flights[i] =
+            (struct flight){ .group = &node.groups[i % node.group_count],
+                             .p = { .body = span_of(body, size), .on_done = on_done } };
+        propose(&node.flights[i]);
+    }
+    for (began = clock_mono_us(); clock_mono_us() - began < run_us / 4;) /* warm */
+        turn();
+    node.answered = 0;
+    syncs = metric_get(M_LOG_SYNCS);
+    began = clock_mono_us();
+    while ((took = clock_mono_us() - began) < run_us)
+        turn();
+    shared->per_s = (double)node.answered * 1e6 / (double)took;
+    shared->per_batch = (double)node.answered / (double)(metric_get(M_LOG_SYNCS) - syncs);
+    node.running = false;
+    while (node.in_flight > 0)
+        turn();
+    qsort(node.samples, node.answered < SAMPLES ? node.answered : SAMPLES, sizeof node.samples[0],
+          by_number);
+    shared->p50 = percentile(0.5);
+    shared->p99 = percentile(0.99);
+    shared->p999 = percentile(0.999);
+}
+
+static pid_t fork_node(unsigned number, unsigned groups, uint64_t incarnation, bool is_preferred,
+                       size_t size, uint64_t run_us)
+{
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid > 0) return pid;
+    open_node(number, groups, incarnation, is_preferred);
+    if (size > 0 && number == 1) {
+        load(size, run_us);
+        atomic_store(&shared->done, 1);
+    }
+    while (!atomic_load(&shared->stop))
+        turn();
+    _exit(0);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+static void clear(void)
+{
+    for (unsigned i = 1; i <= NODES; i++) {
+        char dir[4200];
+
+        snprintf(dir, sizeof dir, "%s/node%u", base, i);
+        nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    }
+    memset(shared, 0, sizeof *shared);
+}
+
+/* ---- bare RocksDB: the same batches */
+
+static double run_rocks(size_t size, unsigned per_batch, uint64_t run_us)
+{
+    rocksdb_options_t *o = rocksdb_options_create();
+    rocksdb_writeoptions_t *wo = rocksdb_writeoptions_create();
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    uint64_t began, took, done = 0, key = 0;
+    char dir[4200], *error = NULL;
+    rocksdb_t *db;
+
+    snprintf(dir, sizeof dir, "%s/bare", base);
+    rocksdb_options_set_create_if_missing(o, 1);
+    rocksdb_options_set_compression(o, rocksdb_no_compression);
+    rocksdb_options_set_write_buffer_size(o, 128u << 20);
+    db = rocksdb_open(o, dir, &error);
+    CHECK(error == NULL);
+    rocksdb_writeoptions_set_sync(wo, 1);
+    began = clock_mono_us();
+    while ((took = clock_mono_us() - began) < run_us) {
+        for (unsigned i = 0; i < per_batch; i++, key++)
+            rocksdb_writebatch_put(batch, (const char *)&key, sizeof key, (const char *)body, size);
+        rocksdb_write(db, wo, batch, &error);
+        CHECK(error == NULL);
+        rocksdb_writebatch_clear(batch);
+        done += per_batch;
+    }
+    rocksdb_writebatch_destroy(batch);
+    rocksdb_writeoptions_destroy(wo);
+    rocksdb_close(db);
+    rocksdb_options_destroy(o);
+    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return (double)done * 1e6 / (double)took;
+}
+
+static void measure(unsigned groups, size_t size, uint64_t run_us)
+{
+    pid_t pids[NODES + 1];
+    unsigned per_batch;
+    double bare;
+
+    clear();
+    for (unsigned i = 1; i <= NODES; i++)
+        pids[i] = fork_node(i, groups, 1, true, size, run_us);
+    for (unsigned i = 0; i < 60000 && !atomic_load(&shared->done); i++)
+        usleep(1000);
+    atomic_store(&shared->stop, 1);
+    for (unsigned i = 1; i <= NODES; i++) {
+        kill(pids[i], SIGKILL);
+        waitpid(pids[i], NULL, 0);
+    }
+    if (!atomic_load(&shared->done)) {
+        printf("%6u %8zu   not done in a minute\n", groups, size);
+        return;
+    }
+    per_batch = (unsigned)(shared->per_batch + 0.5);
+    bare = run_rocks(size, per_batch ? per_batch : 1, run_us);
+    printf("%6u %8zu %12.0f %9.1f %9.2f %9.2f %9.2f %16.0f %7.0f %%\n", groups, size, shared->per_s,
+           shared->per_batch, shared->p50, shared->p99, shared->p999, bare,
+           100 * shared->per_s / bare);
+    fflush(stdout);
+}
+
+static void load_all(uint64_t run_us)
+{
+    static const unsigned groups[] = { 1, 16, 256 };
+    static const size_t sizes[] = { 1024, 16384 };
+
+    printf("%6s %8s %12s %9s %9s %9s %9s %16s %9s\n", "groups", "bytes", "entries/s", "a batch",
+           "p50 ms", "p99 ms", "p99.9 ms", "bare RocksDB/s", "of it");
+    for (unsigned s = 0; s < 2; s++)
+        for (unsigned g = 0; g < 3; g++)
+            measure(groups[g], sizes[s], run_us);
+}
+
+/* ---- elections */
+
+static unsigned wait_for_leader(unsigned gone)
+{
+    for (unsigned ms = 0; ms < 20000; ms++) {
+        for (unsigned i = 1; i <= NODES; i++)
+            if (i != gone && atomic_load(&shared->leads[i]) > 0) return i;
+        usleep(200);
+    }
+    fprintf(stderr, "nobody leads\n");
+    exit(1);
+}
+
+static void elect(unsigned times, bool is_killed)
+{
+    static uint64_t took[10000];
+    pid_t pids[NODES + 1];
+    uint32_t sorted[10000];
+    uint64_t incarnation = 1;
+
+    clear();
+    for (unsigned i = 1; i <= NODES; i++)
+        pids[i] = fork_node(i, 1, 1, false, 0, 0);
+    for (unsigned k = 0; k < times; k++) {
+        unsigned leader = wait_for_leader(0), next;
+        uint64_t began;
+
+        usleep(700000 + 1000 * (k * 37 % 600)); /* followers are in step, at rest or not yet */
+        leader = wait_for_leader(0);
+        began = clock_mono_us();
+        kill(pids[leader], is_killed ? SIGKILL : SIGSTOP);
+        next = wait_for_leader(leader);
+        took[k] = atomic_load(&shared->led_us[next]) - began;
+        sorted[k] = (uint32_t)took[k];
+        if (is_killed) {
+            waitpid(pids[leader], NULL, 0);
+            pids[leader] = fork_node(leader, 1, ++incarnation, false, 0, 0);
+        } else {
+            kill(pids[leader], SIGCONT);
+        }
+    }
+    for (unsigned i = 1; i <= NODES; i++) {
+        kill(pids[i], SIGKILL);
+        waitpid(pids[i], NULL, 0);
+    }
+    qsort(sorted, times, sizeof sorted[0], by_number);
+    printf("%-28s %5u times: p50 %4u ms, p99 %4u ms, most %4u ms\n",
+           is_killed ? "after SIGKILL of the leader:" : "after silence of the leader:", times,
+           sorted[times / 2] / 1000, sorted[times * 99 / 100] / 1000, sorted[times - 1] / 1000);
+}
+
+static void make_keys(void)
+{
+    pki_begin(&pki);
+    pki_make(&pki, NULL, "ca", NULL, -60, 86400);
+    for (unsigned i = 1; i <= NODES; i++) {
+        char name[16], uri[WIRE_NAME_SIZE], sans[WIRE_NAME_SIZE + 8];
+
+        snprintf(name, sizeof name, "node%u", i);
+        wire_name(uri, rig_cluster, i);
+        snprintf(sans, sizeof sans, "URI:%s", uri);
+        pki_make(&pki, "ca", name, sans, -60, 86400);
+    }
+}
+
+static unsigned number(const char *text, unsigned otherwise)
+{
+    uint64_t v = otherwise;
+
+    if (text && span_u64(span_cstr(text), 10000, &v) != 0) v = otherwise;
+    return (unsigned)v;
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(shared != MAP_FAILED);
+    snprintf(base, sizeof base, "%s/angarium-bench-XXXXXX", argc > 2 ? argv[2] : ".");
+    CHECK(mkdtemp(base) != NULL);
+    make_keys();
+    if (strcmp(what, "load") == 0) {
+        load_all(number(argc > 3 ? argv[3] : NULL, 4) * 1000000u);
+    } else if (strcmp(what, "elect") == 0) {
+        elect(number(argc > 3 ? argv[3] : NULL, 50), true);
+        elect(number(argc > 3 ? argv[3] : NULL, 50), false);
+    } else {
+        fprintf(stderr, "bench_raft_cluster load [DIR [SECONDS]] | elect [DIR [TIMES]]\n");
+        return 2;
+    }
+    clear();
+    pki_end(&pki);
+    rmdir(base);
+    return 0;
+}
