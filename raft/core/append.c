@@ -24,7 +24,7 @@ void append_truncate(struct core *c, struct core_pos end)
     CHECK(c->role != CORE_LEADER); /* thesis 3.5: a leader only appends */
     trail_truncate(&c->trail, end);
     window_truncate(&c->window, end.index + 1);
-    marks_clip(&c->marks, end.index);
+    if (!MUTATED(R1_REUSED_INDEX)) marks_clip(&c->marks, end.index);
     c->last = end.index;
     c->durable = MIN(c->durable, c->last);
     config_roll_back(c);
@@ -62,7 +62,8 @@ int append_propose(struct core *c, const struct core_event *e, struct core_updat
     uint64_t fence = e->u.propose.term;
 
     if (!c->ready) return ERR_NOT_LEADER;
-    if (fence != 0 && fence != c->hard.term) return ERR_SUPERSEDED; /* R8 */
+    if (fence != 0 && fence != c->hard.term && !MUTATED(R8_NO_FENCE))
+        return ERR_SUPERSEDED; /* R8 */
     if (c->transfer.to != 0) return ERR_BUSY;
     if (!has_room(c, e->u.propose.weight) || disk_too_few(c)) return ERR_FULL;
     append_own(c, CORE_COMMAND, e->u.propose.weight, u);

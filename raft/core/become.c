@@ -60,6 +60,7 @@ void become_follower(struct core *c, uint64_t term, uint64_t leader, struct core
     if (c->role == CORE_LEADER) resign(c, leader, u);
     if (c->role != CORE_FOLLOWER) become(c, CORE_FOLLOWER);
     if (term > c->hard.term) become_hard(c, (struct core_hard){ .term = term }, u);
+    if (MUTATED(R4_VOTE_FORGOTTEN) && leader == 0) c->hard.vote = 0;
     set_leader(c, leader);
     if (!is_new) return;
     c->resting = false;

@@ -15,7 +15,8 @@
 
 static int check(const struct core *c, const struct core_event *e)
 {
-    if (e->u.boot.applied + 1 < e->u.boot.first) return ERR_CORRUPT; /* R7 */
+    if (e->u.boot.applied + 1 < e->u.boot.first && !MUTATED(R7_GAP_SKIPPED))
+        return ERR_CORRUPT; /* R7 */
     if (e->u.boot.applied > e->u.boot.last && !e->u.boot.tainted) return ERR_CORRUPT;
     if (e->u.boot.last_term > e->u.boot.hard.term && !e->u.boot.tainted) return ERR_CORRUPT;
     if (e->u.boot.config) {
@@ -66,7 +67,7 @@ static void take_config(struct core *c, const struct core_event *e)
  * may have promised something in, and votes for nobody in the first of them. */
 static void take_loss(struct core *c, const struct core_event *e, struct core_update *u)
 {
-    c->tainted = e->u.boot.tainted;
+    c->tainted = e->u.boot.tainted && !MUTATED(TAINT_IGNORED);
     if (!c->tainted) return;
     c->taint_goal = NEVER;
     c->lost_index = e->u.boot.lost_upto.index;

@@ -9,14 +9,14 @@
 void commit_count(struct core *c)
 {
     struct quorum_voter v[CORE_MEMBERS_MAX];
-    bool spread = c->config->spread != CORE_SPREAD_NONE;
+    bool spread = c->config->spread != CORE_SPREAD_NONE && !MUTATED(SPREAD_IGNORED);
     uint64_t index;
 
     if (c->role != CORE_LEADER) return;
     index = quorum_index(v, config_half(c, CORE_VOTES_NEW, v), spread);
     index = MIN(index, quorum_index(v, config_half(c, CORE_VOTES_OLD, v), spread));
     CHECK(index <= c->last);
-    if (index <= c->commit || index < c->own_first) return;
+    if (index <= c->commit || (index < c->own_first && !MUTATED(R3_OLD_TERMS))) return;
     c->commit = index;
     c->busy_ms = c->now_ms;
 }

@@ -84,10 +84,11 @@ unsigned config_half(const struct core *c, unsigned flag, struct quorum_voter ou
         bool counts = m->flags & flag;
 
         if (c->rescue.on) counts = flag == CORE_VOTES_NEW && (c->rescue.voters >> i & 1);
-        if (!counts) continue;
+        if (!counts || (MUTATED(R6_ONE_HALF) && flag == CORE_VOTES_OLD)) continue;
         out[n++] = (struct quorum_voter){
             .node = m->node,
-            .match = m->node == c->o.self ? c->durable : p->match,
+            .match =
+                m->node == c->o.self ? (MUTATED(R1_SELF_ACK) ? c->last : c->durable) : p->match,
             .place = c->config->spread == CORE_SPREAD_REGION ? m->region : m->zone,
             .yes = p->yes,
             .no = p->no,
@@ -207,7 +208,7 @@ void config_roll_back(struct core *c)
 {
     struct core_config *gone = c->config;
 
-    if (c->config->index <= c->last) return;
+    if (c->config->index <= c->last || MUTATED(R6_NOT_ROLLED_BACK)) return;
     CHECK(c->has_before); /* one change at a time: the one before it is committed somewhere */
     CHECK(c->before->index <= c->last);
     move_peers(c, c->before);
@@ -256,7 +257,8 @@ int config_reconf(struct core *c, const struct core_event *e, struct core_update
     const struct core_config *aim = e->u.reconf.config;
     struct core_config next;
 
-    if (!c->ready) return ERR_NOT_LEADER; /* R6: not before an entry of its own term is committed */
+    if (!c->ready && !(MUTATED(R6_EARLY_CHANGE) && c->role == CORE_LEADER))
+        return ERR_NOT_LEADER; /* R6: not before an entry of its own term is committed */
     if (e->u.reconf.version != 0 && e->u.reconf.version != c->config->version)
         return ERR_SUPERSEDED;
     if (c->config->joint || !config_is_committed(c) || c->transfer.to != 0) return ERR_BUSY;

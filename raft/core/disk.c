@@ -11,7 +11,8 @@ void disk_told(struct core *c, const struct core_event *e, struct core_update *u
     c->free_permille = e->u.disk.free_permille;
     c->stalled = c->o.disk_stall_ms > 0 && e->u.disk.oldest_ms >= c->o.disk_stall_ms;
     if (disk_too_few(c)) rest_wake(c);
-    if (!c->stalled || c->role != CORE_LEADER || !config_has_others(c)) return;
+    if (!c->stalled || MUTATED(R9_DISK_IGNORED) || c->role != CORE_LEADER || !config_has_others(c))
+        return;
     to = transfer_best(c);
     if (to >= 0) send_new(c, CORE_MSG_TIMEOUT_NOW, c->config->members[to].node, 0, u);
     become_follower(c, c->hard.term, 0, u);

@@ -70,6 +70,6 @@ void durable_upto(struct core *c, uint64_t write_id, struct core_update *u)
  * else. */
 void durable_failed(struct core *c, struct core_update *u)
 {
-    if (c->role == CORE_BROKEN) return;
+    if (c->role == CORE_BROKEN || MUTATED(R2_GOES_ON)) return;
     become_broken(c, u);
 }

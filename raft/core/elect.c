@@ -57,6 +57,7 @@ bool elect_is_newer(const struct core *c, struct core_pos last)
 {
     struct core_pos own = core_end(c);
 
+    if (MUTATED(OLD_LOG_WINS)) return true;
     return last.term > own.term || (last.term == own.term && last.index >= own.index);
 }
 

@@ -19,6 +19,7 @@
 
 #include "proto/ground/check.h"
 #include "proto/ground/err.h"
+#include "proto/ground/mutation.h"
 #include "proto/ground/rng.h"
 #include "raft/core/core.h"
 
@@ -92,9 +93,10 @@ enum tally quorum_tally(const struct quorum_voter *v, unsigned n); /* 0 voters: 
 struct progress {
     uint64_t node;
     uint64_t match, next;
-    uint64_t asked_ms;         /* the last probe or snapshot */
-    uint64_t round;            /* of reads, confirmed */
-    uint64_t tail, tail_match; /* its last entry, and match, as of its last heartbeat reply */
+    uint64_t asked_ms; /* the last probe or snapshot */
+    uint64_t round;    /* of reads, confirmed */
+    uint64_t tail,
+        tail_match; /* as of its last heartbeat reply: its last entry, match; NEVER: nothing was on its way */
     uint64_t goal, round_ms; /* learner: the end of this round of catching up, and its beginning */
     uint16_t free_permille;
     uint8_t state;        /* enum core_progress */

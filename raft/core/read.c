@@ -53,7 +53,7 @@ static void release(struct core *c, uint64_t round, struct core_update *u)
 void read_settle(struct core *c, struct core_update *u)
 {
     if (c->role != CORE_LEADER || c->read_count == 0) return;
-    release(c, confirmed(c), u);
+    release(c, MUTATED(READ_UNCONFIRMED) ? NEVER : confirmed(c), u);
     if (c->read_count == 0 || c->reads[0].round <= c->round) return;
     c->round++; /* nothing is on its way: begin the next round */
     send_heartbeats(c, u);

@@ -30,6 +30,7 @@ static void reject(struct core *c, const struct core_msg *m, struct core_update 
 
     hint = MAX(hint, MIN(c->commit, c->last));
     if (trail_term(&c->trail, hint) == 0) hint = c->trail.edge.index;
+    if (MUTATED(R5_COMMIT_REGRESSES)) c->commit = MIN(c->commit, m->commit);
     r->reject = true;
     r->prev = m->prev;
     r->hint = (struct core_pos){ hint, trail_term(&c->trail, hint) };
@@ -39,7 +40,8 @@ static void accept(struct core *c, const struct core_msg *m, uint64_t match, str
 {
     struct core_msg *r = reply(c, m, u);
 
-    if (match > c->durable) /* some write that is on its way holds it */
+    if (match > c->durable &&
+        !MUTATED(R1_ACK_UNSYNCED)) /* some write that is on its way holds it */
         u->sends[u->send_count - 1].after_write = c->last_write;
     r->match = match;
 }
@@ -64,6 +66,7 @@ static int find_new(const struct core *c, const struct core_msg *m, unsigned *ou
         }
         unknown = false; /* log matching: all before it are the same */
     }
+    if (MUTATED(STALE_APPEND_CUTS) && i > 0 && m->first > c->commit) i = 0;
     *out = i;
     return unknown ? ERR_AGAIN : 0;
 }

@@ -5,10 +5,11 @@
  * is lost, or its disk is slow; ask where it ends. Or what it had acknowledged is gone (taint.c). */
 static void find_loss(struct core *c, struct progress *p, const struct core_msg *m)
 {
-    bool is_stuck = m->hint.index == p->tail && p->match == p->tail_match && p->match < p->next - 1;
+    bool is_waiting = p->match < p->next - 1;
+    bool is_stuck = is_waiting && m->hint.index == p->tail && p->match == p->tail_match;
     uint64_t next = MIN(m->hint.index + 1, p->next);
 
-    p->tail = m->hint.index;
+    p->tail = is_waiting ? m->hint.index : NEVER;
     p->tail_match = p->match;
     if (m->lost && m->hint.index < p->match) {
         p->match = 0;

@@ -13,7 +13,7 @@ struct core_msg *send_new(struct core *c, enum core_msg_kind kind, uint64_t to,
     CHECK(u->send_count < CORE_SENDS_MAX);
     CHECK(to != c->o.self);
     u->send_count++;
-    after_write = MAX(after_write, c->hard_write);
+    if (!MUTATED(R4_VOTE_UNSYNCED)) after_write = MAX(after_write, c->hard_write);
     *s = (struct core_send){ .after_write = after_write > c->durable_write ? after_write : 0 };
     s->msg.kind = kind;
     s->msg.from = c->o.self;
@@ -30,7 +30,9 @@ void send_heartbeat(struct core *c, unsigned i, bool rest, struct core_update *u
     struct progress *p = &c->peers[i];
     struct core_msg *m = send_new(c, CORE_MSG_HEARTBEAT, p->node, 0, u);
 
-    m->commit = MIN(c->commit, p->match); /* what it surely holds */
+    m->commit = MUTATED(HEARTBEAT_COMMITS_ALL)
+                    ? c->commit
+                    : MIN(c->commit, p->match); /* what it surely holds */
     m->context = c->round;
     m->rest = rest;
     if (!rest) return;
