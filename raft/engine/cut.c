@@ -18,20 +18,57 @@ uint64_t group_term_at(const struct raft_group *g, uint64_t index)
     return term;
 }
 
+static bool note_config(void *arg, const struct store_entry *e)
+{
+    struct store_config *c = arg;
+
+    if (e->kind != CORE_CONFIG || e->head.n > sizeof c->bytes) return true;
+    c->index = e->index;
+    c->n = e->head.n;
+    memcpy(c->bytes, e->head.p, e->head.n);
+    return true;
+}
+
+static int read_config_at(const struct raft_group *g, uint64_t index, struct core_config *out)
+{
+    struct store_group *log = check_malloc(sizeof *log);
+    int rv = store_group_read(g->raft->store, g->number, log, NULL);
+
+    if (rv == 0)
+        rv = store_entries_each(g->raft->store, g->number, log->first, index, &log->kept,
+                                note_config);
+    if (rv == 0 && log->kept.n == 0) *out = raft_config_of(&g->raft->node_id, 1); /* began alone */
+    if (rv == 0 && log->kept.n > 0) rv = config_unpack(span_of(log->kept.bytes, log->kept.n), out);
+    if (rv == 0 && log->kept.n > 0) out->index = log->kept.index;
+    free(log);
+    return rv;
+}
+
+/* Rare: two changes of members behind what is applied. The log is read once, on the loop. */
+int group_config_at(const struct raft_group *g, uint64_t index, struct core_config *out)
+{
+    const struct core_config *config = core_config_at(g->core, index);
+
+    if (!config) return read_config_at(g, index, out);
+    *out = *config;
+    return 0;
+}
+
 static void keep_config(struct raft_group *g, uint64_t upto)
 {
-    const struct core_config *config = core_config_at(g->core, upto);
+    struct core_config config;
     struct buf bytes;
 
-    if (!config || config->index == 0 || config->index <= g->kept_config_index) return;
-    if (config->index < g->first) return; /* kept by an earlier cut */
+    if (group_config_at(g, upto, &config) != 0) return;
+    if (config.index == 0 || config.index <= g->kept_config_index) return;
+    if (config.index < g->first) return; /* kept by an earlier cut */
     buf_init(&bytes, STORE_CONFIG_SIZE_MAX);
-    config_pack(config, &bytes);
+    config_pack(&config, &bytes);
     blob_unref(&g->cut_config);
     g->cut_config = blob_new(bytes.n);
     CHECK(blob_add(g->cut_config, bytes.p, bytes.n, bytes.n) == 0);
     buf_deinit(&bytes);
-    g->cut_config_index = g->kept_config_index = config->index;
+    g->cut_config_index = g->kept_config_index = config.index;
 }
 
 void raft_group_cut(struct raft_group *g, uint64_t upto)

@@ -317,6 +317,8 @@ bool group_apply(struct raft_group *g);
 
 /* ---- cut.c */
 uint64_t group_term_at(const struct raft_group *g, uint64_t index);
+/* The configuration that counts at index, which is not behind the cut. The core remembers two; an older one is read. */
+int group_config_at(const struct raft_group *g, uint64_t index, struct core_config *out);
 
 /* ---- wake.c */
 void wake_set(struct raft_group *g, uint64_t at_ms);

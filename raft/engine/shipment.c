@@ -49,13 +49,12 @@ static uint64_t next_number(struct engine_loop *l)
 static int open_snapshot(struct shipment *t)
 {
     struct raft_group *g = t->group;
-    const struct core_config *config;
+    int rv;
 
     if (!g->machine.snapshot.open || g->applied == 0) return ERR_UNSUPPORTED;
-    config = core_config_at(g->core, g->applied);
-    if (!config) return ERR_AGAIN;
+    rv = group_config_at(g, g->applied, &t->config);
+    if (rv != 0) return rv;
     t->pos = (struct core_pos){ g->applied, group_term_at(g, g->applied) };
-    t->config = *config;
     return g->machine.snapshot.open(g->machine.arg, &t->snapshot);
 }
 

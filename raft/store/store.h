@@ -60,6 +60,7 @@ struct store_group {
     struct core_run runs[STORE_RUNS_MAX];
     struct core_pos intent; /* index 0: none. STORE_INTENT without its STORE_BEGIN */
     struct store_config intent_config;
+    struct store_config kept;           /* that counts behind the cut */
     struct store_config config, before; /* the last two, of entries or kept; n 0: none */
 };
 int store_group_read(struct store *s, uint64_t group, struct store_group *out, struct errmsg *why);

@@ -211,7 +211,7 @@ static int mem_group_read(struct store *s, uint64_t group, struct store_group *o
         out->first = g->first;
         out->last = g->first - 1;
         out->cut_term = out->last_term = g->cut_term;
-        out->config = g->config;
+        out->kept = out->config = g->config;
         out->intent = g->intent;
         if (g->intent.index > 0) out->intent_config = g->intent_config;
         rv = add_entries(g, out);

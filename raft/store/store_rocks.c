@@ -374,7 +374,8 @@ static int get_beside(struct rocks *r, uint64_t group, struct store_group *out, 
     out->first = cut + 1;
     out->last = cut;
     out->last_term = out->cut_term;
-    rv = get_config(r, group, KEY_CONFIG, &out->config, NULL);
+    rv = get_config(r, group, KEY_CONFIG, &out->kept, NULL);
+    out->config = out->kept;
     if (rv == 0 || rv == ERR_NOT_FOUND)
         rv = get_config(r, group, KEY_INTENT, &out->intent_config, &out->intent);
     if (rv == 0 || rv == ERR_NOT_FOUND) return 0;

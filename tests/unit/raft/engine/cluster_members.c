@@ -1,4 +1,5 @@
 /* cluster_members - several nodes in one thread: snapshots, members that come and go, hand-overs, reads, recovery. */
+#include "raft/engine/inside.h"
 #include "tests/unit/raft/engine/town.h"
 
 static struct town town;
@@ -280,6 +281,34 @@ static void one_voter_grows_to_three(void **state)
     town_settle(&town, 0);
 }
 
+/* The core remembers two; a snapshot may need an older one. */
+static void an_old_configuration_is_found_in_the_log(void **state)
+{
+    struct core_config aim, got;
+    struct town_node *leader;
+    uint64_t before;
+
+    (void)state;
+    town_start_all(&town);
+    town_fill(&town, 0, 5, 10);
+    leader = town_elect(&town, 0);
+    before = town_see(leader, 0).last;
+    for (unsigned i = 0; i < 4; i++) { /* priorities: 2, 3, 4, 5 */
+        aim = *raft_group_config(leader->groups[0]);
+        aim.members[leader->number - 1].priority = (uint8_t)(i + 2);
+        assert_int_equal(raft_group_change(leader->groups[0], &aim, 0), 0);
+        wait_for_config(&town, 3);
+        town_fill(&town, 0, 1, 10);
+    }
+    assert_null(core_config_at(leader->groups[0]->core, before));
+    assert_int_equal(group_config_at(leader->groups[0], before, &got), 0);
+    assert_true(got.index == 0 && got.members[leader->number - 1].priority == 1);
+    assert_int_equal(group_config_at(leader->groups[0], before + 1, &got), 0);
+    assert_true(got.index == before + 1 && got.members[leader->number - 1].priority == 2);
+    assert_int_equal(group_config_at(leader->groups[0], town_see(leader, 0).last, &got), 0);
+    assert_int_equal(got.members[leader->number - 1].priority, 5);
+}
+
 /* ---- leaders */
 
 static void a_leadership_is_handed_over(void **state)
@@ -425,6 +454,7 @@ int main(void)
         TEST(a_node_is_added_as_a_learner_and_becomes_a_voter),
         TEST(a_node_is_replaced_and_restarts_know_it),
         TEST(one_voter_grows_to_three),
+        TEST(an_old_configuration_is_found_in_the_log),
         TEST(a_leadership_is_handed_over),
         TEST(the_preferred_node_gets_the_leadership),
         TEST(reads_wait_for_a_quorum),

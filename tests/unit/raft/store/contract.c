@@ -230,6 +230,7 @@ static void the_last_two_configurations_are_found(void **state)
     write_one(s, entry);
     g = read_group(s, 5);
     assert_true(config_is(&g.config, 3, "at three") && config_is(&g.before, 2, "at two"));
+    assert_true(config_is(&g.kept, 0, "the first"));
     write_one(s, op_config(STORE_CONFIG, 5, 2, "at two")); /* before the cut that takes its entry */
     write_one(s, op_cut(5, 1, 2, 1));
     g = read_group(s, 5);
