@@ -395,7 +395,8 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
                                 .hostname = s->node.hostname,
                                 .node = s->node.id,
                                 .start = clock_wall_ms(&clock_real),
-                                .expire_ms = s->delivery.expire_ms };
+                                .expire_ms = s->delivery.expire_ms,
+                                .carries_binary = true };
     int rv;
 
     fill_limits(s, &o.limits);

@@ -53,7 +53,7 @@ def story():
     """The block of the document that begins with the greeting, as words of tests/conformance."""
     document = read(DOCUMENT)
     block = re.search(r"```\n(S: 220 .*?)```", document, re.S).group(1)
-    out = ["# C051, C052; written by tests/house/replies.py from the example session of docs/protocol/smtp.md", "listener submission"]
+    out = ["# C051, C052; written by tests/house/replies.py from the example session of docs/protocol/smtp.md", "carries binary", "listener submission"]
     for line in block.splitlines():
         who, text = line[:3], re.sub(r"\s+#.*", "", line[3:])
         if who == "S: ":
