@@ -89,12 +89,13 @@ uint64_t timer_heap_due(const struct timer_heap *h)
     return h->n > 0 ? h->entries[0].due_ms : UINT64_MAX;
 }
 
-/* The first entry's timer when it is due now; entries of timers that were moved are put right. */
+/* The first entry's timer when it is due now; entries of timers that were moved are put right, also when the new
+ * time has come, too: in a turn that comes late timers still fire in their order. */
 static struct loop_timer *take_due(struct timer_heap *h, uint64_t mono_ms)
 {
     while (h->n > 0 && h->entries[0].due_ms <= mono_ms) {
         struct loop_timer *t = h->entries[0].timer;
-        if (t->due_ms <= mono_ms) {
+        if (t->due_ms == h->entries[0].due_ms) {
             take_out(h, t);
             return t;
         }

@@ -89,6 +89,28 @@ static void test_timer_moves(void **state)
     loop_free(&l);
 }
 
+/* A turn that comes after all of them: the order is that of their times all the same. */
+static void test_moved_timers_keep_their_order_in_a_late_turn(void **state)
+{
+    (void)state;
+    struct loop *l = new_loop();
+    struct watch moved = { 0 }, other = { 0 };
+    uint64_t begin = clock_mono_ms(&clock_real);
+
+    fired_total = 0;
+    loop_timer_init(&moved.timer, l, on_watch);
+    loop_timer_init(&other.timer, l, on_watch);
+    loop_timer_start(&moved.timer, 1);
+    loop_timer_start(&other.timer, 3);
+    loop_timer_start(&moved.timer, 6); /* later */
+    while (clock_mono_ms(&clock_real) < begin + 20)
+        continue;
+    UNTIL(l, fired_total == 2);
+    assert_int_equal(other.order, 1);
+    assert_int_equal(moved.order, 2);
+    loop_free(&l);
+}
+
 static void test_timer_stops_another_that_is_due(void **state)
 {
     (void)state;
@@ -467,6 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_timer_order),
         cmocka_unit_test(test_timer_moves),
+        cmocka_unit_test(test_moved_timers_keep_their_order_in_a_late_turn),
         cmocka_unit_test(test_timer_stops_another_that_is_due),
         cmocka_unit_test(test_timer_that_starts_itself_holds_nobody_up),
         cmocka_unit_test(test_many_timers),
