@@ -111,11 +111,13 @@ run_conformance() {
     done
 }
 
-# The whole cluster on false disks, network and clocks. sim/short and sim/kept are part of a full run; by name only:
+# The whole cluster on false disks, network and clocks. sim/short, sim/kept and sim/mutations (about two minutes of one
+# core) are part of a full run; by name only:
 #   SEEDS=20000 FIRST=1 ./tests/run.sh sim/long     ./tests/run.sh sim/seed=17
 run_cluster() {
     check sim/short 300 "$1" run "${FIRST:-1}" 1200
     check sim/kept 120 "$1" kept tests/sim/cluster/seeds.txt
+    check sim/mutations 1200 build/release/tests/sim/sim_mutants "${SEEDS:-1800}"
     case "$want" in
         sim/long) check sim/long 86400 "$1" run "${FIRST:-1}" "${SEEDS:-20000}" ;;
         sim/seed=*) "$1" seed "${want#sim/seed=}" && passed=$((passed + 1)) || failed=$((failed + 1)) ;;

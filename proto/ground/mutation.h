@@ -1,13 +1,13 @@
-/* mutation - known bugs, put back on purpose into a build of their own, so that the simulation can show that it
+/* mutation - known bugs, put back on purpose into a program of their own, so that the simulation can show that it
  * sees them (tests/sim/cluster, ./tests/run.sh sim/mutations).
  *
  * MUTATED(NAME) stands at the line that obeys a rule. It is the constant 0 in every other build: nothing of it is
- * compiled. In that one build all are there, and `mutation_now` chooses one at run time.
+ * compiled. In that one program all are there, and `mutation_now` chooses one at run time.
  */
 #ifndef GROUND_MUTATION_H
 #define GROUND_MUTATION_H
 
-/* X(NAME, what is wrong with it, and who had it) */
+/* X(NAME, what is wrong, and where it was seen) */
 #define MUTATION_TABLE(X)                                                                          \
     X(CANARY, "canary: every run is told to be broken")                                            \
     X(CLAIM_AFTER_DOT, "mail leaves while its claim is still on its way")                          \
@@ -32,7 +32,27 @@
     X(HEARTBEAT_COMMITS_ALL, "a heartbeat commits what the follower may not have")                 \
     X(READ_UNCONFIRMED, "a read is answered without asking who leads (etcd 20418)")                \
     X(TAINT_IGNORED, "who lost synced entries votes and leads (NATS 7567)")                        \
-    X(SPREAD_IGNORED, "a commit of one zone only, where two are asked for")
+    X(SPREAD_IGNORED, "a commit of one zone only, where two are asked for")                        \
+    X(DURABLE_BY_INDEX, "R1: a write that completes counts for what was appended since (etcd)")    \
+    X(VOTE_TWICE, "R4: a vote does not bind for its term (NATS #7698)")                            \
+    X(LEARNER_COUNTED, "R6: who has no vote is counted (NATS #7589)")                              \
+    X(NO_JOINT, "R6: any change of voters in one step, disjoint majorities (NATS #7545)")          \
+    X(SNAPSHOT_CONFIG, "R6: a snapshot holds a configuration that is not committed (NATS)")        \
+    X(CUT_TOO_FAR, "R7: the log is cut past the state that was flushed (NATS #6888)")              \
+    X(NO_CHECK_QUORUM, "a leader that nobody answers keeps its office (etcd, Cloudflare 2020)")    \
+    X(NO_LOG_MATCHING, "entries are taken without looking at the one before them")                 \
+    X(HALF_IS_ENOUGH, "half of an even number of voters is a quorum")                              \
+    X(COMMIT_BEYOND_MATCH, "a follower commits what the leader never said it holds")               \
+    X(MATCH_IS_LAST, "a follower answers with its last entry, not with the last that agrees")      \
+    X(READ_OLD_ROUND, "an answer to an older question confirms a read (etcd #20418)")              \
+    X(TAINTED_OLD_TERM,                                                                            \
+      "who lost synced entries takes part in terms it may have promised in (NATS #7567)")          \
+    X(ANSWER_NEVER_ASKED, "ours: an answer that is lost is never asked for again")                 \
+    X(BODY_MISSING, "a follower answers for an entry whose body it has not written (#7549)")       \
+    X(APPLY_SKIPS, "a replica skips an entry when it starts (Redpanda, NATS #7556)")               \
+    X(REBORN, "a node whose disk is empty takes part under its old name (RabbitMQ #15725)")        \
+    X(ANSWER_BEFORE_COMMIT, "250 before the entry is committed (NATS 2.12.1)")                     \
+    X(DOUBT_FORGOTTEN, "a new leader sends again what an old one had claimed, and says nothing")
 
 #define MUTATION_ENUM_(name, text) MUTATION_##name,
 enum mutation { MUTATION_NONE, MUTATION_TABLE(MUTATION_ENUM_) MUTATIONS };

@@ -71,7 +71,9 @@ static void take_loss(struct core *c, const struct core_event *e, struct core_up
     if (!c->tainted) return;
     c->taint_goal = NEVER;
     c->lost_index = e->u.boot.lost_upto.index;
-    if (e->u.boot.lost_upto.term < c->hard.term || e->u.boot.lost_upto.term == 0) return;
+    if (e->u.boot.lost_upto.term < c->hard.term || e->u.boot.lost_upto.term == 0 ||
+        MUTATED(TAINTED_OLD_TERM))
+        return;
     become_hard(c, (struct core_hard){ e->u.boot.lost_upto.term, CORE_VOTE_LOST }, u);
 }
 

@@ -83,6 +83,7 @@ unsigned config_half(const struct core *c, unsigned flag, struct quorum_voter ou
         const struct progress *p = &c->peers[i];
         bool counts = m->flags & flag;
 
+        if (MUTATED(LEARNER_COUNTED)) counts = counts || (m->flags & CORE_LEARNS);
         if (c->rescue.on) counts = flag == CORE_VOTES_NEW && (c->rescue.voters >> i & 1);
         if (!counts || (MUTATED(R6_ONE_HALF) && flag == CORE_VOTES_OLD)) continue;
         out[n++] = (struct quorum_voter){
@@ -128,7 +129,7 @@ int config_towards(const struct core_config *now, const struct core_config *aim,
     CHECK(!now->joint);
     *out =
         (struct core_config){ .version = now->version + 1, .era = now->era, .spread = aim->spread };
-    out->joint = !config_same_voters(now, aim);
+    out->joint = !config_same_voters(now, aim) && !MUTATED(NO_JOINT);
     for (unsigned i = 0; i < aim->count; i++) {
         struct core_member *m = add(out, &aim->members[i]);
 

@@ -62,6 +62,7 @@ void durable_upto(struct core *c, uint64_t write_id, struct core_update *u)
     CHECK(write_id <= c->last_write);
     c->durable_write = write_id;
     c->durable = marks_take(&c->marks, write_id, c->durable);
+    if (MUTATED(DURABLE_BY_INDEX)) c->durable = c->last;
     CHECK(c->durable <= c->last);
     if (c->role == CORE_CANDIDATE && write_id >= c->vote_write) elect_on_durable(c, u);
 }

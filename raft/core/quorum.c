@@ -5,7 +5,7 @@
 
 unsigned quorum_size(unsigned voters)
 {
-    return voters / 2 + 1;
+    return MUTATED(HALF_IS_ENOUGH) && voters > 1 ? (voters + 1) / 2 : voters / 2 + 1;
 }
 
 static void sort_down(uint64_t *v, unsigned n)

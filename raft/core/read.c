@@ -11,7 +11,9 @@ int read_ask(struct core *c, uint64_t context)
     if (!c->ready)
         return ERR_NOT_LEADER; /* before its first entry commits it may not know what is committed */
     if (c->read_count == c->o.limits.reads_max) return ERR_FULL;
-    c->reads[c->read_count++] = (struct read){ context, c->commit, c->round + 1 };
+    c->reads[c->read_count++] =
+        (struct read){ context, c->commit,
+                       c->round + (MUTATED(READ_OLD_ROUND) ? c->round > 0 : 1) };
     c->busy_ms = c->now_ms;
     rest_wake(c);
     return 0;

@@ -43,7 +43,7 @@ static void accept(struct core *c, const struct core_msg *m, uint64_t match, str
     if (match > c->durable &&
         !MUTATED(R1_ACK_UNSYNCED)) /* some write that is on its way holds it */
         u->sends[u->send_count - 1].after_write = c->last_write;
-    r->match = match;
+    r->match = MUTATED(MATCH_IS_LAST) ? c->last : match;
 }
 
 /* How many of the message's entries are here already. ERR_CORRUPT: one differs that may not; ERR_AGAIN: this
@@ -120,6 +120,7 @@ int recv_append(struct core *c, const struct core_msg *m, struct core_update *u)
     if (become_follower_of(c, m, u) != 0) return ERR_CORRUPT;
     c->resting = false;
     term = trail_term(&c->trail, m->prev.index);
+    if (MUTATED(NO_LOG_MATCHING)) term = m->prev.term;
     if (m->prev.index > c->last || (m->prev.index > c->commit && term != m->prev.term) || rv != 0) {
         reject(c, m, u);
         return 0;
@@ -130,7 +131,8 @@ int recv_append(struct core *c, const struct core_msg *m, struct core_update *u)
         end = m->prev.index + skip;
     else if (skip < m->count)
         append(c, m, skip, u);
-    c->commit = MAX(c->commit, MIN(m->commit, MIN(end, c->last)));
+    c->commit =
+        MAX(c->commit, MIN(m->commit, MUTATED(COMMIT_BEYOND_MATCH) ? c->last : MIN(end, c->last)));
     accept(c, m, end, u);
     u->sends[u->send_count - 1].msg.busy = is_late;
     return 0;

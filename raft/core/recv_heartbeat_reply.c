@@ -6,7 +6,8 @@
 static void find_loss(struct core *c, struct progress *p, const struct core_msg *m)
 {
     bool is_waiting = p->match < p->next - 1;
-    bool is_stuck = is_waiting && m->hint.index == p->tail && p->match == p->tail_match;
+    bool is_stuck = is_waiting && m->hint.index == p->tail && p->match == p->tail_match &&
+                    !MUTATED(ANSWER_NEVER_ASKED);
     uint64_t next = MIN(m->hint.index + 1, p->next);
 
     p->tail = is_waiting ? m->hint.index : NEVER;

@@ -5,7 +5,7 @@
 
 int recv_vote(struct core *c, const struct core_msg *m, struct core_update *u)
 {
-    bool is_free = c->hard.vote == 0 || c->hard.vote == m->from;
+    bool is_free = c->hard.vote == 0 || c->hard.vote == m->from || MUTATED(VOTE_TWICE);
     bool grants;
     struct core_msg *r;
 

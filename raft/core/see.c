@@ -58,7 +58,7 @@ const struct core_config *core_config_now(const struct core *c)
 
 const struct core_config *core_config_at(const struct core *c, uint64_t index)
 {
-    if (c->config->index <= index) return c->config;
+    if (c->config->index <= index || MUTATED(SNAPSHOT_CONFIG)) return c->config;
     return c->has_before && c->before->index <= index ? c->before : NULL;
 }
 

@@ -1,6 +1,7 @@
 """Documents that repeat facts of the code say what the code says: replies, settings, files of ARCHITECTURE.md, links."""
 import os
 import re
+import subprocess
 import sys
 import unittest
 
@@ -84,6 +85,25 @@ class Docs(unittest.TestCase):
         page = re.search(r"```c\n(.*?)```", read("raft", "README.md"), re.S).group(1)
         self.assertIn(page, read("tests", "unit", "raft", "engine", "example.c"),
                       "raft/README.md shows another example than tests/unit/raft/engine/example.c")
+
+    def test_what_plays_the_scenarios_is_there(self):
+        """All 51, in order; tests are names of run.sh, mutations are rows of the table, faults are drawn."""
+        document = read("docs", "INVARIANTS.md")
+        section = document[document.index("## Scenarios of clusters"):]
+        rows = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", section.split("\n## ")[0], re.M)
+        self.assertEqual([int(number) for number, _ in rows], list(range(1, 52)))
+        tests = set(subprocess.run([os.path.join(ROOT, "tests", "run.sh"), "--list"], capture_output=True, text=True,
+                                   check=True).stdout.split())
+        mutations = set(re.findall(r"X\((\w+),", read("proto", "ground", "mutation.h")))
+        for number, text in rows:
+            names = re.findall(r"`((?:unit|sim|crash|conformance|clients|fuzz)/[^`*]+)`", text)
+            capitals = [word for word in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", text)]
+            self.assertTrue(names or capitals or "ot yet" in text or "RocksDB" in text,
+                            f"scenario {number} names neither a test nor why there is none")
+            for name in names:
+                self.assertIn(name, tests, f"docs/INVARIANTS.md, scenario {number}: {name} is no test of run.sh")
+            for word in capitals:
+                self.assertIn(word, mutations, f"docs/INVARIANTS.md, scenario {number}: {word} is no mutation")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "queue/store.h"
+#include "proto/ground/mutation.h"
 #include "tests/sim/cluster/world.h"
 
 struct node *boot_new_node(struct world *w)
@@ -108,6 +109,7 @@ void boot_open(struct world *w, struct node *n, unsigned group)
     k->exists = true;
     machine_open(w, n, group);
     h->applied = h->commit = k->machine_upto;
+    h->is_fresh = k->machine_upto > 0;
     h->core = new_core(w, n, group);
     boot_core(w, n, group);
 }

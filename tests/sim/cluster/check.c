@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/ground/mutation.h"
 #include "tests/sim/cluster/world.h"
 
 _Noreturn void check_broken(struct world *w, const char *format, ...)
@@ -64,6 +65,7 @@ void check_appended(struct world *w, struct node *n, unsigned group, uint64_t in
     struct host *h = &n->hosts[group];
     const struct entry *e = log_at(&h->log, index)->entry;
 
+    EXPECT(w, !n->disk.failed, "n%u g%u: writes on, and its disk failed (R2)", n->at + 1, group);
     /* what a disk lost comes again, the same */
     EXPECT(w, index > h->commit || check_canon(w, group, index) == e,
            "n%u g%u: entry %llu is committed here and is written over", n->at + 1, group,
@@ -303,6 +305,7 @@ static void expect_bounded(struct world *w, struct node *n, unsigned group)
 
 void check_end(struct world *w)
 {
+    EXPECT(w, !MUTATED(CANARY), "nothing is, but this run has to fail");
     for (unsigned i = 0; i < w->node_count; i++) {
         struct node *n = &w->nodes[i];
 

@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "proto/ground/mutation.h"
 #include "tests/sim/cluster/world.h"
 
 #define BATCH_MAX 64u

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "proto/ground/mutation.h"
 #include "tests/sim/cluster/world.h"
 
 /* ---- how much may be lost */
@@ -130,8 +131,9 @@ static void lose(struct world *w, struct node *n)
 
     if (n->lost || !may_impair(w, n)) return;
     boot_crash(w, n);
-    n->lost = true;
+    n->lost = !MUTATED(REBORN);
     disk_wipe(&n->disk);
+    if (MUTATED(REBORN)) start_later(w, n);
     TRACE(w, "n%u is lost for good", n->at + 1);
     other = boot_new_node(w);
     if (other) start_later(w, other);

@@ -133,6 +133,7 @@ unsigned mail_ask(struct world *w, unsigned group)
     rv = propose(w, n, group, pack_accept(w, n, token, 0),
                  world_chance(w, 500) ? n->hosts[group].term : 0, p);
     TRACE(w, "client asks n%u g%u to take mail %u: %s", n->at + 1, group, token, err_name(rv));
+    if (rv == 0 && MUTATED(ANSWER_BEFORE_COMMIT)) w->tokens[token].state = TOKEN_ACKED;
     if (rv != 0) w->tokens[token].state = rv == ERR_CLOSED ? TOKEN_UNKNOWN : TOKEN_REFUSED;
     return rv == 0 ? token : 0;
 }
@@ -252,7 +253,8 @@ static bool tell_doubts(struct world *w, struct node *n, unsigned group)
         count = queue_claims(n->disk.kept[group].store, shard_of(group), &place, p->refs, REFS_MAX);
         p->ref_count = (unsigned)count;
         for (size_t i = 0; i < count; i++)
-            p->results[i] = ANGARIUM__RESULT__RESULT_IN_DOUBT;
+            p->results[i] = MUTATED(DOUBT_FORGOTTEN) ? ANGARIUM__RESULT__RESULT_DEFERRED
+                                                     : ANGARIUM__RESULT__RESULT_IN_DOUBT;
         if (count == 0)
             mail_proposal_free(p);
         else if (propose(w, n, group, pack_outcome(w, n, p), h->term, p) != 0)
@@ -427,7 +429,8 @@ void mail_applied(struct world *w, struct node *n, unsigned group, struct entry 
             committed(w, n, group, p, effects);
             continue;
         }
-        if (p->kind == PROPOSE_ACCEPT) w->tokens[p->token].state = TOKEN_REFUSED;
+        if (p->kind == PROPOSE_ACCEPT && !MUTATED(ANSWER_BEFORE_COMMIT))
+            w->tokens[p->token].state = TOKEN_REFUSED;
         mail_proposal_free(p);
     }
 }
@@ -438,7 +441,8 @@ static void forget(struct world *w, struct host *h, uint64_t upto)
         struct proposal *p = CONTAINER_OF(at, struct proposal, link);
 
         if (p->index > upto) continue;
-        if (p->kind == PROPOSE_ACCEPT) w->tokens[p->token].state = TOKEN_UNKNOWN;
+        if (p->kind == PROPOSE_ACCEPT && !MUTATED(ANSWER_BEFORE_COMMIT))
+            w->tokens[p->token].state = TOKEN_UNKNOWN;
         mail_proposal_free(p);
     }
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "proto/ground/mutation.h"
 #include "tests/sim/cluster/world.h"
 
 #define TWICE_EACH 16u

@@ -2,6 +2,7 @@
  * and may die between any two steps of it. */
 #include <stdlib.h>
 
+#include "proto/ground/mutation.h"
 #include "tests/sim/cluster/world.h"
 
 uint64_t node_mono_ms(const struct world *w, const struct node *n)
@@ -152,6 +153,12 @@ static struct entry *make_own(struct world *w, struct node *n, unsigned group,
     return e;
 }
 
+/* Mutation: the head of the entry is written, the bytes beside it are not. */
+static bool misses_body(struct world *w)
+{
+    return MUTATED(BODY_MISSING) && world_chance(w, 20);
+}
+
 static void write_update(struct world *w, struct node *n, unsigned group,
                          const struct core_update *u, const struct packet *p,
                          const struct entry *draft)
@@ -177,7 +184,7 @@ static void write_update(struct world *w, struct node *n, unsigned group,
             *s = (struct slot){ make_own(w, n, group, u, draft), true };
         } else {
             CHECK(u->append.skip + i < p->count);
-            *s = (struct slot){ entry_ref(p->entries[u->append.skip + i]), true };
+            *s = (struct slot){ entry_ref(p->entries[u->append.skip + i]), !misses_body(w) };
         }
         log_add(&h->log, (struct slot){ entry_ref(s->entry), s->has_body });
         check_appended(w, n, group, s->entry->index);
@@ -387,6 +394,9 @@ int node_propose(struct world *w, struct node *n, unsigned group, struct span he
     p->entry = entry_ref(log_at(&h->log, last + 1)->entry);
     p->index = p->entry->index;
     p->term = p->entry->term;
+    EXPECT(w, term == 0 || p->term == term,
+           "n%u g%u: a proposal of term %llu is made in term %llu (R8)", n->at + 1, group,
+           (unsigned long long)term, (unsigned long long)p->term);
     list_add(&h->proposals, &p->link);
     return 0;
 }
@@ -423,7 +433,8 @@ static void hear(struct world *w, struct node *n, const struct node *from)
 
 static bool stalls(const struct world *w, const struct node *n)
 {
-    return w->plan.disk_stall_ms && disk_oldest_ms(w, n) > w->plan.disk_stall_ms;
+    return !MUTATED(R9_DISK_IGNORED) && w->plan.disk_stall_ms &&
+           disk_oldest_ms(w, n) > w->plan.disk_stall_ms;
 }
 
 void node_beat(struct world *w, struct node *n)

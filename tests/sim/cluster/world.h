@@ -172,6 +172,7 @@ struct host { /* a group on a node, while it runs */
     enum core_role role;
     uint64_t term, leader;
     bool ready, installing;
+    bool is_fresh; /* nothing was applied since it was opened */
     struct core_pos install_pos;
     struct snapshot *staged;
     uint64_t sending_upto; /* snapshot on its way from here: nothing behind it is cut; 0: none */
