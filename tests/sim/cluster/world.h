@@ -219,6 +219,7 @@ struct token { /* one try of a client to hand in one mail */
 
 struct canon {
     struct entry **entries; /* committed, by index - 1 */
+    uint64_t *terms;        /* in which each was committed, or a later one */
     uint64_t *digests;      /* of the machine behind it; 0: nobody applied it yet */
     uint64_t count, cap;
     struct core_config config; /* the newest one that is committed */
