@@ -199,18 +199,27 @@ static bool quorum_holds(const struct world *w, const struct core_config *c, con
            (!c->joint || half_holds(w, c, CORE_VOTES_OLD, e));
 }
 
-/* The quorum was one of the configuration at the entry, or of a later one in the leader's log (R6). */
+static bool later_quorum_holds(const struct world *w, const struct log *l, const struct entry *e)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        const struct entry *later = l->list[i].entry;
+
+        if (later->index > e->index && later->kind == CORE_CONFIG &&
+            quorum_holds(w, later->config, e))
+            return true;
+    }
+    return false;
+}
+
+/* The quorum was one of the configuration at the entry, or of a later one in the leader's log (R6), which is not
+ * always the log of who tells first. */
 static bool is_replicated(struct world *w, struct node *n, const struct entry *e)
 {
-    struct log *l = &n->hosts[e->group].log;
-    const struct core_config *c = log_config(l, e->index);
+    const struct core_config *c = log_config(&n->hosts[e->group].log, e->index);
 
     if (quorum_holds(w, c ? c : &w->first_config[e->group], e)) return true;
-    for (uint64_t i = e->index + 1; i <= log_last(l); i++) {
-        const struct entry *later = log_at(l, i)->entry;
-
-        if (later->kind == CORE_CONFIG && quorum_holds(w, later->config, e)) return true;
-    }
+    for (unsigned i = 0; i < w->node_count; i++)
+        if (later_quorum_holds(w, &w->nodes[i].hosts[e->group].log, e)) return true;
     return false;
 }
 
