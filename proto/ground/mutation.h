@@ -48,6 +48,7 @@
     X(TAINTED_OLD_TERM,                                                                            \
       "who lost synced entries takes part in terms it may have promised in (NATS #7567)")          \
     X(ANSWER_NEVER_ASKED, "ours: an answer that is lost is never asked for again")                 \
+    X(FREE_REMEMBERED, "ours: what a peer once said of its disk counts when it is silent")         \
     X(BODY_MISSING, "a follower answers for an entry whose body it has not written (#7549)")       \
     X(APPLY_SKIPS, "a replica skips an entry when it starts (Redpanda, NATS #7556)")               \
     X(REBORN, "a node whose disk is empty takes part under its old name (RabbitMQ #15725)")        \

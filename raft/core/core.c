@@ -200,8 +200,12 @@ static void check_quorum(struct core *c, struct core_update *u)
         return;
     }
     c->quorum_at_ms = c->now_ms + c->o.election_ms;
-    for (unsigned i = 0; i < c->config->count; i++)
-        c->peers[i].active = false;
+    for (unsigned i = 0; i < c->config->count; i++) {
+        struct progress *p = &c->peers[i];
+
+        if (!p->active && !MUTATED(FREE_REMEMBERED)) p->free_permille = 0; /* nobody knows now */
+        p->active = false;
+    }
 }
 
 static void settle_leader(struct core *c, struct core_update *u)

@@ -1,6 +1,9 @@
 /* disk - a leader whose own disk does not move must not lead (R9): it would hold the group for ever, alive on
  * the network and dead for writes. It hands over to whom it can, steps down, and stays back for a while, because
  * it would be the first to know that nobody leads.
+ *
+ * A leader short of room hands over to one that says it has some: it will be the first to end. What a peer says
+ * of its room counts as long as it answers (check-quorum): the others may hear it, and this one keeps its office.
  */
 #include "raft/core/inside.h"
 
@@ -19,6 +22,22 @@ void disk_told(struct core *c, const struct core_event *e, struct core_update *u
     c->backoff_until_ms = c->now_ms + 4 * (uint64_t)c->o.election_ms;
 }
 
+bool disk_is_low(const struct core *c, uint16_t free_permille)
+{
+    return free_permille != 0 && free_permille < c->o.low_permille;
+}
+
+bool disk_hands_over(const struct core *c)
+{
+    int to;
+
+    if (!c->ready || !disk_is_low(c, c->free_permille) || c->now_ms < c->handover_at_ms)
+        return false;
+    if (MUTATED(FREE_REMEMBERED)) return false;
+    to = transfer_best(c);
+    return to >= 0 && c->peers[to].free_permille != 0;
+}
+
 /* More entries would fill disks until no quorum is left that can write. */
 bool disk_too_few(const struct core *c)
 {
@@ -31,7 +50,7 @@ bool disk_too_few(const struct core *c)
 
         if (!(c->config->members[i].flags & CORE_VOTES_NEW)) continue;
         voters++;
-        low += free != 0 && free < c->o.low_permille;
+        low += disk_is_low(c, free);
     }
     return voters - low < quorum_size(voters);
 }

@@ -298,6 +298,8 @@ bool rest_is_owed(const struct core *c);
 void peer_told(struct core *c, const struct core_event *e);
 void disk_told(struct core *c, const struct core_event *e, struct core_update *u);
 bool disk_too_few(const struct core *c);
+bool disk_is_low(const struct core *c, uint16_t free_permille);
+bool disk_hands_over(const struct core *c); /* has no room, and the best successor has */
 int recover_begin(struct core *c, const struct core_event *e, struct core_update *u);
 void recover_config(const struct core *c, struct core_config *out);
 

@@ -3,11 +3,6 @@
  */
 #include "raft/core/inside.h"
 
-static bool is_low(const struct core *c, const struct progress *p)
-{
-    return p->free_permille != 0 && p->free_permille < c->o.low_permille;
-}
-
 static bool could_lead(const struct core *c, unsigned i)
 {
     const struct core_member *m = &c->config->members[i];
@@ -20,7 +15,8 @@ static bool is_fit(const struct core *c, unsigned i)
 {
     const struct progress *p = &c->peers[i];
 
-    if (!p->up || !p->active || is_low(c, p) || p->state != CORE_REPLICATES) return false;
+    if (!p->up || !p->active || p->state != CORE_REPLICATES) return false;
+    if (disk_is_low(c, p->free_permille)) return false;
     return c->last - p->match <= c->o.append_entries_max;
 }
 
@@ -77,7 +73,8 @@ void transfer_settle(struct core *c, struct core_update *u)
     int to;
 
     if (c->role != CORE_LEADER) return;
-    if (c->transfer.to == 0 && priority_hands_over(c) && (to = transfer_best(c)) >= 0)
+    if (c->transfer.to == 0 && (priority_hands_over(c) || disk_hands_over(c)) &&
+        (to = transfer_best(c)) >= 0)
         begin(c, (unsigned)to, 0);
     if (c->transfer.to == 0) return;
     p = progress_of(c, c->transfer.to);
