@@ -66,6 +66,7 @@ void become_follower(struct core *c, uint64_t term, uint64_t leader, struct core
     c->resting = false;
     c->lease_until_ms = 0;
     elect_set_timer(c);
+    if (leader == 0) elect_again(c);
 }
 
 void become_broken(struct core *c, struct core_update *u)
@@ -83,7 +84,7 @@ int become_follower_of(struct core *c, const struct core_msg *m, struct core_upd
     become_follower(c, m->term, m->from, u);
     c->lease_until_ms = c->now_ms + c->o.election_ms;
     c->rescue.on = false;
-    c->hinted = false;
+    elect_forget_hint(c);
     priority_reset(c);
     elect_set_timer(c);
     taint_heard(c, m->commit);

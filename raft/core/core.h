@@ -334,7 +334,8 @@ struct core_options {
         election_ms; /* timeout is drawn from [election_ms, 2 * election_ms); a sole voter waits not */
     uint32_t heartbeat_ms;
     uint32_t
-        hint_ms; /* a leader's node is said to be down: it waits below this; 0: election_ms / 4 */
+        hint_ms; /* a leader's node is said to be down: it waits below this, below twice and four times
+                    this when nobody won; 0: election_ms / 4 */
     uint32_t rest_after_ms;  /* idle that long, all the same: rests; 0: never */
     uint32_t disk_stall_ms;  /* R9: a leader whose write is older steps down; 0: never */
     uint32_t decay_permille; /* what is left of the wanted priority after each timeout; 0: 500 */

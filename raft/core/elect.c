@@ -3,22 +3,48 @@
  * It asks first, in the old term, whether it could win (thesis 9.6, pre-vote), then takes a new term. The
  * new term and the vote in it are one record (R4); requests leave and the own vote counts when that record is
  * durable, known by its write id (R1). A term is never won twice: each vote is such a record somewhere.
+ *
+ * When the leader's node is known to be down (a hint), the waits are short. Two may stand at once then and share the
+ * votes: whoever sees that it cannot win any more waits a short while again, twice as long as before, HINT_ROUNDS times;
+ * then the whole timeout. A leader that lives after all is not disturbed: those who hear it refuse.
  */
 #include "raft/core/inside.h"
 
-/* A known end of the leader's node is worth a short wait, drawn, so that not all stand at once; whoever has
- * stood and not won waits the whole while. */
+#define HINT_ROUNDS 3
+
+/* Drawn, so that not all stand at once. */
 void elect_set_timer(struct core *c)
 {
     uint64_t least = c->o.election_ms, range = c->o.election_ms;
 
     if (c->hinted) {
         least = 0;
-        range = c->o.hint_ms;
+        range = (uint64_t)c->o.hint_ms << (c->hint_round - 1);
     }
     if (!config_has_others(c)) least = range = 0; /* the only voter waits for nobody */
     c->election_at_ms = c->now_ms + least;
     if (range > 0) c->election_at_ms += rng_below(&c->rng, range);
+}
+
+void elect_hint(struct core *c)
+{
+    c->hinted = true;
+    c->hint_round = 1;
+    elect_set_timer(c);
+}
+
+void elect_again(struct core *c)
+{
+    if (c->hint_round == 0 || c->hint_round == HINT_ROUNDS || c->hinted) return;
+    c->hinted = true;
+    c->hint_round++;
+    elect_set_timer(c);
+}
+
+void elect_forget_hint(struct core *c)
+{
+    c->hinted = false;
+    c->hint_round = 0;
 }
 
 bool elect_leader_lives(const struct core *c)
@@ -84,15 +110,24 @@ static void forget_votes(struct core *c)
         c->peers[i].yes = c->peers[i].no = false;
 }
 
-static enum tally tally(const struct core *c)
+static enum tally tally_half(const struct core *c, unsigned flag, bool by_up)
 {
     struct quorum_voter v[CORE_MEMBERS_MAX];
-    enum tally new, old;
+    unsigned n = config_half(c, flag, v);
 
-    new = quorum_tally(v, config_half(c, CORE_VOTES_NEW, v));
-    old = quorum_tally(v, config_half(c, CORE_VOTES_OLD, v));
+    for (unsigned i = 0; i < n && by_up; i++)
+        v[i].no |= !v[i].yes && !c->peers[config_find(c->config, v[i].node)].up;
+    return quorum_tally(v, n);
+}
+
+/* By_up: a node that is known to be down will not answer. */
+static enum tally tally(const struct core *c, bool by_up)
+{
+    enum tally new = tally_half(c, CORE_VOTES_NEW, by_up);
+    enum tally old = tally_half(c, CORE_VOTES_OLD, by_up);
+
     if (new == TALLY_LOST || old == TALLY_LOST) return TALLY_LOST;
-    return new == TALLY_WON &&old == TALLY_WON ? TALLY_WON : TALLY_OPEN;
+    return new == TALLY_WON && old == TALLY_WON ? TALLY_WON : TALLY_OPEN;
 }
 
 void elect_begin(struct core *c, struct core_update *u)
@@ -102,7 +137,7 @@ void elect_begin(struct core *c, struct core_update *u)
     elect_set_timer(c);
     forget_votes(c);
     vote_for_self(c);
-    if (tally(c) == TALLY_WON) { /* the only voter need not ask */
+    if (tally(c, false) == TALLY_WON) { /* the only voter need not ask */
         elect_stand(c, false, u);
         return;
     }
@@ -131,6 +166,7 @@ static void win(struct core *c, struct core_update *u)
 
     if (is_rescue) recover_config(c, &next);
     become(c, CORE_LEADER);
+    elect_forget_hint(c);
     progress_begin(c);
     c->round = 0;
     c->busy_ms = c->now_ms;
@@ -145,16 +181,18 @@ static void win(struct core *c, struct core_update *u)
 
 void elect_count(struct core *c, struct core_update *u)
 {
-    enum tally result = tally(c);
+    enum tally result = tally(c, false);
 
     CHECK(c->role == CORE_PRECANDIDATE || c->role == CORE_CANDIDATE);
-    if (result == TALLY_OPEN) return;
-    if (result == TALLY_LOST) /* its timer runs on */
-        become(c, CORE_FOLLOWER);
-    else if (c->role == CORE_PRECANDIDATE)
-        elect_stand(c, false, u);
-    else
-        win(c, u);
+    if (result == TALLY_WON) {
+        if (c->role == CORE_PRECANDIDATE)
+            elect_stand(c, false, u);
+        else
+            win(c, u);
+        return;
+    }
+    if (result == TALLY_LOST) become(c, CORE_FOLLOWER); /* its timer runs on */
+    if (tally(c, true) == TALLY_LOST) elect_again(c);   /* an answer that comes yet counts */
 }
 
 void elect_on_durable(struct core *c, struct core_update *u)

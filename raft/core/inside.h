@@ -161,6 +161,7 @@ struct core {
         has_before;
     bool disrupts; /* candidate by TIMEOUT_NOW */
     uint8_t wanted_priority;
+    uint8_t hint_round; /* short waits since the leader's node was said to be down; 0: it was not */
     uint16_t free_permille;
     unsigned read_count;
     struct core_config *config,
@@ -188,6 +189,9 @@ void become_hard(struct core *c, struct core_hard hard, struct core_update *u);
 
 /* ---- elect.c */
 void elect_set_timer(struct core *c);
+void elect_hint(struct core *c);  /* the leader's node is said to be down */
+void elect_again(struct core *c); /* after a hint nobody won: a short wait again */
+void elect_forget_hint(struct core *c);
 bool elect_leader_lives(const struct core *c);
 bool elect_may_stand(const struct core *c);
 bool elect_is_newer(const struct core *c,

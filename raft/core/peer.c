@@ -5,8 +5,7 @@ static void leader_lost(struct core *c)
 {
     c->resting = false;
     c->lease_until_ms = 0;
-    c->hinted = true; /* a hint only: the others are asked, and refuse while they hear it */
-    elect_set_timer(c);
+    elect_hint(c); /* a hint only: the others are asked, and refuse while they hear it */
 }
 
 static void lead(struct core *c, struct progress *p, bool up)

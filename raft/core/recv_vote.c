@@ -14,6 +14,7 @@ int recv_vote(struct core *c, const struct core_msg *m, struct core_update *u)
              elect_is_newer(c, m->prev);
     if (grants && c->hard.vote == 0) {
         become_hard(c, (struct core_hard){ c->hard.term, m->from }, u);
+        c->hinted = false; /* it is given the time to win */
         elect_set_timer(c);
     }
     r = send_new(c, CORE_MSG_VOTE_REPLY, m->from, 0, u);
