@@ -21,6 +21,19 @@ def settings():
     return re.findall(r"X\((\w+), (\w+), [A-Z_]+, (NULL|\"[^\"]*\")", text)
 
 
+def story_files(side):
+    return sorted(name for name in os.listdir(os.path.join(ROOT, "tests", "conformance", side)) if name.endswith(".smtp"))
+
+
+def stories_in(text):
+    """Title and text of each; what stands above the first belongs to none."""
+    return [part.split("\n", 1) for part in re.split(r"^story ", text, flags=re.M)[1:]]
+
+
+def is_drawn_from_something(story):
+    return re.search(r"\bRFC \d+ \d|\bC\d{3}\b", story) is not None
+
+
 class Docs(unittest.TestCase):
     def test_the_replies_are_what_the_code_says(self):
         self.assertGreater(len(replies.table()), 50)
@@ -51,12 +64,19 @@ class Docs(unittest.TestCase):
         named = any(int(line[1:]) in r for r in ranges) or re.search(line + r"\b", text)
         self.assertTrue(named, f"{path} does not name {line}")
 
-    def test_there_are_enough_stories(self):
-        accept = os.listdir(os.path.join(ROOT, "tests", "conformance", "accept"))
-        deliver = os.path.join(ROOT, "tests", "conformance", "deliver")
-        count = sum(name.endswith(".smtp") for name in accept)
-        count += sum(len(re.findall(r"^story ", read(deliver, name), re.M)) for name in os.listdir(deliver) if name.endswith(".smtp"))
-        self.assertGreaterEqual(count, 300)
+    def test_stories_are_many_and_each_says_what_it_is_drawn_from(self):
+        told = {}
+        for name in story_files("accept"):
+            told[name] = read("tests", "conformance", "accept", name)
+        for name in story_files("deliver"):
+            told.update((f"{name}: {title}", title + text) for title, text in stories_in(read("tests", "conformance", "deliver", name)))
+        self.assertGreaterEqual(len(told), 300)
+        self.assertEqual([name for name, text in told.items() if not is_drawn_from_something(text)], [],
+                         "name the section of an RFC (RFC 5321 4.2.1) or the line of the checklist (C078)")
+
+    def test_a_story_that_names_no_source_is_seen(self):
+        text = "# Of RFC 5321 4.2\nstory one\n# RFC 5321 4.2.1\nsay x\nstory two\nsay RFC 5321\nstory three\n# C078\n"
+        self.assertEqual([title for title, story in stories_in(text) if not is_drawn_from_something(title + story)], ["two"])
 
     def test_every_setting_is_in_the_operating_document(self):
         document = read("docs", "operating", "node.md")
