@@ -88,6 +88,17 @@ int queue_open(struct queue **out, struct queue_store *s, uint32_t shard, struct
     return 0;
 }
 
+int queue_reload(struct queue *q, struct errmsg *why)
+{
+    int rv;
+
+    memset(&q->state, 0, sizeof q->state);
+    rv = read_state(q, why);
+    q->moved_upto = body_moved_upto(q->store, q->shard);
+    q->effect_count = 0;
+    return rv;
+}
+
 void queue_close(struct queue **pq)
 {
     struct queue *q = *pq;

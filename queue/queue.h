@@ -176,4 +176,36 @@ void queue_body_put(struct queue_store *s, uint32_t shard, uint64_t entry, struc
 int queue_body_get(struct queue_store *s, uint32_t shard, uint64_t entry, struct blob **out);
 void queue_body_forget(struct queue_store *s, uint32_t shard, uint64_t entry);
 
+/* ---- snapshots: the whole state of a shard, and the bodies that are live in it, as a stream of bytes. The same state gives
+ * the same stream. Layout: snapshot.h. */
+
+#define QUEUE_CHUNK_SIZE_MAX (256u << 10)
+
+struct queue_snapshot;
+/* Where the bodies are that the store does not have: 0 and a reference, ERR_NOT_FOUND, or another error. */
+typedef int queue_body_fn(void *arg, uint64_t entry, struct blob **out);
+/* The state as it is now, whatever is applied afterwards; bodies by `body` first, which is asked while the snapshot is
+ * open: bodies that are live now must not vanish until it is closed. On the shard's loop; cheap. */
+void queue_snapshot_open(struct queue_snapshot **out, const struct queue *q, queue_body_fn *body,
+                         void *arg);
+/* Appends the next QUEUE_CHUNK_SIZE_MAX bytes (the last time: up to so many). ERR_CORRUPT: a body that is live is nowhere.
+ * Any thread, one at a time. */
+int queue_snapshot_next(struct queue_snapshot *n, struct buf *out, bool *last);
+void queue_snapshot_close(struct queue_snapshot **n);
+
+/* A snapshot that comes, staged in the store beside the shard's state. All of these may wait for the disk: not on a loop,
+ * one at a time. After a crash what was staged is gone. */
+struct queue_staging;
+void queue_staging_open(struct queue_staging **out, struct queue_store *s, uint32_t shard);
+/* The next bytes. ERR_CORRUPT: not a snapshot of this shard; ERR_VERSION: of a newer version. Then it is over. */
+int queue_staging_add(struct queue_staging *g, struct span bytes);
+/* The staged state takes the place of the shard's, as one, and is durable: it has applied all up to `index`. The shard's
+ * queue must not apply anything meanwhile, nor may bodies be put; then queue_reload. ERR_CORRUPT: it is not whole, or ends
+ * behind index; nothing has changed. */
+int queue_staging_install(struct queue_staging *g, uint64_t index);
+/* What is staged goes, if it was not installed. */
+void queue_staging_close(struct queue_staging **g);
+/* The store holds another state of the shard. On its loop. */
+int queue_reload(struct queue *q, struct errmsg *why);
+
 #endif

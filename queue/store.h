@@ -3,6 +3,7 @@
  *
  * Two sets of records: the state, and the bodies that outlived the log. A batch is applied as one,
  * over both, and what is durable is always everything as of one batch; flush makes it the last one.
+ * Each shard has two places for both sets (slot.h): one is read, in the other a snapshot is staged.
  * Reads see applied batches. An implementation that cannot read or write ends the process with a
  * last word (P7).
  */
@@ -16,7 +17,8 @@
 struct queue_change {
     struct span key, value;
     bool is_delete;
-    bool is_body; /* among the bodies, not in the state */
+    bool is_body;   /* among the bodies, not in the state */
+    bool is_staged; /* in the staged records of the key's shard, beside the ones that are read */
 };
 
 struct queue_store_calls {
@@ -27,6 +29,18 @@ struct queue_store_calls {
     void (*each)(void *self, struct span prefix, struct span from, bool backwards, void *arg,
                  bool (*each)(void *arg, struct span key, struct span value));
     int (*body_get)(void *self, struct span key, struct blob **out);
+    /* A view of a shard's records that later batches do not change: the pages it holds are kept until thaw. Any thread, one
+     * at a time. */
+    void *(*freeze)(void *self, uint32_t shard);
+    void (*thaw)(void *self, void *view);
+    void (*frozen_each)(void *self, void *view, struct span from, void *arg,
+                        bool (*each)(void *arg, struct span key, struct span value));
+    int (*frozen_body_get)(void *self, void *view, struct span key, struct blob **out);
+    /* What is staged for the shard goes; staged batches may follow. What a crash leaves of them goes when the store is
+     * opened. */
+    void (*unstage)(void *self, uint32_t shard);
+    /* What is staged takes the place of the shard's records and bodies, which go: as one batch. */
+    void (*swap)(void *self, uint32_t shard);
     int (*flush)(void *self, struct errmsg *why);
     uint64_t (*bytes)(void *self);
     void (*close)(void *self);

@@ -7,6 +7,9 @@
  * asked for meets one of a full memtable, and its C interface asks for one family at a time.)
  * Closing does not flush: it leaves the disk as a crash would.
  *
+ * Snapshots are staged in a shard's other place (slot.h). One record a shard that ever had one says which place is read;
+ * it is written before anything is staged, so that at the next start what is left can be found.
+ *
  * Rule: P7 a failed read or write ends the process with a last word.
  */
 #include <rocksdb/c.h>
@@ -15,11 +18,13 @@
 
 #include "proto/ground/check.h"
 #include "queue/keys.h"
+#include "queue/slot.h"
 #include "queue/store.h"
 
 #define MEMTABLE_BYTES (32u << 20)
 #define BLOB_SIZE_MIN  1024               /* records of the state are smaller, nearly always */
 #define FORMAT_KEY     "\xff\xff\xff\xff" /* behind every shard */
+#define SLOT_KEY       "\xff\xff\xff\xfe" /* | shard u32: u8, the place that is read */
 #define BODY_BIT       0x80 /* first bit of a body's key: behind the states of all shards */
 
 struct rocks {
@@ -28,6 +33,7 @@ struct rocks {
     rocksdb_writeoptions_t *writing;
     rocksdb_readoptions_t *reading;
     rocksdb_flushoptions_t *flushing;
+    struct slots slots;
 };
 
 /* A key as it stands in the database. */
@@ -36,12 +42,12 @@ struct place {
     size_t n;
 };
 
-static void place_make(struct place *at, struct span key, bool is_body)
+static void place_make(struct place *at, struct span key, bool is_body, uint8_t slot)
 {
     CHECK(key.n > 0 && key.n <= sizeof at->p);
     memcpy(at->p, key.p, key.n);
     at->n = key.n;
-    if (is_body) at->p[0] = (char)((uint8_t)at->p[0] | BODY_BIT);
+    at->p[0] = (char)((uint8_t)at->p[0] | slot | (is_body ? BODY_BIT : 0));
 }
 
 static _Noreturn void last_word(const char *what, char *error)
@@ -61,7 +67,7 @@ static void rocks_write(void *self, const struct queue_change *list, size_t n)
     for (size_t i = 0; i < n; i++) {
         const struct queue_change *c = &list[i];
 
-        place_make(&at, c->key, c->is_body);
+        place_make(&at, c->key, c->is_body, slot_bit(&r->slots, slot_shard(c->key), c->is_staged));
         if (c->is_delete)
             rocksdb_writebatch_delete(batch, at.p, at.n);
         else
@@ -73,17 +79,32 @@ static void rocks_write(void *self, const struct queue_change *list, size_t n)
 }
 
 /* NULL: not there. */
+static rocksdb_pinnableslice_t *read_place(struct rocks *r, rocksdb_readoptions_t *reading,
+                                           const struct place *at, struct span *value)
+{
+    rocksdb_pinnableslice_t *slice;
+    char *error = NULL;
+
+    slice = rocksdb_get_pinned(r->db, reading, at->p, at->n, &error);
+    if (error) last_word("read", error);
+    if (slice) value->p = (const uint8_t *)rocksdb_pinnableslice_value(slice, &value->n);
+    return slice;
+}
+
+/* Who looks in a place that is swapped away meanwhile looks again. */
 static rocksdb_pinnableslice_t *read_value(struct rocks *r, struct span key, bool is_body,
                                            struct span *value)
 {
+    uint32_t shard = slot_shard(key);
     rocksdb_pinnableslice_t *slice;
     struct place at;
-    char *error = NULL;
+    uint8_t slot;
 
-    place_make(&at, key, is_body);
-    slice = rocksdb_get_pinned(r->db, r->reading, at.p, at.n, &error);
-    if (error) last_word("read", error);
-    if (slice) value->p = (const uint8_t *)rocksdb_pinnableslice_value(slice, &value->n);
+    do {
+        slot = slot_bit(&r->slots, shard, false);
+        place_make(&at, key, is_body, slot);
+        slice = read_place(r, r->reading, &at, value);
+    } while (!slice && slot != slot_bit(&r->slots, shard, false));
     return slice;
 }
 
@@ -98,16 +119,21 @@ static int rocks_get(void *self, struct span key, struct buf *out)
     return 0;
 }
 
-static int rocks_body_get(void *self, struct span key, struct blob **out)
+static int take_body(rocksdb_pinnableslice_t *slice, struct span value, struct blob **out)
 {
-    struct span value;
-    rocksdb_pinnableslice_t *slice = read_value(self, key, true, &value);
-
     if (!slice) return ERR_NOT_FOUND;
     *out = blob_new(value.n);
     CHECK(blob_add(*out, value.p, value.n, value.n) == 0);
     rocksdb_pinnableslice_destroy(slice);
     return 0;
+}
+
+static int rocks_body_get(void *self, struct span key, struct blob **out)
+{
+    struct span value = { 0 };
+    rocksdb_pinnableslice_t *slice = read_value(self, key, true, &value);
+
+    return take_body(slice, value, out);
 }
 
 /* The key behind all that begin with prefix; empty when there is none. */
@@ -124,39 +150,252 @@ static struct span behind(struct span prefix, uint8_t out[QUEUE_KEY_SIZE_MAX])
     return span_of(out, n);
 }
 
-/* Without bounds an iterator that has passed the prefix' last record would walk over all the
- * deleted records behind it before it could tell. */
-static void rocks_each(void *self, struct span prefix, struct span from, bool backwards, void *arg,
-                       bool (*each)(void *arg, struct span key, struct span value))
-{
-    struct rocks *r = self;
-    rocksdb_readoptions_t *reading = rocksdb_readoptions_create();
-    uint8_t upper[QUEUE_KEY_SIZE_MAX];
-    struct span end = behind(prefix, upper);
-    rocksdb_iterator_t *it;
-    char *error = NULL;
+struct scan {
+    struct rocks *rocks;
+    const rocksdb_snapshot_t *at; /* NULL: now */
+    struct span prefix, from;     /* as callers know them */
+    uint8_t slot;
+    bool backwards;
+};
 
-    rocksdb_readoptions_set_iterate_lower_bound(reading, (const char *)prefix.p, prefix.n);
-    if (end.n > 0) rocksdb_readoptions_set_iterate_upper_bound(reading, (const char *)end.p, end.n);
-    it = rocksdb_create_iterator(r->db, reading);
-    if (backwards)
-        rocksdb_iter_seek_for_prev(it, (const char *)from.p, from.n);
-    else
-        rocksdb_iter_seek(it, (const char *)from.p, from.n);
+/* The key as callers know it. */
+static struct span shown(const char *key, size_t n, uint8_t slot, struct place *copy)
+{
+    if (slot == 0) return span_of(key, n);
+    CHECK(n <= sizeof copy->p);
+    memcpy(copy->p, key, n);
+    copy->p[0] = (char)((uint8_t)copy->p[0] & ~slot);
+    return span_of(copy->p, n);
+}
+
+static void walk(const struct scan *s, rocksdb_iterator_t *it, void *arg,
+                 bool (*each)(void *arg, struct span key, struct span value))
+{
+    struct place copy;
+
     while (rocksdb_iter_valid(it)) {
         size_t kn, vn;
         const char *k = rocksdb_iter_key(it, &kn), *v = rocksdb_iter_value(it, &vn);
 
-        if (!each(arg, span_of(k, kn), span_of(v, vn))) break;
-        if (backwards)
+        if (!each(arg, shown(k, kn, s->slot, &copy), span_of(v, vn))) break;
+        if (s->backwards)
             rocksdb_iter_prev(it);
         else
             rocksdb_iter_next(it);
     }
+}
+
+/* Without bounds an iterator that has passed the prefix' last record would walk over all the
+ * deleted records behind it before it could tell. */
+static void scan(const struct scan *s, void *arg,
+                 bool (*each)(void *arg, struct span key, struct span value))
+{
+    rocksdb_readoptions_t *reading = rocksdb_readoptions_create();
+    struct place first, start;
+    uint8_t upper[QUEUE_KEY_SIZE_MAX];
+    struct span end;
+    rocksdb_iterator_t *it;
+    char *error = NULL;
+
+    place_make(&first, s->prefix, false, s->slot);
+    place_make(&start, s->from, false, s->slot);
+    end = behind(span_of(first.p, first.n), upper);
+    if (s->at) rocksdb_readoptions_set_snapshot(reading, s->at);
+    rocksdb_readoptions_set_iterate_lower_bound(reading, first.p, first.n);
+    if (end.n > 0) rocksdb_readoptions_set_iterate_upper_bound(reading, (const char *)end.p, end.n);
+    it = rocksdb_create_iterator(s->rocks->db, reading);
+    if (s->backwards)
+        rocksdb_iter_seek_for_prev(it, start.p, start.n);
+    else
+        rocksdb_iter_seek(it, start.p, start.n);
+    walk(s, it, arg, each);
     rocksdb_iter_get_error(it, &error);
     if (error) last_word("scan", error);
     rocksdb_iter_destroy(it);
     rocksdb_readoptions_destroy(reading);
+}
+
+static void rocks_each(void *self, struct span prefix, struct span from, bool backwards, void *arg,
+                       bool (*each)(void *arg, struct span key, struct span value))
+{
+    struct rocks *r = self;
+    const struct scan s = { .rocks = r,
+                            .prefix = prefix,
+                            .from = from,
+                            .slot = slot_bit(&r->slots, slot_shard(prefix), false),
+                            .backwards = backwards };
+
+    scan(&s, arg, each);
+}
+
+/* ---- snapshots */
+
+struct view {
+    const rocksdb_snapshot_t *at;
+    rocksdb_readoptions_t *reading;
+    struct queue_key prefix;
+    uint8_t slot;
+};
+
+static struct queue_key shard_prefix(uint32_t shard)
+{
+    struct queue_key k = { .n = 0 };
+
+    queue_key_u32(&k, shard);
+    return k;
+}
+
+static void *rocks_freeze(void *self, uint32_t shard)
+{
+    struct rocks *r = self;
+    struct view *v = check_calloc(1, sizeof *v);
+
+    v->at = rocksdb_create_snapshot(r->db);
+    v->reading = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_snapshot(v->reading, v->at);
+    v->prefix = shard_prefix(shard);
+    v->slot = slot_bit(&r->slots, shard, false);
+    return v;
+}
+
+static void rocks_thaw(void *self, void *view)
+{
+    struct rocks *r = self;
+    struct view *v = view;
+
+    rocksdb_readoptions_destroy(v->reading);
+    rocksdb_release_snapshot(r->db, v->at);
+    free(v);
+}
+
+static void rocks_frozen_each(void *self, void *view, struct span from, void *arg,
+                              bool (*each)(void *arg, struct span key, struct span value))
+{
+    struct view *v = view;
+    const struct scan s = { .rocks = self,
+                            .at = v->at,
+                            .prefix = queue_key_span(&v->prefix),
+                            .from = from,
+                            .slot = v->slot };
+
+    scan(&s, arg, each);
+}
+
+static int rocks_frozen_body_get(void *self, void *view, struct span key, struct blob **out)
+{
+    struct view *v = view;
+    struct span value = { 0 };
+    struct place at;
+
+    place_make(&at, key, true, v->slot);
+    return take_body(read_place(self, v->reading, &at, &value), value, out);
+}
+
+static void add_delete_all(rocksdb_writebatch_t *batch, uint32_t shard, uint8_t slot, bool is_body)
+{
+    struct queue_key prefix = shard_prefix(shard);
+    uint8_t upper[QUEUE_KEY_SIZE_MAX];
+    struct place first;
+    struct span end;
+
+    place_make(&first, queue_key_span(&prefix), is_body, slot);
+    end = behind(span_of(first.p, first.n), upper);
+    rocksdb_writebatch_delete_range(batch, first.p, first.n, (const char *)end.p, end.n);
+}
+
+/* One batch: a place is emptied, and it is noted which one is read from now on. */
+static void write_slot(struct rocks *r, uint32_t shard, uint8_t emptied, uint8_t slot)
+{
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    struct queue_key key = { .n = 0 };
+    char *error = NULL;
+
+    queue_key_bytes(&key, SPAN_LIT(SLOT_KEY));
+    queue_key_u32(&key, shard);
+    add_delete_all(batch, shard, emptied, false);
+    add_delete_all(batch, shard, emptied, true);
+    rocksdb_writebatch_put(batch, (const char *)key.p, key.n, slot ? "\1" : "\0", 1);
+    rocksdb_write(r->db, r->writing, batch, &error);
+    if (error) last_word("write", error);
+    rocksdb_writebatch_destroy(batch);
+}
+
+static void rocks_unstage(void *self, uint32_t shard)
+{
+    struct rocks *r = self;
+
+    write_slot(r, shard, slot_bit(&r->slots, shard, true), slot_bit(&r->slots, shard, false));
+}
+
+static void rocks_swap(void *self, uint32_t shard)
+{
+    struct rocks *r = self;
+
+    write_slot(r, shard, slot_bit(&r->slots, shard, false), slot_bit(&r->slots, shard, true));
+    slot_flip(&r->slots, shard);
+}
+
+struct found {
+    struct rocks *rocks;
+    uint32_t shards[64];
+    unsigned count;
+    bool is_damaged;
+};
+
+/* Each key only once: the walk goes on behind the last one of a full list. */
+static bool note_slot(void *arg, struct span key, struct span value)
+{
+    struct found *f = arg;
+    uint32_t shard =
+        key.n == 8 && value.n == 1 && value.p[0] <= 1 ? slot_shard(span_from(key, 4)) : 0;
+
+    f->is_damaged = f->is_damaged || shard == 0;
+    if (f->is_damaged || f->count == sizeof f->shards / sizeof f->shards[0]) return false;
+    if (value.p[0] == 1) slot_flip(&f->rocks->slots, shard);
+    f->shards[f->count++] = shard;
+    return true;
+}
+
+static bool note_any(void *arg, struct span key, struct span value)
+{
+    (void)key;
+    (void)value;
+    *(bool *)arg = true;
+    return false;
+}
+
+/* What a snapshot that was never installed has left. */
+static void drop_staged(struct rocks *r, uint32_t shard)
+{
+    struct queue_key prefix = shard_prefix(shard);
+    struct scan s = { .rocks = r,
+                      .prefix = queue_key_span(&prefix),
+                      .from = queue_key_span(&prefix),
+                      .slot = slot_bit(&r->slots, shard, true) };
+    bool any = false;
+
+    scan(&s, &any, note_any);
+    if (any) rocks_unstage(r, shard);
+}
+
+static int read_slots(struct rocks *r, const char *dir, struct errmsg *why)
+{
+    struct queue_key from = { .n = 0 };
+    struct found f = { .rocks = r };
+
+    queue_key_bytes(&from, SPAN_LIT(SLOT_KEY));
+    do {
+        f.count = 0;
+        rocks_each(r, SPAN_LIT(SLOT_KEY), queue_key_span(&from), false, &f, note_slot);
+        if (f.is_damaged)
+            return errmsg_set(why, ERR_CORRUPT, "%s: the record of a shard's place is damaged",
+                              dir);
+        for (unsigned i = 0; i < f.count; i++)
+            drop_staged(r, f.shards[i]);
+        from.n = 4;
+        if (f.count > 0) queue_key_u32(&from, f.shards[f.count - 1] + 1);
+    } while (f.count == sizeof f.shards / sizeof f.shards[0]);
+    return 0;
 }
 
 static int rocks_flush(void *self, struct errmsg *why)
@@ -269,9 +508,12 @@ static int check_format(struct rocks *r, const char *dir, struct errmsg *why)
 
 int queue_store_open_rocks(struct queue_store *s, const char *dir, struct errmsg *why)
 {
-    static const struct queue_store_calls calls = { rocks_write,    rocks_get,   rocks_each,
-                                                    rocks_body_get, rocks_flush, rocks_bytes,
-                                                    rocks_close };
+    static const struct queue_store_calls calls = {
+        rocks_write,   rocks_get,  rocks_each,        rocks_body_get,
+        rocks_freeze,  rocks_thaw, rocks_frozen_each, rocks_frozen_body_get,
+        rocks_unstage, rocks_swap, rocks_flush,       rocks_bytes,
+        rocks_close
+    };
     struct rocks *r = check_calloc(1, sizeof *r);
     char *error = NULL;
     int rv = 0;
@@ -288,6 +530,7 @@ int queue_store_open_rocks(struct queue_store *s, const char *dir, struct errmsg
         rocksdb_free(error);
     }
     if (rv == 0) rv = check_format(r, dir, why);
+    if (rv == 0) rv = read_slots(r, dir, why);
     if (rv != 0) {
         rocks_close(r);
         return rv;

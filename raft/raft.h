@@ -125,7 +125,8 @@ struct raft_snapshot_calls {
     int (*open)(void *arg, void **snapshot_out);
     int (*next)(void *arg, void *snapshot, struct buf *out, bool *last);
     void (*close)(void *arg, void *snapshot);
-    /* In, on the loop. begin: stage beside the state, which stays as it is; what was staged before goes. chunk: in order.
+    /* In, on the loop. begin: stage beside the state, which stays as it is; what was staged before goes. chunk: in order;
+     * ERR_AGAIN: raft_group_staged will tell, and no other chunk comes before (the bytes are borrowed for the call alone).
      * commit: the staged state takes the place of the old one, as one, and is durable; the machine has then applied all up
      * to and with `index`, and says so at its next raft_group_open. ERR_AGAIN: raft_group_installed will tell. drop: the
      * staged state goes. Nothing is applied between commit and its end. */
@@ -224,6 +225,8 @@ int raft_group_transfer(struct raft_group *g, uint64_t to, uint32_t within_ms);
  * dry: only say whether it could be done. ERR_DENIED, ERR_RANGE, ERR_BUSY: see core.h, RECOVER. */
 int raft_group_recover(struct raft_group *g, const uint64_t *nodes, unsigned count,
                        uint32_t within_ms, bool dry);
+/* After snapshot.chunk said ERR_AGAIN: 0, or why it could not be staged. Not inside a call-back. */
+void raft_group_staged(struct raft_group *g, int rv);
 /* After snapshot.commit said ERR_AGAIN: how it ended. Not inside a call-back. */
 void raft_group_installed(struct raft_group *g, bool ok);
 

@@ -19,6 +19,7 @@ static uint64_t on_turn(struct loop_hook *hook, uint64_t mono_ms)
         CHECK(s->loop == cl->loop);
         attempt_flush(s);
         house_purge(s, mono_ms);
+        house_cut_late(s);
     }
     next = raft_turn(c->o.raft, cl->number, mono_ms);
     return next < mono_ms + 1000 ? next : mono_ms + 1000;

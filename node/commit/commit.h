@@ -9,6 +9,7 @@
  *   take a shard alone must be called on the shard's loop. Marked ones: any thread.
  * Bounds:  in-flight bytes a group (raft), an upload COMMIT_UPLOAD_WINDOW chunks, the body cache, the queue
  *   reserve (messages, bytes) and the disk reserve: ERR_FULL.
+ * A replica that is behind the cut of its shard's log gets the state as a snapshot (snapshot.c).
  * It also keeps house: cuts the log behind what the state store has flushed, moves bodies that outlive it,
  *   purges what is over, forgets abandoned uploads.
  */
@@ -31,8 +32,9 @@ struct commit_options {
     struct queue_store *store;
     const char *data_dir; /* for the disk reserve */
     uint64_t node;
-    unsigned shard_count;                         /* shards 1..n */
-    size_t body_cache_bytes;                      /* of the node; default 64 MiB */
+    const struct core_config *config; /* of shards that are new; NULL: this node alone */
+    unsigned shard_count;             /* shards 1..n */
+    size_t body_cache_bytes;          /* of the node; default 64 MiB */
     uint64_t queue_messages_max, queue_bytes_max; /* 0: default */
     uint64_t disk_reserve_bytes;                  /* 0: none */
     uint64_t retention_ms; /* finished messages and events are kept so long; default 7 days */

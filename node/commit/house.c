@@ -7,6 +7,8 @@
  *   3. the store is flushed: state up to target and the copies are durable
  *   4. on each shard's loop: copies whose body died meanwhile are forgotten, the group cuts its log
  * So nothing is ever only in the part of the log that goes away.
+ * Snapshots that came are installed in between, by the same pool: what moves bodies and what replaces them all exclude each
+ * other. While one goes out of a shard its log is not cut (snapshot.c).
  */
 #include <sys/statvfs.h>
 
@@ -30,6 +32,15 @@ struct cut {
     struct moved moved;
 };
 
+struct install {
+    struct loop_letter letter; /* to the house's loop and back */
+    struct list link;          /* in house.installs */
+    struct shard *shard;
+    struct queue_staging *staging;
+    uint64_t index;
+    int rv;
+};
+
 struct house {
     struct commit *commit;
     struct loop *loop; /* the first one */
@@ -40,6 +51,8 @@ struct house {
     size_t unflushed; /* bytes moved since the last flush; the work's */
     struct cut *cuts; /* one per shard; from == to: nothing to do */
     unsigned cuts_away;
+    struct list installs; /* they wait */
+    struct install *installing;
 };
 
 /* Waits for the disk: on the pool only. */
@@ -106,12 +119,18 @@ static void on_run(struct loop_work *w)
 {
     struct house *h = CONTAINER_OF(w, struct house, work);
 
+    if (h->installing) {
+        h->installing->rv = queue_staging_install(h->installing->staging, h->installing->index);
+        return;
+    }
     h->disk_free = disk_free(h->commit->o.data_dir);
     if (!wants_cut(h)) return;
     for (unsigned i = 0; i < h->commit->o.shard_count; i++)
         if (h->cuts[i].from < h->cuts[i].to) move_bodies(&h->cuts[i]);
     flush(h);
 }
+
+static void next_install(struct house *h);
 
 static void on_cut_back(struct loop_letter *letter)
 {
@@ -121,6 +140,17 @@ static void on_cut_back(struct loop_letter *letter)
     k->from = k->to;
     k->house->cuts_away--;
     if (k->house->cuts_away == 0) k->house->busy = false;
+    next_install(k->house);
+}
+
+/* A snapshot that is open reads bodies which have died since: the log keeps them until it is closed. */
+void house_cut_late(struct shard *s)
+{
+    if (s->cut_waits == 0 || atomic_load(&s->snapshots_out) > 0) return;
+    raft_group_cut(s->group, s->cut_waits);
+    s->cut = s->cut_waits;
+    s->cut_waits = 0;
+    shard_see(s);
 }
 
 /* On the shard's loop. */
@@ -136,19 +166,67 @@ static void on_cut_arrives(struct loop_letter *letter)
         if (queue_live_bodies(s->commit->o.store, s->number, entry, entry, &live, 1) == 0)
             queue_body_forget(s->commit->o.store, s->number, entry);
     }
-    raft_group_cut(s->group, k->to);
-    s->cut = k->to;
-    shard_see(s);
+    s->cut_waits = k->to;
+    house_cut_late(s);
     k->letter.on_arrive = on_cut_back;
     loop_post(k->house->loop, &k->letter);
 }
+
+/* ---- snapshots that came */
+
+static void on_install_back(struct loop_letter *letter)
+{
+    struct install *i = CONTAINER_OF(letter, struct install, letter);
+
+    snapshot_installed(i->shard, i->index, i->rv);
+    free(i);
+}
+
+static void on_install_done(struct house *h)
+{
+    struct install *i = h->installing;
+    struct cut *k = &h->cuts[i->shard->number - 1];
+
+    h->installing = NULL;
+    h->busy = false;
+    if (i->rv == 0) k->from = k->to = i->shard->mark = i->index;
+    i->letter.on_arrive = on_install_back;
+    loop_post(i->shard->loop, &i->letter);
+    next_install(h);
+}
+
+static void on_install_arrives(struct loop_letter *letter)
+{
+    struct install *i = CONTAINER_OF(letter, struct install, letter);
+    struct house *h = i->shard->commit->house;
+
+    list_add(&h->installs, &i->link);
+    next_install(h);
+}
+
+void house_install(struct shard *s, struct queue_staging *staging, uint64_t index)
+{
+    struct install *i = check_calloc(1, sizeof *i);
+
+    *i = (struct install){ .shard = s, .staging = staging, .index = index };
+    list_init(&i->link);
+    i->letter.on_arrive = on_install_arrives;
+    loop_post(s->commit->house->loop, &i->letter);
+}
+
+/* ---- the work */
 
 static void on_work_done(struct loop_work *w)
 {
     struct house *h = CONTAINER_OF(w, struct house, work);
     struct commit *c = h->commit;
-    bool low = h->disk_free < c->o.disk_reserve_bytes;
+    bool low;
 
+    if (h->installing) {
+        on_install_done(h);
+        return;
+    }
+    low = h->disk_free < c->o.disk_reserve_bytes;
     if (low != atomic_exchange(&c->disk_low, low))
         log_event(LOG_WARN, low ? "disk.low" : "disk.ok", LOG_NUM("free_bytes", h->disk_free),
                   LOG_NUM("reserve_bytes", c->o.disk_reserve_bytes));
@@ -162,6 +240,26 @@ static void on_work_done(struct loop_work *w)
         loop_post(k->shard->loop, &k->letter);
     }
     h->busy = h->cuts_away > 0;
+    next_install(h);
+}
+
+static void start(struct house *h)
+{
+    h->work.run = on_run;
+    h->work.on_done = on_work_done;
+    h->busy = loop_work(h->loop, LOOP_POOL_DISK, &h->work) == 0;
+}
+
+/* One at a time, when nothing else is under way; what the pool has no room for waits for the timer. */
+static void next_install(struct house *h)
+{
+    if (h->busy || list_empty(&h->installs)) return;
+    h->installing = CONTAINER_OF(list_first(&h->installs), struct install, link);
+    list_remove(&h->installing->link);
+    start(h);
+    if (h->busy) return;
+    list_add_first(&h->installs, &h->installing->link);
+    h->installing = NULL;
 }
 
 /* When the logs have grown over the bound: cut up to the marks, and mark anew. Marks are set at half the
@@ -178,6 +276,7 @@ static void plan_cuts(struct house *h)
         struct shard *s = &c->shards[i];
 
         commit_shard_see(c, s->number, &v);
+        if (atomic_load(&s->snapshots_out) > 0) continue;
         if (bytes > c->o.cut_bytes && s->mark > h->cuts[i].from) h->cuts[i].to = s->mark;
         if (bytes > c->o.cut_bytes || (s->mark <= h->cuts[i].from && bytes > c->o.cut_bytes / 2))
             s->mark = v.state; /* what raft applied but did not show is in no state */
@@ -189,11 +288,10 @@ static void on_timer(struct loop_timer *t)
     struct house *h = CONTAINER_OF(t, struct house, timer);
 
     loop_timer_start(t, COMMIT_HOUSE_EVERY_MS);
+    next_install(h);
     if (h->busy) return;
     plan_cuts(h);
-    h->work.run = on_run;
-    h->work.on_done = on_work_done;
-    h->busy = loop_work(h->loop, LOOP_POOL_DISK, &h->work) == 0;
+    start(h);
 }
 
 void house_open(struct commit *c)
@@ -202,6 +300,7 @@ void house_open(struct commit *c)
 
     c->house = h;
     h->commit = c;
+    list_init(&h->installs);
     h->loop = c->loops[0].loop;
     h->cuts = check_calloc(c->o.shard_count, sizeof *h->cuts);
     for (unsigned i = 0; i < c->o.shard_count; i++) {
@@ -223,6 +322,12 @@ void house_close(struct commit *c)
     loop_timer_stop(&h->timer);
     for (unsigned i = 0; i < c->o.shard_count; i++)
         free(h->cuts[i].moved.entries);
+    while (!list_empty(&h->installs)) {
+        struct install *i = CONTAINER_OF(list_first(&h->installs), struct install, link);
+
+        list_remove(&i->link);
+        free(i);
+    }
     free(h->cuts);
     free(h);
     c->house = NULL;

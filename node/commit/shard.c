@@ -96,15 +96,15 @@ static void on_role(void *arg, enum raft_role role, uint64_t term, uint64_t lead
     shard_see(s);
 }
 
-/* No snapshot calls yet: shards have one voter. Before they get more, the state must stream out by an iterator over the shard's
- * records and bodies, and in under a prefix of its own that is swapped in (raft.h, struct raft_snapshot_calls): until then the
- * library refuses to send one, and a replica that is behind the cut waits. */
 int shard_open(struct shard *s, struct errmsg *why)
 {
-    const struct raft_machine machine = {
-        .arg = s, .apply = on_apply, .applied = on_applied, .role = on_role
-    };
-    struct core_config config = RAFT_ALONE(s->commit->o.node);
+    const struct raft_machine machine = { .arg = s,
+                                          .apply = on_apply,
+                                          .applied = on_applied,
+                                          .role = on_role,
+                                          .snapshot = snapshot_calls() };
+    const struct core_config alone = RAFT_ALONE(s->commit->o.node);
+    const struct core_config *config = s->commit->o.config ? s->commit->o.config : &alone;
     struct raft_group_view view;
     int rv;
 
@@ -117,7 +117,7 @@ int shard_open(struct shard *s, struct errmsg *why)
     if (rv != 0) return rv;
     /* the library may apply entries inside of raft_group_open: all of them are replay */
     s->replay_to = UINT64_MAX;
-    rv = raft_group_open(s->commit->o.raft, s->number, loop_number(s->loop), &config, &machine,
+    rv = raft_group_open(s->commit->o.raft, s->number, loop_number(s->loop), config, &machine,
                          queue_applied(s->queue), &s->group, why);
     if (rv != 0) return rv;
     raft_group_see(s->group, &view);
@@ -131,6 +131,7 @@ int shard_open(struct shard *s, struct errmsg *why)
 
 void shard_close(struct shard *s)
 {
+    s->is_closing = true;
     raft_group_close(&s->group);
     attempt_deinit(s);
     queue_close(&s->queue);

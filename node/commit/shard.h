@@ -68,9 +68,12 @@ struct shard {
     struct queue_ref *expires;
     unsigned expire_count;
 
-    bool is_purging;
+    bool is_purging, is_closing;
     uint64_t purge_at_ms, mark; /* mono; where the state ended at the last mark, for the next cut */
     uint64_t cut;
+    uint64_t cut_waits; /* this far, when no snapshot is open; 0: none */
+    atomic_uint snapshots_out;
+    struct incoming *incoming;
 
     pthread_mutex_t view_lock; /* guards view only */
     struct commit_shard_view view;
@@ -86,7 +89,8 @@ struct commit_loop {
     unsigned next_shard; /* round robin of this loop's shards */
 };
 
-struct house; /* house.c: cuts, moves, purges, disk reserve */
+struct incoming; /* snapshot.c: one that comes */
+struct house;    /* house.c: cuts, moves, purges, disk reserve */
 
 struct commit {
     struct commit_options o;
@@ -120,6 +124,10 @@ int shard_open(struct shard *s, struct errmsg *why);
 void shard_close(struct shard *s);
 void shard_see(struct shard *s); /* refreshes the view; on the loop, or after it has stopped */
 
+/* snapshot.c */
+struct raft_snapshot_calls snapshot_calls(void);
+void snapshot_installed(struct shard *s, uint64_t index, int rv); /* on the shard's loop */
+
 /* attempt.c: claims, outcomes, expiries of a turn */
 void attempt_init(struct shard *s);
 void attempt_deinit(struct shard *s);
@@ -133,6 +141,9 @@ void shard_lead(struct shard *s);
 void house_open(struct commit *c);
 void house_close(struct commit *c);
 void house_purge(struct shard *s, uint64_t mono_ms);
+void house_cut_late(struct shard *s);
+/* Installs what is staged, when no cut is under way; snapshot_installed tells. On the shard's loop. */
+void house_install(struct shard *s, struct queue_staging *staging, uint64_t index);
 void house_purge_upload(struct shard *s, struct span upload);
 
 #endif

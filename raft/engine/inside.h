@@ -393,7 +393,8 @@ void fetch_done(struct engine_loop *l, struct mail *mail);
 void fetch_forget(struct outgoing *m);
 
 /* ---- shipment.c */
-#define RAFT_SHIPMENTS_MAX 4 /* of a loop */
+#define RAFT_SHIPMENTS_MAX   4 /* of a loop */
+#define RAFT_CHUNKS_AWAY_MAX 4 /* made, and not staged there yet */
 void shipment_begin(struct raft_group *g, uint64_t to);
 void shipments_run(struct engine_loop *l);
 uint64_t shipments_wake_at(const struct engine_loop *l);

@@ -8,7 +8,6 @@
  */
 #include "raft/engine/inside.h"
 
-#define CHUNKS_MAX    4
 #define IDLE_MS       30000 /* without progress it is given up */
 #define TOKENS_MAX_MS 250   /* of the rate may leave at once */
 
@@ -25,7 +24,7 @@ struct shipment {
     struct core_pos pos;
     struct core_config config;
     void *snapshot;
-    struct chunk chunks[CHUNKS_MAX]; /* not staged there yet, oldest first */
+    struct chunk chunks[RAFT_CHUNKS_AWAY_MAX]; /* not staged there yet, oldest first */
     unsigned count;
     uint64_t offset; /* of the next one that is made */
     uint64_t progress_ms;
@@ -190,7 +189,7 @@ void shipments_run(struct engine_loop *l)
             end(t, false);
             return; /* the list may have changed: the others next time */
         }
-        if (t->count < CHUNKS_MAX && !t->made_last) make_chunk(t);
+        if (t->count < RAFT_CHUNKS_AWAY_MAX && !t->made_last) make_chunk(t);
     }
 }
 

@@ -5,15 +5,24 @@
  *
  * R7: when the process ends between commit and BEGIN, the intent in the log tells the next life that the machine is ahead of
  * the log because it was meant to be. A chunk out of order is answered with where to go on; a shipment of which nothing is
- * here begins at 0, or fails.
+ * here begins at 0, or fails. While the machine stages one chunk the next ones wait: no more than the sender has on its way.
  */
 #include "raft/engine/inside.h"
 
+struct waiting {
+    struct blob *bytes;
+    uint64_t term;
+    bool last;
+};
 struct stage {
     uint64_t from, number, term;
     struct core_pos pos;
     struct core_config config;
-    uint64_t offset;
+    uint64_t offset, taken; /* bytes that are staged; that are here */
+    struct waiting
+        chunks[RAFT_CHUNKS_AWAY_MAX]; /* oldest first; is_staging: the machine has the first */
+    unsigned count;
+    bool is_staging;
     bool is_staged; /* the machine holds something */
     bool is_whole;  /* stepped; from here on it ends by installing */
     bool failed;
@@ -33,9 +42,18 @@ static void drop_staged(struct raft_group *g)
     if (g->stage) g->stage->is_staged = false;
 }
 
+static void pop_chunk(struct stage *s)
+{
+    blob_unref(&s->chunks[0].bytes);
+    s->count--;
+    memmove(s->chunks, s->chunks + 1, s->count * sizeof s->chunks[0]);
+}
+
 void stage_forget(struct raft_group *g)
 {
     drop_staged(g);
+    while (g->stage && g->stage->count > 0)
+        pop_chunk(g->stage);
     free(g->stage);
     g->stage = NULL;
     g->stage_installs = false;
@@ -96,6 +114,62 @@ static void step_whole(struct raft_group *g)
     if (g->stage && !g->stage_installs) refuse(g, FRAME_REPLY_DONE); /* nothing of it is news */
 }
 
+/* The machine holds the first chunk that waits, or nobody needs it. False: the stage is over. */
+static bool staged_first(struct raft_group *g, int rv)
+{
+    struct stage *s = g->stage;
+    struct waiting *w = &s->chunks[0];
+    bool last = w->last;
+
+    s->is_staging = false;
+    if (rv != 0) {
+        refuse(g, FRAME_REPLY_FAILED);
+        return false;
+    }
+    s->offset += w->bytes->n;
+    s->term = w->term;
+    metric_add(M_RAFT_SNAPSHOT_BYTES_IN, w->bytes->n);
+    pop_chunk(s);
+    if (last)
+        step_whole(g);
+    else
+        reply(g, s, FRAME_REPLY_GO_ON);
+    return !last;
+}
+
+static void stage_waiting(struct raft_group *g)
+{
+    struct stage *s = g->stage;
+
+    while (s->count > 0 && !s->is_staging) {
+        struct span bytes = blob_span(s->chunks[0].bytes);
+        int rv = 0;
+
+        if (s->is_staged && bytes.n > 0) rv = g->machine.snapshot.chunk(g->machine.arg, bytes);
+        s->is_staging = rv == ERR_AGAIN;
+        if (!s->is_staging && !staged_first(g, rv)) return;
+    }
+}
+
+void raft_group_staged(struct raft_group *g, int rv)
+{
+    CHECK(g->stage && g->stage->is_staging);
+    if (staged_first(g, rv)) stage_waiting(g);
+    g->loop->port.wake(g->loop->port.arg);
+}
+
+static bool put_waiting(struct stage *s, const struct frame_chunk *c)
+{
+    struct blob *bytes;
+
+    if (s->count == RAFT_CHUNKS_AWAY_MAX) return false; /* more than there can be on their way */
+    bytes = blob_new(c->bytes.n);
+    CHECK(blob_add(bytes, c->bytes.p, c->bytes.n, c->bytes.n) == 0);
+    s->chunks[s->count++] = (struct waiting){ .bytes = bytes, .term = c->term, .last = c->last };
+    s->taken += c->bytes.n;
+    return true;
+}
+
 void stage_take(struct raft_group *g, uint64_t from, const struct frame_chunk *c)
 {
     struct stage *s = g->stage;
@@ -105,22 +179,14 @@ void stage_take(struct raft_group *g, uint64_t from, const struct frame_chunk *c
         if (!begin(g, from, c)) return;
         s = g->stage;
     }
-    if (c->offset != s->offset) {
+    if (c->offset != s->taken || (s->count > 0 && s->chunks[s->count - 1].last)) {
         reply(g, s, FRAME_REPLY_GO_ON);
         return;
     }
-    if (s->is_staged && c->bytes.n > 0 &&
-        g->machine.snapshot.chunk(g->machine.arg, c->bytes) != 0) {
-        refuse(g, FRAME_REPLY_FAILED);
-        return;
-    }
-    s->offset += c->bytes.n;
-    s->term = c->term;
-    metric_add(M_RAFT_SNAPSHOT_BYTES_IN, c->bytes.n);
-    if (c->last)
-        step_whole(g);
+    if (put_waiting(s, c))
+        stage_waiting(g);
     else
-        reply(g, s, FRAME_REPLY_GO_ON);
+        refuse(g, FRAME_REPLY_FAILED);
 }
 
 /* ---- installing */

@@ -178,6 +178,74 @@ static void a_machine_may_take_its_time_to_install(void **state)
     town_settle(&town, 0);
 }
 
+/* Chunks wait for the machine: no more than are on their way, and none is lost, also over a broken lane. */
+static void a_machine_may_take_its_time_to_stage(void **state)
+{
+    uint64_t lagging, leader;
+    struct town_machine *m;
+
+    (void)state;
+    town.snapshot_bytes = 40 * RAFT_CHUNK_SIZE_MAX;
+    town.options.snapshot_bytes_per_s = 1u << 30;
+    leader = leave_behind(&lagging)->number;
+    m = &town.nodes[lagging].machines[0];
+    m->chunks_later = true;
+    town_start(&town, lagging);
+    for (unsigned i = 0; i < 5000 && m->committed == 0; i++) {
+        town_run(&town, 7);
+        if (i == 10 || i == 20) {
+            town_cable(&town, leader, lagging, false, true);
+            town_run(&town, 3);
+            town_cable(&town, leader, lagging, true, true);
+        }
+        if (!m->chunk_waits) continue;
+        m->chunk_waits = false;
+        raft_group_staged(town.nodes[lagging].groups[0], 0);
+    }
+    assert_int_equal(m->begun, 1);
+    assert_int_equal(m->committed, 1);
+    town_settle(&town, 0);
+}
+
+static void a_chunk_that_cannot_be_staged_ends_it(void **state)
+{
+    struct town_machine *m;
+    uint64_t lagging;
+
+    (void)state;
+    town.snapshot_bytes = 40 * RAFT_CHUNK_SIZE_MAX;
+    leave_behind(&lagging);
+    m = &town.nodes[lagging].machines[0];
+    m->chunks_later = true;
+    town_start(&town, lagging);
+    for (unsigned i = 0; i < 5000 && !m->chunk_waits; i++)
+        town_ms(&town);
+    town_run(&town, 100); /* others wait behind it */
+    m->chunk_waits = m->chunks_later = false;
+    raft_group_staged(town.nodes[lagging].groups[0], ERR_FULL);
+    assert_int_equal(m->dropped, 1);
+    town_settle(&town, 0); /* it is tried again */
+    assert_int_equal(m->committed, 1);
+}
+
+/* The core holds back what is proposed until the turn ends; a cut in the same turn is a step, too, and finds it. */
+static void a_cut_beside_a_proposal_sends_it(void **state)
+{
+    struct town_node *leader;
+    struct town_ask a;
+
+    (void)state;
+    town_start_all(&town);
+    leader = town_elect(&town, 0);
+    town_fill(&town, 0, 5, 10);
+    assert_int_equal(town_ask(leader, 0, &a, SPAN_LIT("x")), 0);
+    raft_group_cut(leader->groups[0], leader->machines[0].applied);
+    assert_int_equal(town_see(leader, 0).first, leader->machines[0].applied + 1);
+    town_run(&town, 20);
+    assert_int_equal(a.answer, RAFT_COMMITTED);
+    town_settle(&town, 0);
+}
+
 /* ---- members */
 
 static void wait_for_config(struct town *t, unsigned count)
@@ -451,6 +519,9 @@ int main(void)
         TEST(a_sender_that_dies_is_replaced),
         TEST(an_install_cut_short_is_finished_at_the_next_start),
         TEST(a_machine_may_take_its_time_to_install),
+        TEST(a_machine_may_take_its_time_to_stage),
+        TEST(a_chunk_that_cannot_be_staged_ends_it),
+        TEST(a_cut_beside_a_proposal_sends_it),
         TEST(a_node_is_added_as_a_learner_and_becomes_a_voter),
         TEST(a_node_is_replaced_and_restarts_know_it),
         TEST(one_voter_grows_to_three),

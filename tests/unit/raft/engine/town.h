@@ -35,7 +35,7 @@ struct town_machine {
     bool config_committed;
     /* a snapshot that comes */
     uint64_t staged[3], staged_bytes;
-    bool is_staging, commits_later;
+    bool is_staging, commits_later, chunks_later, chunk_waits;
     unsigned begun, committed, dropped;
 };
 
@@ -165,10 +165,11 @@ static inline int town_chunk(void *arg, struct span chunk)
 {
     struct town_machine *m = arg;
 
-    CHECK(m->is_staging);
+    CHECK(m->is_staging && !m->chunk_waits);
     memcpy(m->staged, chunk.p, sizeof m->staged);
     m->staged_bytes += chunk.n;
-    return 0;
+    m->chunk_waits = m->chunks_later;
+    return m->chunks_later ? ERR_AGAIN : 0;
 }
 
 static inline void town_take_staged(struct town_machine *m, uint64_t index)
@@ -195,7 +196,7 @@ static inline void town_drop(void *arg)
 {
     struct town_machine *m = arg;
 
-    m->is_staging = false;
+    m->is_staging = m->chunk_waits = false;
     m->dropped++;
 }
 
@@ -326,7 +327,7 @@ static inline int town_open_group(struct town_node *n, unsigned i, const struct 
             (struct raft_snapshot_calls){ town_open,  town_next,   town_close, town_stage,
                                           town_chunk, town_commit, town_drop };
     m->node = n;
-    m->is_staging = false;
+    m->is_staging = m->chunk_waits = false;
     return raft_group_open(n->raft, i + 1, 0, config, &machine, m->applied, &n->groups[i], why);
 }
 
