@@ -1,13 +1,10 @@
 /* apply - committed entries go to the machine in order, then the core hears of it, then the machine
  * of its role, then the proposals get their answers.
  *
- * From memory where they are there; what was in the log at boot, or has left the cache, is read from it, once. Both in
- * slices, so that a long replay does not hold the loop's other groups.
+ * From memory where they are there; what was in the log at boot, or has left the cache, is read from it by the reader thread
+ * (replay.c). Both in slices, so that a long replay does not hold the loop's other groups.
  */
 #include "raft/engine/inside.h"
-
-#define SLICE_ENTRIES 256
-#define SLICE_BYTES   (4u << 20)
 
 struct slice {
     struct raft_group *group;
@@ -18,7 +15,7 @@ struct slice {
 
 static bool has_room(const struct slice *s)
 {
-    return s->entries < SLICE_ENTRIES && s->bytes < SLICE_BYTES;
+    return s->entries < APPLY_ENTRIES_MAX && s->bytes < APPLY_BYTES_MAX;
 }
 
 static void apply_entry(struct slice *s, enum core_entry_kind kind, const struct raft_entry *e)
@@ -35,24 +32,18 @@ static void apply_entry(struct slice *s, enum core_entry_kind kind, const struct
 
 /* ---- from the log */
 
-static bool apply_stored(void *arg, const struct store_entry *e)
-{
-    struct slice *s = arg;
-
-    apply_entry(s, e->kind, &(struct raft_entry){ e->index, e->term, e->head, e->body });
-    return has_room(s);
-}
-
-static void replay(struct slice *s)
+static void apply_read(struct slice *s, const struct fetched *f)
 {
     struct raft_group *g = s->group;
-    uint64_t upto = g->commit;
-    int rv;
 
-    if (g->ring.count > 0 && g->ring.first <= upto) upto = g->ring.first - 1;
-    rv = store_entries_each(g->raft->store, g->number, g->applied + 1, upto, s, apply_stored);
-    /* They are durable, and committed: without them this node cannot go on. */
-    if (rv != 0) check_last_word("the log", "read of committed entries", err_text(rv));
+    for (unsigned i = 0; i < f->count; i++) {
+        const struct fetched_entry *e = &f->entries[i];
+
+        apply_entry(s, e->kind,
+                    &(struct raft_entry){ g->applied + 1, e->term, blob_span(e->head),
+                                          blob_span(e->body) });
+    }
+    replay_drop(g);
 }
 
 /* ---- from memory */
@@ -78,6 +69,26 @@ static void apply_cached(struct slice *s)
         apply_slot(s, g->applied + 1);
 }
 
+/* False: the next entries are not here. */
+static bool apply_slice(struct slice *s)
+{
+    struct raft_group *g = s->group;
+    const struct fetched *f;
+
+    if (ring_at(&g->ring, g->applied + 1)) {
+        apply_cached(s);
+        return true;
+    }
+    f = replay_ready(g);
+    if (f) {
+        apply_read(s, f);
+        return true;
+    }
+    replay_drop(g); /* of another place */
+    replay_want(g);
+    return false;
+}
+
 bool group_apply(struct raft_group *g)
 {
     struct core_event e = { .kind = CORE_APPLIED };
@@ -85,10 +96,7 @@ bool group_apply(struct raft_group *g)
 
     if (g->applied == g->commit || g->stage_installs) return false;
     list_init(&s.done);
-    if (ring_at(&g->ring, g->applied + 1))
-        apply_cached(&s);
-    else
-        replay(&s);
+    if (!apply_slice(&s)) return false;
     if (g->machine.applied) g->machine.applied(g->machine.arg, g->applied);
     e.u.applied.index = g->applied;
     group_event(g, &e);

@@ -94,5 +94,6 @@ void raft_group_cut(struct raft_group *g, uint64_t upto)
     group_mark_unsent(g);
     e.u.cut.index = upto;
     CHECK(group_step(g, &e, &g->loop->inner) == 0);
-    group_carry_out(g, &g->loop->inner, NULL, NULL); /* any step may find that there is something to send */
+    group_carry_out(g, &g->loop->inner, NULL,
+                    NULL); /* any step may find that there is something to send */
 }

@@ -1,8 +1,7 @@
 /* engine - opening, closing, and the turn of a loop.
  *
  * Way of a turn: landed writes -> DURABLE steps -> frames -> RECV steps -> beats, TIME steps -> apply, answer -> proposals
- * and reads of this turn leave -> one write to the log thread -> one frame a lane to each peer. Nothing blocks in it but
- * the replay of what was in the log at boot.
+ * and reads of this turn leave -> one write to the log thread -> one frame a lane to each peer. Nothing blocks in it.
  */
 #include "raft/engine/inside.h"
 
@@ -31,6 +30,7 @@ static void init_loop(struct raft *r, struct engine_loop *l, const struct raft_l
     list_init(&l->misplaced);
     list_init(&l->shipments);
     list_init(&l->fetches);
+    list_init(&l->unread);
     frame_begin(&l->frame);
     l->entries = check_calloc(FRAME_APPEND_MAX, sizeof *l->entries);
     l->bytes = check_calloc(FRAME_APPEND_MAX, sizeof *l->bytes);

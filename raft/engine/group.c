@@ -211,7 +211,7 @@ static void init_lists(struct raft_group *g)
     struct list *lists[] = { &g->link,        &g->unsent_link,    &g->unapplied_link,
                              &g->cached_link, &g->unflushed_link, &g->misplaced_link,
                              &g->superseded,  &g->held,           &g->reads_new,
-                             &g->reads };
+                             &g->reads,       &g->unread_link };
 
     for (unsigned i = 0; i < sizeof lists / sizeof lists[0]; i++)
         list_init(lists[i]);
@@ -365,6 +365,7 @@ void raft_group_close(struct raft_group **pg)
     directory_remove(g->raft, g->number);
     outbox_forget(g);
     shipments_forget(g);
+    replay_forget(g);
     stage_forget(g);
     flights_forget(g->loop, g);
     group_answer(&g->superseded, RAFT_SUPERSEDED);

@@ -291,6 +291,9 @@ static void take(struct engine_loop *l, struct mail *m)
     case MAIL_CHUNK:
         shipment_chunk_done(l, m);
         return;
+    case MAIL_REPLAY:
+        replay_done(l, m);
+        return;
     }
     UNREACHED();
 }
@@ -324,6 +327,8 @@ void inbox_close(struct engine_loop *l)
             fetch_done(l, m);
         } else if (m->kind == MAIL_CHUNK) {
             shipment_chunk_done(l, m);
+        } else if (m->kind == MAIL_REPLAY) {
+            replay_done(l, m);
         } else {
             free(CONTAINER_OF(m, struct link_mail, mail));
         }

@@ -7,6 +7,7 @@
  *   ring.c      the newest entries of a group, in memory     cache.c   how many bytes of them a loop keeps
  *   propose.c   a command enters     ask.c    reads, changes, transfers
  *   apply.c     committed entries go to the machine, answers to the proposers
+ *   replay.c    those that are not in memory, out of the log
  *   cut.c       the log forgets      weight.c how many bytes it holds
  *   wake.c      when each group wants to be woken
  *   peer.c      who lives: beats, suspicion, rest generations
@@ -150,7 +151,15 @@ struct outbox {
 
 /* ---- the loop */
 
-enum mail_kind { MAIL_FRAME, MAIL_LINK, MAIL_ROOM, MAIL_PEER, MAIL_FETCHED, MAIL_CHUNK };
+enum mail_kind {
+    MAIL_FRAME,
+    MAIL_LINK,
+    MAIL_ROOM,
+    MAIL_PEER,
+    MAIL_FETCHED,
+    MAIL_CHUNK,
+    MAIL_REPLAY
+};
 struct mail {
     struct mpsc_node node;
     enum mail_kind kind;
@@ -172,6 +181,8 @@ struct engine_loop {
     struct list misplaced;    /* groups led here that another one should lead */
     struct list shipments;    /* snapshots that go: struct shipment */
     struct list fetches;      /* reads on their way: struct fetch */
+    struct list unread;       /* groups whose next committed entries are to be read */
+    unsigned replays;         /* read, or being read, and not applied */
     size_t cached_bytes;
     struct raft_group **heap; /* by wake_at_ms */
     unsigned heap_count, heap_cap;
@@ -220,7 +231,8 @@ struct raft {
 /* ---- the group */
 
 struct raft_group {
-    struct list link, unsent_link, unapplied_link, unflushed_link, cached_link, misplaced_link;
+    struct list link, unsent_link, unapplied_link, unflushed_link, cached_link, misplaced_link,
+        unread_link;
     UT_hash_handle hh;
     struct raft *raft;
     struct engine_loop *loop;
@@ -259,6 +271,7 @@ struct raft_group {
     uint64_t fetching[(RAFT_PEERS_MAX + 63) / 64]; /* bit: APPENDs to this peer wait for a read */
     uint64_t rest_generation; /* of the leader's node, when it agreed to rest */
     bool resting, alone;
+    struct replay *replay; /* committed entries that come from the log */
     struct stage *stage; /* a snapshot that comes */
     bool stage_installs; /* nothing is applied or cut */
 
@@ -312,8 +325,19 @@ void flights_forget(struct engine_loop *l, struct raft_group *g);
 void flights_close(struct engine_loop *l);
 uint32_t flights_oldest_ms(const struct engine_loop *l);
 
-/* ---- apply.c: one slice; true: there is more. */
+/* ---- apply.c: one slice; true: there is more, and it is here. */
+#define APPLY_ENTRIES_MAX 256 /* of a slice */
+#define APPLY_BYTES_MAX   (4u << 20)
 bool group_apply(struct raft_group *g);
+
+/* ---- replay.c: committed entries that are not in memory, by the reader thread */
+#define RAFT_REPLAYS_MAX 4 /* slices of a loop, read or being read */
+void replay_want(struct raft_group *g); /* the group is put among the unapplied ones when they are here */
+/* The slice that begins with the next entry to apply; NULL: not here. It stays the group's until replay_drop. */
+const struct fetched *replay_ready(const struct raft_group *g);
+void replay_drop(struct raft_group *g);
+void replay_done(struct engine_loop *l, struct mail *mail);
+void replay_forget(struct raft_group *g); /* the group closes */
 
 /* ---- cut.c */
 uint64_t group_term_at(const struct raft_group *g, uint64_t index);

@@ -286,6 +286,7 @@ void stage_begun(struct raft_group *g)
 
     list_init(&open);
     cache_clear(g, &open);
+    replay_drop(g);
     g->first = pos.index + 1;
     g->applied = g->commit = pos.index;
     g->cut_to = 0;

@@ -347,6 +347,7 @@ static void check_crash(bool on_disk, unsigned chunks, bool is_flushed, bool is_
 {
     struct source from, to;
     struct queue_staging *g;
+    struct queue_store store; /* a staging outlives the store here: it is the dead process' */
     struct stream t;
     uint64_t digest;
 
@@ -354,15 +355,17 @@ static void check_crash(bool on_disk, unsigned chunks, bool is_flushed, bool is_
     open_source(&to, on_disk);
     populate(&from, 300);
     populate(&to, 12);
+    store = *to.s.store;
     assert_int_equal(queue_store_flush(to.s.store, NULL), 0);
     digest = queue_digest(to.s.q);
     take_stream(&from, &t);
-    queue_staging_open(&g, to.s.store, SHARD);
+    queue_staging_open(&g, &store, SHARD);
     for (unsigned i = 0; i < chunks && i < t.count; i++)
         assert_int_equal(queue_staging_add(g, buf_span(&t.chunks[i])), 0);
     if (is_flushed) assert_int_equal(queue_store_flush(to.s.store, NULL), 0);
     if (is_installed) assert_int_equal(queue_staging_install(g, LAST), 0);
     crash(&to, on_disk);
+    store = *to.s.store;
     if (is_installed) {
         expect_installed(&from, &t, to.s.store);
     } else {

@@ -18,7 +18,7 @@
 #include "proto/ground/check.h"
 #include "raft/engine/engine.h"
 
-#define LIFE_GROUPS 3
+#define LIFE_GROUPS 8
 
 struct machine {
     struct buf story; /* "role leader 2, apply 3 head, applied 3, done 3 committed" */

@@ -2,6 +2,7 @@
 #include "tests/unit/raft/engine/life.h"
 
 #include "proto/ground/rng.h"
+#include "raft/engine/inside.h"
 
 static struct store *disk;
 
@@ -80,6 +81,69 @@ static void a_long_replay_leaves_the_loop_between_slices(void **state)
     }
     assert_int_equal(l.machines[0].apply_count, 1000);
     life_end(&l);
+}
+
+/* What is read for many groups at once is bounded; each gets all of its own, in order. */
+static void many_replays_take_turns(void **state)
+{
+    static struct ask asks[LIFE_GROUPS][600];
+    struct life l;
+    unsigned max = 0;
+
+    (void)state;
+    life_begin(&l, disk);
+    for (unsigned i = 0; i < LIFE_GROUPS; i++) {
+        life_lead(&l, i);
+        l.machines[i].is_quiet = true;
+        propose_n(&l, i, asks[i], 600);
+    }
+    life_end(&l);
+
+    life_begin(&l, disk);
+    for (unsigned i = 0; i < LIFE_GROUPS; i++) {
+        life_open(&l, i, 0);
+        l.machines[i].is_quiet = true;
+    }
+    for (unsigned k = 0; k < 200; k++) {
+        life_turn(&l);
+        if (l.raft->loops[0].replays > max) max = l.raft->loops[0].replays;
+        store_mem_sync(disk, SIZE_MAX);
+    }
+    for (unsigned i = 0; i < LIFE_GROUPS; i++) {
+        assert_int_equal(l.machines[i].role, RAFT_LEADER);
+        assert_int_equal(l.machines[i].apply_count, 600);
+    }
+    assert_in_range(max, 1, RAFT_REPLAYS_MAX);
+    assert_int_equal(l.raft->loops[0].replays, 0);
+    life_end(&l);
+}
+
+/* A group may go while its entries are being read, or wait to be applied. */
+static void a_group_closes_in_its_replay(void **state)
+{
+    static struct ask asks[600];
+
+    (void)state;
+    for (unsigned turns = 0; turns < 5; turns++) {
+        struct life l;
+
+        life_begin(&l, disk);
+        life_lead(&l, 0);
+        l.machines[0].is_quiet = true;
+        propose_n(&l, 0, asks, 600);
+        life_end(&l);
+
+        life_begin(&l, disk);
+        life_open(&l, 0, 0);
+        for (unsigned k = 0; k < turns; k++) {
+            life_turn(&l);
+            store_mem_sync(disk, SIZE_MAX);
+        }
+        raft_group_close(&l.groups[0]);
+        life_turn(&l);
+        assert_int_equal(l.raft->loops[0].replays, 0);
+        life_end(&l);
+    }
 }
 
 static void a_power_cut_loses_only_what_was_not_answered(void **state)
@@ -330,6 +394,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_rest_is_replayed_under_a_new_term, begin, end),
         cmocka_unit_test_setup_teardown(a_long_replay_leaves_the_loop_between_slices, begin, end),
+        cmocka_unit_test_setup_teardown(a_group_closes_in_its_replay, begin, end),
+        cmocka_unit_test_setup_teardown(many_replays_take_turns, begin, end),
         cmocka_unit_test_setup_teardown(a_power_cut_loses_only_what_was_not_answered, begin, end),
         cmocka_unit_test_setup_teardown(answered_proposals_survive_any_power_cut, begin, end),
         cmocka_unit_test_setup_teardown(a_log_and_a_machine_that_do_not_meet_are_refused, begin,
