@@ -47,6 +47,7 @@
     X(READ_OLD_ROUND, "an answer to an older question confirms a read (etcd #20418)")              \
     X(TAINTED_OLD_TERM,                                                                            \
       "who lost synced entries takes part in terms it may have promised in (NATS #7567)")          \
+    X(TAINT_ENDS_EARLY, "ours: who lost synced entries believes the first heartbeat how far it has to go")  \
     X(ANSWER_NEVER_ASKED, "ours: an answer that is lost is never asked for again")                 \
     X(FREE_REMEMBERED, "ours: what a peer once said of its disk counts when it is silent")         \
     X(BODY_MISSING, "a follower answers for an entry whose body it has not written (#7549)")       \

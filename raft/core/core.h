@@ -194,8 +194,8 @@ struct core_event {
             const struct core_config *config, *before;
             bool
                 tainted; /* synced data was lost: follow, but neither vote nor lead until the end of
-                             it: the log reaches `lost_upto` and all that a leader had committed when
-                             it was first heard */
+                             it (taint.c): the log reaches `lost_upto` and all that may have been
+                             committed by counting this node */
             struct core_pos
                 lost_upto; /* tainted: .index 0 or the last entry ever acknowledged; .term 0 or
                                           a bound of the terms this node has ever voted or acknowledged in:

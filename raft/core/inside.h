@@ -106,6 +106,7 @@ struct progress {
     bool asked;           /* probes: again; no entries with it */
     bool rests, may_rest; /* agreed to; was told and did not answer otherwise since */
     bool caught_up;
+    bool lost; /* says that it lost synced entries */
     bool yes, no; /* its vote */
 };
 

@@ -125,6 +125,7 @@ int recv_append(struct core *c, const struct core_msg *m, struct core_update *u)
         reject(c, m, u);
         return 0;
     }
+    taint_heard(c, m->commit);
     end = m->prev.index + m->count;
     is_late = skip < m->count && is_busy(c);
     if (is_late)

@@ -17,6 +17,8 @@ static void find_loss(struct core *c, struct progress *p, const struct core_msg 
         progress_probe(c, p, next);
     } else if (p->state == CORE_REPLICATES && is_stuck) {
         progress_probe(c, p, MAX(next, p->match + 1));
+    } else if (p->state == CORE_REPLICATES && m->lost && p->match == c->last) {
+        progress_probe(c, p, p->match + 1); /* an APPEND tells it that this one knows */
     }
 }
 
@@ -28,6 +30,7 @@ int recv_heartbeat_reply(struct core *c, const struct core_msg *m, struct core_u
     if (c->role != CORE_LEADER || !p || m->term != c->hard.term) return 0; /* R6 */
     if (m->context > c->round) return ERR_SYNTAX;
     p->active = true;
+    p->lost = m->lost;
     p->free_permille = m->free_permille;
     p->round = MAX(p->round, m->context);
     p->rests = m->rest && rest_may(c);

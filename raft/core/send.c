@@ -93,7 +93,8 @@ static bool is_known(const struct core *c, uint64_t index)
 static void probe(struct core *c, struct progress *p, struct core_update *u)
 {
     if (p->waits) return;
-    if (p->match == c->last && p->next > p->match) return; /* nothing to learn or to tell */
+    if (p->match == c->last && p->next > p->match && !p->lost)
+        return; /* nothing to learn or to tell */
     if (!is_known(c, p->next - 1)) {
         send_snapshot(c, p, u);
         return;

@@ -87,6 +87,7 @@ static void boot_core(struct world *w, struct node *n, unsigned group)
     }
     e.u.boot.tainted = k->tainted;
     e.u.boot.lost_upto = k->lost_upto;
+    if (!w->plan.knows_lost) e.u.boot.lost_upto.index = 0;
     TRACE(w, "n%u g%u boots: term %llu vote %llu log %llu..%llu applied %llu%s", n->at + 1, group,
           (unsigned long long)k->hard.term, (unsigned long long)k->hard.vote,
           (unsigned long long)e.u.boot.first, (unsigned long long)e.u.boot.last,

@@ -30,6 +30,7 @@ static void draw_times(struct world *w, struct plan *p)
     p->disk_stall_ms = (uint32_t)world_between(w, 300, 2000);
     p->sync_min_us = world_between(w, 50, 2 * MS);
     p->sync_max_us = p->sync_min_us + world_between(w, 50, world_below(w, 4) ? 5 * MS : 50 * MS);
+    p->knows_lost = world_chance(w, 300);
     p->torn_permille = (unsigned)world_below(w, 1000);
     p->apply_delay_us = world_chance(w, 600) ? 0 : world_below(w, 200 * MS);
     p->flush_every_us = world_between(w, 200 * MS, 5 * SECOND);

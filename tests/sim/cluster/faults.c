@@ -121,6 +121,7 @@ static void lie(struct world *w, struct node *n)
 {
     if (n->lost || !may_impair(w, n)) return;
     crash(w, n);
+    n->lied_life = n->life;
     disk_lie(w, n);
 }
 

@@ -84,6 +84,8 @@ void net_send(struct world *w, struct node *from, struct packet *p)
     CHECK(p->msg.to >= 1 && p->msg.to <= NODES_MAX && to != from->at);
     w->messages++;
     p->generation = from->rest_generation;
+    p->from_life = from->life;
+    p->to_life = w->nodes[to].life;
     keep_old(w, p);
     if (!net_open(w, from->at, to) || (!healed && world_chance(w, w->plan.loss_permille))) {
         packet_unref(p);

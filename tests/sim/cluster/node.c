@@ -79,6 +79,8 @@ static void send_snapshot(struct world *w, struct node *n, unsigned group, const
     struct host *h = &n->hosts[group];
     struct packet *p = packet_new(group, m, 0);
 
+    p->from_life = n->life;
+    p->to_life = w->nodes[m->to - 1].life;
     p->snapshot = machine_save(w, n, group);
     if (p->snapshot) {
         p->msg.prev = snapshot_pos(p->snapshot);
@@ -351,6 +353,13 @@ void node_snapshot_sent(struct world *w, struct node *n, struct packet *p)
     packet_unref(p);
 }
 
+/* A log that does not know how much it lost leans on its connections: none outlives the process (raft/wire). */
+static bool is_of_before_loss(const struct world *w, const struct node *n, const struct packet *p)
+{
+    return !w->plan.knows_lost && (p->to_life <= n->lied_life ||
+                                   p->from_life <= w->nodes[p->msg.from - 1].lied_life);
+}
+
 void node_arrive(struct world *w, struct node *n, struct packet *p)
 {
     struct core_entry entries[ENTRIES_MAX];
@@ -359,6 +368,7 @@ void node_arrive(struct world *w, struct node *n, struct packet *p)
     int rv;
 
     if (!n->hosts[p->group].open || n->hosts[p->group].installing) return;
+    if (is_of_before_loss(w, n, p)) return;
     CHECK(p->count <= ENTRIES_MAX);
     for (unsigned i = 0; i < p->count; i++)
         entries[i] = (struct core_entry){ p->entries[i]->term, p->entries[i]->weight,

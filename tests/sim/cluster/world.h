@@ -128,6 +128,7 @@ struct snapshot;
 struct packet {
     unsigned refs, group;
     uint64_t generation; /* of rest, of the sending node */
+    uint64_t from_life, to_life;
     struct core_msg msg;
     struct snapshot *snapshot;
     unsigned count;
@@ -189,6 +190,7 @@ struct node {
     unsigned at; /* in world.nodes; its number is at + 1 */
     bool exists, up, lost, dying, frozen_down;
     uint64_t life; /* incarnation */
+    uint64_t lied_life; /* that its disk lost something in last */
     uint64_t paused_until_us;
     uint64_t boot_us, mono_base_us, rate_permille;
     int64_t wall_offset_ms;
@@ -276,6 +278,7 @@ struct plan {
     uint64_t delay_min_us, delay_max_us;
     unsigned loss_permille, double_permille, reorder_permille, split_permille;
     bool in_order;
+    bool knows_lost; /* a log that lost something knows up to where it was */
     uint64_t sync_min_us, sync_max_us;
     unsigned torn_permille; /* an unacknowledged sync survives the crash */
     uint64_t mail_every_us, apply_delay_us, remote_max_us, flush_every_us, work_every_us;
