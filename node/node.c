@@ -26,6 +26,7 @@
 #include "node/commit/commit.h"
 #include "node/deliver/deliver.h"
 #include "node/emit/emit.h"
+#include "node/logins.h"
 #include "node/net/dns.h"
 #include "node/ops/ops.h"
 #include "node/settings/settings.h"
@@ -64,6 +65,7 @@ struct node {
     struct tls *client_tls;
     struct tls *route_tls[SETTINGS_LIST_MAX]; /* of routes that demand something */
     unsigned route_tls_count;
+    struct logins logins;
     struct accept_auth *auth;
     struct accept_clients *clients; /* of all loops */
     struct ops *ops;
@@ -192,7 +194,7 @@ static enum router_tls tls_of(const struct settings_route *r)
 
 static bool has_own_tls(const struct settings_route *r)
 {
-    return tls_of(r) == ROUTER_TLS_VERIFY || strcmp(r->tls_min, "1.3") == 0;
+    return tls_of(r) == ROUTER_TLS_VERIFY || strcmp(r->tls_min, "1.3") == 0 || r->pin_count > 0;
 }
 
 static int open_route_tls(struct node *n, struct errmsg *why)
@@ -209,6 +211,7 @@ static int open_route_tls(struct node *n, struct errmsg *why)
                             is_set(r->tls_ca_file) ? r->tls_ca_file : NULL, why);
         if (rv != 0) return rv;
         if (strcmp(r->tls_min, "1.3") == 0) tls_need_13(*t);
+        if (r->pin_count > 0) tls_pin(*t, (const char *const *)r->pins, r->pin_count);
         n->route_tls_count++;
     }
     return 0;
@@ -223,6 +226,7 @@ static int open_security(struct node *n, struct errmsg *why)
     if (rv == 0) rv = read_certificates(n, s, &n->certificates, why);
     if (rv == 0) rv = tls_client_new(&n->client_tls, TLS_VERIFY_NONE, NULL, why);
     if (rv == 0) rv = open_route_tls(n, why);
+    logins_open(&n->logins, s);
     return rv;
 }
 
@@ -269,7 +273,8 @@ static void split_host_port(const char *text, char *host, size_t host_size, uint
     *port = (uint16_t)v;
 }
 
-static void fill_rules(const struct settings *s, struct router_rule *rules)
+static void fill_rules(const struct settings *s, const struct logins *logins,
+                       struct router_rule *rules)
 {
     unsigned contexts = 0;
 
@@ -278,7 +283,8 @@ static void fill_rules(const struct settings *s, struct router_rule *rules)
         struct router_rule *to = &rules[i];
 
         *to = (struct router_rule){ .tls = tls_of(from),
-                                    .tls_context = has_own_tls(from) ? ++contexts : 0 };
+                                    .tls_context = has_own_tls(from) ? ++contexts : 0,
+                                    .login = logins->of_route[i] };
         snprintf(to->match, sizeof to->match, "%s", from->match);
         to->via = from->via == SETTINGS_VIA_HOST    ? ROUTER_VIA_HOST
                   : from->via == SETTINGS_VIA_INBOX ? ROUTER_VIA_INBOX
@@ -319,7 +325,7 @@ static int open_deliver(struct node *n, struct node_loop *l, struct errmsg *why)
     struct deliver_options o;
     int rv;
 
-    fill_rules(s, rules);
+    fill_rules(s, &n->logins, rules);
     deliver_options_default(&o);
     o.own = own;
     o.own_count = own_addresses(s, own);
@@ -329,6 +335,8 @@ static int open_deliver(struct node *n, struct node_loop *l, struct errmsg *why)
     o.tls = n->client_tls;
     o.route_tls = n->route_tls;
     o.route_tls_count = n->route_tls_count;
+    o.route_logins = n->logins.list;
+    o.route_login_count = n->logins.count;
     o.hostname = s->node.hostname;
     o.node = s->node.id;
     router_options_default(&o.router);
@@ -762,8 +770,11 @@ static int run_loops(struct node *n, struct errmsg *why)
  * the stores), then the rooms go, upper ones first. */
 static void take_down(struct node *n)
 {
+    logins_stop(&n->logins);
     for (unsigned i = 0; i < n->loop_count; i++)
         loop_settle(n->loops[i].loop);
+    for (unsigned i = 0; i < n->loop_count; i++)
+        loop_turn(n->loops[i].loop, 0); /* letters of the last works to other loops */
     ops_close(&n->ops);
     certificates_close(&n->certificates);
     for (unsigned i = 0; i < n->loop_count; i++) {
@@ -782,6 +793,7 @@ static void take_down(struct node *n)
     tls_unref(&n->client_tls);
     for (unsigned i = 0; i < n->route_tls_count; i++)
         tls_unref(&n->route_tls[i]);
+    logins_close(&n->logins);
     tls_tickets_unref(&n->tickets);
     accept_auth_unref(&n->auth);
     accept_clients_unref(&n->clients);

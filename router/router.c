@@ -114,6 +114,15 @@ static void plan_host(struct router_plan *p, struct span name, uint16_t port, co
     snprintf(p->why, sizeof p->why, "%s", why);
 }
 
+/* Accounts at one host do not share connections, slots or pauses. */
+static void plan_login(struct router_plan *p, unsigned login)
+{
+    size_t n = strlen(p->site);
+
+    p->login = login;
+    if (login > 0) snprintf(p->site + n, sizeof p->site - n, "#%u", login);
+}
+
 static void plan_bounce(struct router_plan *p, const char *why)
 {
     p->kind = ROUTER_BOUNCE;
@@ -155,6 +164,7 @@ void router_choose(struct router *r, struct span domain, struct router_plan *out
         break;
     case ROUTER_VIA_HOST:
         plan_host(out, span_cstr(rule->host), rule->port, "fixed next hop");
+        plan_login(out, rule->login);
         out->is_fixed = true;
         break;
     case ROUTER_VIA_INBOX:

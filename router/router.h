@@ -25,6 +25,7 @@ struct router_rule {
     enum router_tls tls;
     unsigned
         tls_context; /* handed on to the plan; what it means is the caller's: whom to trust, versions */
+    unsigned login;  /* HOST: the same, of the account to log in with; 0: none */
 };
 
 struct router_options {
@@ -65,9 +66,10 @@ struct router_plan {
     enum router_plan_kind kind;
     struct router_host hosts[ROUTER_HOSTS_MAX];
     unsigned host_count;
-    char site[300]; /* names the site: "host:port" or the sorted MX set's first name */
+    char site
+        [300]; /* names the site: "host:port", "host:port#login", or the sorted MX set's first name */
     enum router_tls tls;
-    unsigned tls_context;
+    unsigned tls_context, login;
     bool is_fixed;  /* HOSTS: a rule named the host; else DNS or the address did */
     char name[256]; /* NEED_MX */
     unsigned code;
@@ -105,6 +107,10 @@ enum router_result {
 /* True: the site had waiters (a take that was BUSY since): lanes of it should ask again. */
 bool router_slot_release(struct router *r, const char *site, enum router_result result,
                          uint64_t now_ms);
+
+/* Nothing goes to the site before until_ms, whatever its connections say: for a cause that is not one of theirs. Only
+ * while a slot of it is taken; an earlier end of such a pause does not shorten it. */
+void router_site_hold(struct router *r, const char *site, uint64_t until_ms);
 
 /* ---- when again */
 

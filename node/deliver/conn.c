@@ -134,6 +134,7 @@ static void end(struct conn *c, enum router_result result, bool politely)
                   LOG_NUM("transactions", c->deliveries));
     c->phase = CONN_GONE;
     find_cancel(c);
+    auth_drop(c);
     let_stream_go(c, politely);
     list_remove(&c->link);
     list_add(&c->d->conns_gone, &c->link);
@@ -221,10 +222,12 @@ void conn_delivery_over(struct conn *c)
 void conn_ready(struct conn *c)
 {
     CHECK(!secure_is_needed(c) || stream_has_tls(c->stream));
-    log_event(LOG_INFO, "conn.open", LOG_TEXT("site", c->plan->p.site),
-              LOG_TEXT("remote_host", c->remote.host),
-              LOG_TEXT("remote_address", c->remote.address),
-              LOG_TEXT("source_address", c->remote.source), LOG_TEXT("tls", c->remote.tls));
+    CHECK(!auth_is_needed(c) || c->is_authenticated);
+    log_event(
+        LOG_INFO, "conn.open", LOG_TEXT("site", c->plan->p.site),
+        LOG_TEXT("remote_host", c->remote.host), LOG_TEXT("remote_address", c->remote.address),
+        LOG_TEXT("source_address", c->remote.source), LOG_TEXT("tls", c->remote.tls),
+        c->is_authenticated ? LOG_TEXT("auth", smtp_mechanism_name(c->sasl.mechanism)) : LOG_SKIP);
     metric_add(M_CONNS_OUT, 1);
     c->fail_set = false;
     conn_begin(c, c->y);
@@ -303,6 +306,8 @@ void conn_broken(struct conn *c, const char *class, const char *fmt, ...)
         break_busy(c, &v);
     else if (c->phase >= CONN_IDLE)
         conn_drop(c, ROUTER_CONN_OK);
+    else if (c->said == STEP_AUTH)
+        auth_broken(c, &v);
     else if (c->tls_begun ||
              c->said == STEP_STARTTLS) /* and the first EHLO behind it: TLS 1.3 says no late */
         secure_failed(c, "4.7.5", "TLS with %s: %s", c->remote.host, v.text);

@@ -181,6 +181,10 @@ static void copy_options(struct deliver *d, const struct deliver_options *o)
     for (unsigned i = 0; i < o->route_tls_count; i++)
         d->route_tls[i] = tls_ref(o->route_tls[i]);
     d->o.route_tls = NULL; /* d->route_tls */
+    d->route_logins = check_calloc(o->route_login_count, sizeof(struct login *));
+    for (unsigned i = 0; i < o->route_login_count; i++)
+        d->route_logins[i] = login_ref(o->route_logins[i]);
+    d->o.route_logins = NULL; /* d->route_logins */
     d->hostname = check_strdup(o->hostname);
     d->inbox_dir = o->inbox_dir ? check_strdup(o->inbox_dir) : NULL;
     d->transaction_max = o->recipients_per_transaction_max;
@@ -267,6 +271,9 @@ void deliver_free(struct deliver **pd)
     for (unsigned i = 0; i < d->o.route_tls_count; i++)
         tls_unref(&d->route_tls[i]);
     free(d->route_tls);
+    for (unsigned i = 0; i < d->o.route_login_count; i++)
+        login_unref(&d->route_logins[i]);
+    free(d->route_logins);
     buf_deinit(&d->scratch);
     free(d->pumps);
     free(d->hostname);

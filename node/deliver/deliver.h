@@ -14,6 +14,7 @@
 #define DELIVER_DELIVER_H
 
 #include "node/commit/commit.h"
+#include "node/login/login.h"
 #include "node/net/dns.h"
 #include "node/net/stream.h"
 #include "node/net/tls.h"
@@ -30,6 +31,9 @@ struct deliver_options {
     struct tls *const
         *route_tls; /* context n of a rule is route_tls[n - 1], 0 is tls; referenced */
     unsigned route_tls_count;
+    struct login *const
+        *route_logins; /* login n of a rule is route_logins[n - 1], 0 is none; referenced */
+    unsigned route_login_count;
     const char *hostname; /* for EHLO; copied */
     /* Where this relay listens for other relays: an MX that leads there is ourselves (RFC 5321 5.1). Copied. */
     const struct stream_address *own;

@@ -14,7 +14,7 @@ struct find_ask {
 
 static void next(struct conn *c);
 
-static void note_failure(struct conn *c, const struct verdict *v)
+void find_note(struct conn *c, const struct verdict *v)
 {
     bool is_weaker = c->fail_set && c->fail.result == ANGARIUM__RESULT__RESULT_DEFERRED &&
                      v->result == ANGARIUM__RESULT__RESULT_BOUNCED;
@@ -65,7 +65,7 @@ static void no_address(struct conn *c, enum dns_status status, const char *why)
                  c->remote.host, why[0] ? ": " : "", why);
     else
         snprintf(v.text, sizeof v.text, "%s has no address", c->remote.host);
-    note_failure(c, &v);
+    find_note(c, &v);
 }
 
 static void add_address(struct conn *c, const char *text)
@@ -109,7 +109,7 @@ static void cut_at_us(struct conn *c)
     snprintf(v.enhanced, sizeof v.enhanced, "%c.4.6", p->is_fixed ? '4' : '5');
     snprintf(v.text, sizeof v.text, "%s is this relay, and no rule says where its mail goes",
              c->remote.host);
-    note_failure(c, &v);
+    find_note(c, &v);
 }
 
 static void on_addresses(struct dns_query *q)
@@ -163,6 +163,8 @@ static void fresh(struct conn *c)
     c->tls_begun = false;
     c->expected_count = 0;
     c->offer = (struct smtp_offer){ 0 };
+    c->auth_tried = 0;
+    c->auth_cancelled = c->is_authenticated = false;
     c->remote.source[0] = c->remote.tls[0] = '\0';
     smtp_reply_reader_init(&c->reader);
 }
@@ -184,7 +186,7 @@ static bool connect_to(struct conn *c, const struct stream_address *to)
     c->stream = NULL;
     snprintf(v.class, sizeof v.class, "connect");
     snprintf(v.text, sizeof v.text, "%s port %u: %s", to->text, to->port, err_text(rv));
-    note_failure(c, &v);
+    find_note(c, &v);
     return false;
 }
 
@@ -225,15 +227,31 @@ void find_start(struct conn *c)
     c->host = c->host_next = 0;
     c->host_count = c->plan->p.host_count;
     c->address = c->address_count = 0;
-    c->fail_set = false;
+    c->fail_set = c->auth_refused = false;
     c->phase = CONN_FINDING;
+    auth_drop(c);
+    if (auth_is_needed(c))
+        auth_start(c);
+    else
+        next(c);
+}
+
+void find_go(struct conn *c)
+{
     next(c);
+}
+
+void find_give_up(struct conn *c, const struct verdict *v)
+{
+    conn_detach(c);
+    if (v) find_note(c, v);
+    exhausted(c);
 }
 
 void find_failed(struct conn *c, const struct verdict *v)
 {
     conn_detach(c);
-    note_failure(c, v);
+    find_note(c, v);
     c->address++;
     next(c);
 }

@@ -6,10 +6,11 @@
  *     due.c      its view of the due index: what is next, what is over
  *     plan.c     where to: router and MX records
  *     site.c     hosts reached alike: idle connections, lanes that wait for one, slots
- *     conn.c     one connection's life; step.c: what was said, what was heard; find.c: from a plan
- * to a greeting; secure.c: TLS as the route demands; verb_*.c   one command of SMTP each: say_x(), hear_x() delivery.c recipients of one
- * message on their way together: claim, verdicts, outcomes body.c     the body's bytes, chunk by
- * chunk inbox.c    mail that is kept here air.c      which recipients are in the air
+ *     conn.c     one connection's life; step.c: what was said, what was heard; find.c: from a plan to a greeting;
+ *                secure.c: TLS as the route demands; verb_*.c: one command of SMTP each, say_x(), hear_x()
+ *     delivery.c recipients of one message on their way together: claim, verdicts, outcomes
+ *     body.c     the body's bytes, chunk by chunk; inbox.c: mail that is kept here
+ *     air.c      which recipients are in the air
  *
  * Rules: D1 a recipient is in the air at most once (air.c). D2 the final dot is written by
  * dot_try() alone, which looks at the claim (P2). D3 an outcome with a remote's words is proposed
@@ -27,6 +28,7 @@
 #include "node/mail/mail.h"
 #include "node/smtp/data.h"
 #include "node/smtp/reply.h"
+#include "node/smtp/sasl.h"
 #include "proto/ground/arena.h"
 #include "proto/ground/check.h"
 #include "proto/ground/log.h"
@@ -201,6 +203,7 @@ enum step {
     STEP_EHLO,
     STEP_HELO,
     STEP_STARTTLS,
+    STEP_AUTH,
     STEP_RSET,
     STEP_MAIL,
     STEP_RCPT,
@@ -264,6 +267,16 @@ struct conn {
     bool clear_only; /* TLS has failed at this address lately */
     bool tls_begun;
     bool has_slot;
+
+    /* the account, where the route has one: verb_auth.c */
+    struct login *login;         /* a reference, from the first question on */
+    struct login_ask *login_ask; /* while the secret is asked for */
+    struct secret *secret;       /* until it is accepted or refused */
+    struct smtp_sasl sasl;
+    unsigned auth_tried; /* mechanisms, on this stream */
+    bool auth_cancelled, is_authenticated;
+    bool auth_refused; /* a secret was refused, and another one is tried: once */
+
     bool fail_set;
     struct verdict fail; /* of the addresses tried so far */
 
@@ -304,6 +317,11 @@ void find_start(struct conn *c); /* the first host of the plan */
 void find_failed(struct conn *c,
                  const struct verdict *v); /* this address is of no use: the next one */
 void find_again(struct conn *c);           /* this address again */
+void find_go(
+    struct conn *c); /* what comes next, without a stream: this address, the next, the end */
+void find_note(struct conn *c, const struct verdict *v); /* why this address is of no use */
+/* No further address; v NULL: what was noted last is the verdict. */
+void find_give_up(struct conn *c, const struct verdict *v);
 void find_cancel(struct conn *c);
 
 /* ---- verbs */
@@ -314,6 +332,12 @@ void hear_ehlo(struct conn *c, const struct smtp_reply *r);
 void hear_helo(struct conn *c, const struct smtp_reply *r);
 void say_starttls(struct conn *c);
 void hear_starttls(struct conn *c, const struct smtp_reply *r);
+void say_auth(struct conn *c);
+void hear_auth(struct conn *c, const struct smtp_reply *r);
+bool auth_is_needed(const struct conn *c);
+void auth_start(struct conn *c); /* asks for the secret: find_go() or find_give_up() comes */
+void auth_drop(struct conn *c);  /* gives back what it has */
+void auth_broken(struct conn *c, const struct verdict *v); /* in the middle of it */
 void say_mail(struct conn *c); /* with PIPELINING also RCPT and DATA */
 void hear_mail(struct conn *c, const struct smtp_reply *r);
 void say_rcpt(struct conn *c); /* the next one, or with PIPELINING all */
@@ -466,6 +490,7 @@ struct deliver {
     struct queue_store *store;
     struct router *router;
     struct tls *tls, **route_tls;
+    struct login **route_logins;
     struct clear clear[DELIVER_CLEAR_MAX];
     char *hostname, *inbox_dir;
     struct stream_address *own;

@@ -6,6 +6,7 @@
  *     encrypt   needed, whoever the other side is
  *     verify    needed, with a certificate of that name from somebody whom the route trusts
  *
+ * With an account nothing less than encrypt counts, whatever the route says.
  * Under encrypt and verify no envelope and no content is ever said in clear (conn_ready checks): an address
  * without TLS is of no use, the next one is tried, at last the mail waits.
  */
@@ -25,13 +26,13 @@ struct tls *secure_context(const struct conn *c)
 
 bool secure_is_needed(const struct conn *c)
 {
-    return c->plan->p.tls >= ROUTER_TLS_ENCRYPT;
+    return c->plan->p.tls >= ROUTER_TLS_ENCRYPT || auth_is_needed(c);
 }
 
 bool secure_is_wanted(const struct conn *c)
 {
-    if (c->plan->p.tls == ROUTER_TLS_NONE || !secure_context(c)) return false;
-    return secure_is_needed(c) || !c->clear_only;
+    if (!secure_context(c)) return false;
+    return secure_is_needed(c) || (c->plan->p.tls != ROUTER_TLS_NONE && !c->clear_only);
 }
 
 /* ---- addresses whose TLS has failed lately */

@@ -80,7 +80,9 @@ static struct conn *take_idle(struct site *s, const struct router_plan *p)
     for (struct list *it = s->idle.prev; it != &s->idle; it = it->prev) {
         struct conn *c = CONTAINER_OF(it, struct conn, idle_link);
 
-        if (c->plan->p.tls != p->tls || c->plan->p.tls_context != p->tls_context) continue;
+        if (c->plan->p.tls != p->tls || c->plan->p.tls_context != p->tls_context ||
+            c->plan->p.login != p->login)
+            continue;
         list_remove(&c->idle_link);
         list_remove(&c->all_link);
         return c;

@@ -21,10 +21,11 @@ struct step_row {
 static const struct step_row rows[STEP_COUNT] = {
     [STEP_NONE] = { "", BIT(GREETING), 0, NULL },
     [STEP_GREETING] = { "the connection", BIT(EHLO), AT(greeting), hear_greeting },
-    [STEP_EHLO] = { "EHLO", BIT(HELO) | BIT(STARTTLS) | BIT(MAIL) | BIT(QUIT), AT(command),
-                    hear_ehlo },
+    [STEP_EHLO] = { "EHLO", BIT(HELO) | BIT(STARTTLS) | BIT(AUTH) | BIT(MAIL) | BIT(QUIT),
+                    AT(command), hear_ehlo },
     [STEP_HELO] = { "HELO", BIT(MAIL) | BIT(QUIT), AT(command), hear_helo },
     [STEP_STARTTLS] = { "STARTTLS", BIT(EHLO), AT(command), hear_starttls },
+    [STEP_AUTH] = { "AUTH", BIT(AUTH) | BIT(MAIL) | BIT(QUIT), AT(command), hear_auth },
     [STEP_RSET] = { "RSET", BIT(MAIL) | BIT(QUIT), AT(command), hear_rset },
     [STEP_MAIL] = { "MAIL", BIT(RCPT) | BIT(MAIL) | BIT(QUIT), AT(command), hear_mail },
     [STEP_RCPT] = { "RCPT", BIT(RCPT) | BIT(DATA) | BIT(BDAT) | BIT(RSET) | BIT(QUIT), AT(command),

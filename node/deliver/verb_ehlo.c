@@ -27,6 +27,8 @@ static void greeted(struct conn *c)
     if (secure_is_needed(c) && !stream_has_tls(c->stream))
         secure_failed(c, "4.7.4", "%s does not offer STARTTLS, and the route demands it",
                       c->remote.host);
+    else if (auth_is_needed(c))
+        say_auth(c);
     else
         conn_ready(c);
 }

@@ -71,6 +71,7 @@ static inline bool loop_timer_is_running(const struct loop_timer *t)
 enum loop_pool {
     LOOP_POOL_CPU /* password hashing */,
     LOOP_POOL_DISK /* reads, scans, flushes */,
+    LOOP_POOL_REMOTE /* questions to other hosts that may take long */,
     LOOP_POOL_COUNT
 };
 #define LOOP_POOL_THREADS   2

@@ -1,5 +1,6 @@
 /* pool - work that would hold up a loop, on threads of its own: one pool for the processor, one for
- * the disk, so that password hashing never waits behind a slow disk and the other way round.
+ * the disk, one for what other hosts answer, so that password hashing never waits behind a slow disk and the other way
+ * round, and nothing behind a silent host.
  *
  * Invariants: a work is in one queue, or with one thread, or on its way back as a letter. A queue
  * holds at most LOOP_POOL_QUEUE_MAX. The threads live from the first loop to the last, and take no
@@ -24,6 +25,7 @@ struct pool {
 static pthread_mutex_t pools_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned pools_users;
 static struct pool pools[LOOP_POOL_COUNT] = {
+    { .lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER },
     { .lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER },
     { .lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER },
 };

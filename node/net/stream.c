@@ -191,6 +191,14 @@ int stream_write(struct stream *s, struct span bytes)
     return 0;
 }
 
+int stream_write_secret(struct stream *s, struct span bytes)
+{
+    if (!stream_has_tls(s)) return ERR_TLS;
+    s->tls->has_secret = true;
+    if (s->tls->plain.n == 0 && !buf_room(&s->tls->plain, bytes.n)) return ERR_FULL;
+    return stream_write(s, bytes);
+}
+
 void stream_want_low(struct stream *s)
 {
     s->was_high = true;

@@ -45,6 +45,8 @@ int stream_connect(struct stream **out, struct loop *l, const struct stream_addr
                    const char *from, unsigned timeout_ms, const struct stream_options *o);
 
 int stream_write(struct stream *s, struct span bytes);
+/* The same for what holds a secret: only under TLS (ERR_TLS), and the copies here are wiped when they have left. */
+int stream_write_secret(struct stream *s, struct span bytes);
 size_t stream_out_bytes(const struct stream *s); /* waiting to leave */
 size_t stream_out_room(const struct stream *s);  /* until ERR_FULL */
 void stream_flush(struct stream *s);             /* now, not at the end of the turn */

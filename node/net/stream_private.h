@@ -30,6 +30,7 @@ struct stream_tls {
     struct buf plain; /* waiting to become records */
     bool has_name;    /* whom the peer must be is known */
     bool established;
+    bool has_secret; /* plain is wiped when it has become records */
     bool failed; /* no more use of ssl but to free it */
     char text[64];
 };

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "proto/ground/check.h"
+#include "proto/ground/log.h"
 #include "proto/ground/metric.h"
 
 #define RECORD_SIZE (17u << 10) /* what one SSL_read may give, at most */
@@ -183,6 +184,23 @@ static void established(struct stream *s)
     if (s->calls->on_ready) s->calls->on_ready(s->arg);
 }
 
+/* The peer of a context with pins has one of their keys, or nothing is said to it. */
+static bool is_pinned(struct stream *s)
+{
+    X509 *leaf = SSL_get0_peer_certificate(s->tls->ssl);
+    char shown[65] = "";
+
+    if (s->tls->ctx->pin_count == 0) return true;
+    if (leaf) tls_spki_sha256(leaf, shown);
+    if (tls_pin_fits(s->tls->ctx, shown)) return true;
+    metric_add(M_PINS_FAILED, 1);
+    log_event(LOG_ERROR, "tls.pin_mismatch", LOG_TEXT("remote_address", s->peer.text),
+              LOG_NUM("port", s->peer.port), LOG_TEXT("spki_sha256", shown),
+              LOG_TEXT("help", "somebody is in between, or the host has a new key: if it is the "
+                               "host's, add it to the route's pins"));
+    return false;
+}
+
 static void handshake(struct stream *s)
 {
     int rc;
@@ -190,7 +208,9 @@ static void handshake(struct stream *s)
     ERR_clear_error();
     rc = SSL_do_handshake(s->tls->ssl);
     if (s->queue.n > 0) stream_mark_dirty(s);
-    if (rc == 1)
+    if (rc == 1 && !is_pinned(s))
+        fail(s, "the public key of the certificate is none of the route's pins");
+    else if (rc == 1)
         established(s);
     else if (SSL_get_error(s->tls->ssl, rc) != SSL_ERROR_WANT_READ)
         fail(s, reason(s->tls->ssl));
@@ -266,6 +286,8 @@ void tls_encrypt(struct stream *s)
         }
         from += n;
     }
+    if (t->has_secret) explicit_bzero(t->plain.p, t->plain.n);
+    t->has_secret = false;
     buf_reset(&t->plain);
     stream_buf_free(&t->plain);
 }

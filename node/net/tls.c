@@ -107,5 +107,6 @@ void tls_unref(struct tls **tp)
     if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) return;
     if (t->server) tls_server_free(t);
     SSL_CTX_free(t->ctx);
+    free(t->pins);
     free(t);
 }

@@ -44,6 +44,10 @@ int tls_client_new(struct tls **out, enum tls_verify verify, const char *ca_file
                    struct errmsg *why);
 /* From TLS 1.3 on only; before the context is used. */
 void tls_need_13(struct tls *t);
+/* A client talks only to who has one of these public keys: SHA-256 of the SPKI, 64 digits of lower-case hex, as
+ * tls_certificate.spki_sha256 shows them. Beside verification, not instead of it. Before the context is used; once. */
+#define TLS_PINS_MAX 16u
+void tls_pin(struct tls *t, const char *const *pins, unsigned count);
 struct tls *tls_ref(struct tls *t); /* any thread */
 void tls_unref(struct tls **t);     /* any thread */
 

@@ -47,17 +47,6 @@ static int on_name(SSL *ssl, int *alert, void *arg)
 
 /* ---- the facts */
 
-static void hex(char out[65], const uint8_t bytes[32])
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (unsigned i = 0; i < 32; i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    out[64] = '\0';
-}
-
 static uint64_t wall_of(const ASN1_TIME *t)
 {
     ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
@@ -134,8 +123,6 @@ static void fill_facts(struct tls_identity *id)
     STACK_OF(X509) *chain = NULL;
     struct tls_certificate *f = &id->facts;
     uint8_t hash[32] = { 0 };
-    unsigned char *spki = NULL;
-    int n;
 
     SSL_CTX_get0_chain_certs(id->ctx, &chain);
     f->file = id->file;
@@ -145,11 +132,8 @@ static void fill_facts(struct tls_identity *id)
     f->chain_count = 1 + (chain ? (unsigned)sk_X509_num(chain) : 0);
     f->doubt = doubt_of(id->leaf, chain);
     CHECK(X509_digest(id->leaf, EVP_sha256(), hash, NULL) == 1);
-    hex(f->sha256, hash);
-    n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(id->leaf), &spki);
-    CHECK(n > 0 && EVP_Digest(spki, (size_t)n, hash, NULL, EVP_sha256(), NULL) == 1);
-    hex(f->spki_sha256, hash);
-    OPENSSL_free(spki);
+    tls_hex(f->sha256, hash);
+    tls_spki_sha256(id->leaf, f->spki_sha256);
 }
 
 /* ---- loading */

@@ -161,31 +161,7 @@ static void check_credentials(struct parse *p)
     }
 }
 
-/* ---- routes */
-
-static void check_route(struct parse *p, unsigned i)
-{
-    const struct settings_route *r = &p->s->routes[i];
-
-    if (r->via == SETTINGS_VIA_HOST && !is_set(r->host))
-        parse_error(p, parse_mark_of(p, "routes", i, "via"), "via: host needs host: \"name:port\"");
-    if (r->via != SETTINGS_VIA_HOST && is_set(r->host))
-        parse_error(p, parse_mark_of(p, "routes", i, "host"), "host: goes with via: host only");
-    if (is_set(r->tls_ca_file) && !same(r->tls, "verify"))
-        parse_error(p, parse_mark_of(p, "routes", i, "tls_ca_file"),
-                    "tls_ca_file: goes with tls: verify only");
-    if (p->with_files && is_set(r->tls_ca_file) && access(r->tls_ca_file, R_OK) != 0)
-        parse_error(p, parse_mark_of(p, "routes", i, "tls_ca_file"),
-                    "tls_ca_file: %s cannot be read", r->tls_ca_file);
-    for (unsigned k = 0; k < i; k++) {
-        const char *before = p->s->routes[k].match;
-
-        if (!same(before, "*") && !same(before, r->match)) continue;
-        parse_error(p, parse_mark_of(p, "routes", i, "match"),
-                    "match: never used, the route for \"%s\" stands before it", before);
-        return;
-    }
-}
+/* ---- routes: node/settings/check_route.c */
 
 static void check_delivery(struct parse *p)
 {

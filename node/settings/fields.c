@@ -2,6 +2,7 @@
 #include "node/settings/inside.h"
 
 #include "node/settings/settings_table.h"
+#include "proto/ground/list.h"
 
 #define ROW_(struct_type, member, section, key, type, fallback, min, max, help)                    \
     { #section, #key, fallback, help, FIELD_##type, offsetof(struct_type, member), min, max },
@@ -18,12 +19,38 @@
 #define ROUTE_ROW(section, key, type, fallback, min, max, help)                                    \
     ROW_(struct settings_route, key, section, key, type, fallback, min, max, help)
 
+#define LOGIN_ROW(section, key, type, fallback, min, max, help)                                    \
+    ROW_(struct settings_login, key, section, key, type, fallback, min, max, help)
+#define OAUTH_ROW(section, key, type, fallback, min, max, help)                                    \
+    ROW_(struct settings_oauth, key, section, key, type, fallback, min, max, help)
+
 static const struct field single_fields[] = { SETTINGS_TABLE(ROW) };
 static const struct field listener_fields[] = { SETTINGS_LISTENER(LISTENER_ROW) };
 static const struct field certificate_fields[] = { SETTINGS_CERTIFICATE(CERTIFICATE_ROW) };
 static const struct field tenant_fields[] = { SETTINGS_TENANT(TENANT_ROW) };
 static const struct field credential_fields[] = { SETTINGS_CREDENTIAL(CREDENTIAL_ROW) };
 static const struct field route_fields[] = { SETTINGS_ROUTE(ROUTE_ROW) };
+static const struct field login_fields[] = { SETTINGS_LOGIN(LOGIN_ROW) };
+static const struct field oauth_fields[] = { SETTINGS_OAUTH(OAUTH_ROW) };
+
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+static const struct field_set login_set = { "auth", login_fields, COUNT(login_fields) };
+static const struct field_set oauth_set = { "oauth", oauth_fields, COUNT(oauth_fields) };
+
+const struct field_set *field_inner(const struct field *f)
+{
+    return f->type == FIELD_LOGIN ? &login_set : f->type == FIELD_OAUTH ? &oauth_set : NULL;
+}
+
+struct text_list field_list(const struct field *f, void *slot)
+{
+    struct settings_tenant *t = CONTAINER_OF(slot, struct settings_tenant, domains);
+    struct settings_route *r = CONTAINER_OF(slot, struct settings_route, pins);
+
+    if (f->type == FIELD_DOMAINS)
+        return (struct text_list){ &t->domains, &t->domain_count, SETTINGS_LIST_MAX };
+    return (struct text_list){ &r->pins, &r->pin_count, SETTINGS_PINS_MAX };
+}
 
 const struct field field_dev = {
     .section = "",

@@ -32,7 +32,11 @@ enum field_type {
     FIELD_TLS_VERSION,
     FIELD_BARE,
     FIELD_AUTH,
-    FIELD_DOMAINS, /* char ** and its count, of a tenant */
+    FIELD_URL,
+    FIELD_DOMAINS, /* from here on lists, char ** and a count: of a tenant */
+    FIELD_PINS,    /* of a route */
+    FIELD_LOGIN,   /* from here on: a mapping in its place, with fields of its own */
+    FIELD_OAUTH,
 };
 
 struct field {
@@ -63,8 +67,21 @@ extern const struct field field_dev; /* the one value without a section */
 
 static inline bool field_is_text(enum field_type t)
 {
-    return t >= FIELD_TEXT && t <= FIELD_AUTH;
+    return t >= FIELD_TEXT && t <= FIELD_URL;
 }
+static inline bool field_is_list(enum field_type t)
+{
+    return t == FIELD_DOMAINS || t == FIELD_PINS;
+}
+/* The fields of a mapping; NULL: the field is none. */
+const struct field_set *field_inner(const struct field *f);
+/* Where a list and its count are. */
+struct text_list {
+    char ***texts;
+    unsigned *count;
+    unsigned max;
+};
+struct text_list field_list(const struct field *f, void *slot);
 static inline void *field_slot(const struct field *f, void *object)
 {
     return (char *)object + f->offset;
@@ -79,6 +96,8 @@ void value_print(const struct field *f, const void *slot, bool with_secrets, str
 void value_print_text(const char *text, struct buf *out);
 void value_free(const struct field *f, void *slot);
 
+/* 64 digits of hex or 44 of base64, as 64 lower-case digits of hex into out[65]. */
+int value_pin(struct span text, char out[65]);
 bool value_domain_ok(struct span text);
 /* "127.0.0.1:25", "[::1]:25" */
 bool value_address_ok(struct span text, bool *is_loopback, bool *is_any_port);
@@ -99,5 +118,6 @@ yaml_mark_t parse_mark(struct parse *p, const char *section, const char *key);
 yaml_mark_t parse_mark_of(struct parse *p, const char *list, unsigned number, const char *key);
 /* What one value alone cannot tell. */
 void check_all(struct parse *p);
+void check_route(struct parse *p, unsigned i);
 
 #endif

@@ -181,30 +181,32 @@ static void read_scalar(struct parse *p, const struct field *f, const yaml_node_
     parse_error(p, n->start_mark, "%s: %s", f->key, why.text);
 }
 
-static void read_domains(struct parse *p, const struct field *f, const yaml_node_t *n, void *slot)
+/* The items of a list of texts. */
+static void read_texts(struct parse *p, const struct field *f, const yaml_node_t *n, void *slot)
 {
-    struct settings_tenant *t = CONTAINER_OF(slot, struct settings_tenant, domains);
+    struct text_list list = field_list(f, slot);
     size_t count = n->type == YAML_SEQUENCE_NODE ? item_count(n) : 0;
 
     if (n->type != YAML_SEQUENCE_NODE) {
         parse_error(p, n->start_mark, "%s: a list is needed here", f->key);
         return;
     }
-    if (count > SETTINGS_LIST_MAX) {
-        parse_error(p, n->start_mark, "%s: at most %d are possible", f->key, SETTINGS_LIST_MAX);
+    if (count > list.max) {
+        parse_error(p, n->start_mark, "%s: at most %u are possible", f->key, list.max);
         return;
     }
-    t->domains = check_calloc(count + 1, sizeof *t->domains);
+    *list.texts = check_calloc(count + 1, sizeof **list.texts);
     for (size_t i = 0; i < count && !is_enough(p); i++) {
         const yaml_node_t *item = node_at(p, n->data.sequence.items.start[i]);
         struct errmsg why = { "" };
 
         if (item->type != YAML_SCALAR_NODE || scalar(item).n == 0)
-            parse_error(p, item->start_mark, "%s: a domain name is needed here", f->key);
-        else if (value_read(f, scalar(item), p->base, &t->domains[t->domain_count], &why) != 0)
+            parse_error(p, item->start_mark, "%s: %s is needed here", f->key,
+                        f->type == FIELD_DOMAINS ? "a domain name" : "a hash");
+        else if (value_read(f, scalar(item), p->base, &(*list.texts)[*list.count], &why) != 0)
             parse_error(p, item->start_mark, "%s: %s", f->key, why.text);
         else
-            t->domain_count++;
+            (*list.count)++;
     }
 }
 
@@ -214,7 +216,8 @@ static void set_fallbacks(const struct field_set *set, void *object)
         const struct field *f = &set->fields[i];
         struct errmsg why = { "" };
 
-        if (!f->fallback || f->type == FIELD_DOMAINS) continue;
+        if (field_inner(f)) set_fallbacks(field_inner(f), field_slot(f, object));
+        if (!f->fallback || f->type >= FIELD_DOMAINS) continue;
         CHECK(value_read(f, span_cstr(f->fallback), "", field_slot(f, object), &why) == 0);
     }
 }
@@ -258,8 +261,10 @@ static void read_mapping(struct parse *p, const struct field_set *set, const yam
             continue;
         }
         seen[f - set->fields] = true;
-        if (f->type == FIELD_DOMAINS)
-            read_domains(p, f, value, field_slot(f, object));
+        if (field_inner(f))
+            read_mapping(p, field_inner(f), value, field_slot(f, object));
+        else if (field_is_list(f->type))
+            read_texts(p, f, value, field_slot(f, object));
         else
             read_scalar(p, f, value, field_slot(f, object));
     }

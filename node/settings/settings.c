@@ -53,14 +53,50 @@ static void print_field(const struct field *f, void *object, bool with_secrets, 
     print_comment(out, line_start, f->help);
 }
 
-static void print_domains(const struct settings_tenant *t, struct buf *out)
+static void print_texts(struct text_list list, struct buf *out)
 {
     buf_add_cstr(out, "[ ");
-    for (unsigned i = 0; i < t->domain_count; i++) {
+    for (unsigned i = 0; i < *list.count; i++) {
         if (i > 0) buf_add_cstr(out, ", ");
-        value_print_text(t->domains[i], out);
+        value_print_text((*list.texts)[i], out);
     }
     buf_add_cstr(out, " ]");
+}
+
+/* A mapping that is not there is not shown: it would lack what it needs. */
+static bool is_there(const struct field *f, void *slot)
+{
+    const struct field_set *inner = field_inner(f);
+
+    for (size_t i = 0; inner && i < inner->count; i++)
+        if (!inner->fields[i].fallback)
+            return *(char **)field_slot(&inner->fields[i], slot) != NULL;
+    return true;
+}
+
+static void print_member(const struct field *f, void *slot, bool with_secrets, struct buf *out)
+{
+    const struct field_set *inner = field_inner(f);
+    const char *between = "";
+
+    if (field_is_list(f->type)) {
+        print_texts(field_list(f, slot), out);
+        return;
+    }
+    if (!inner) {
+        value_print(f, slot, with_secrets, out);
+        return;
+    }
+    buf_add_cstr(out, "{ ");
+    for (size_t i = 0; i < inner->count; i++) {
+        const struct field *m = &inner->fields[i];
+
+        if (!is_there(m, field_slot(m, slot))) continue;
+        buf_addf(out, "%s%s: ", between, m->key);
+        print_member(m, field_slot(m, slot), with_secrets, out);
+        between = ", ";
+    }
+    buf_add_cstr(out, " }");
 }
 
 static void print_element(const struct list_kind *kind, void *element, bool with_secrets,
@@ -69,11 +105,9 @@ static void print_element(const struct list_kind *kind, void *element, bool with
     for (size_t i = 0; i < kind->set.count; i++) {
         const struct field *f = &kind->set.fields[i];
 
+        if (!is_there(f, field_slot(f, element))) continue;
         buf_addf(out, "%s%s: ", i == 0 ? "  - " : "    ", f->key);
-        if (f->type == FIELD_DOMAINS)
-            print_domains(element, out);
-        else
-            value_print(f, field_slot(f, element), with_secrets, out);
+        print_member(f, field_slot(f, element), with_secrets, out);
         buf_add_u8(out, '\n');
     }
 }

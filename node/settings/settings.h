@@ -23,6 +23,7 @@
 #include "proto/ground/err.h"
 
 #define SETTINGS_LIST_MAX 256 /* listeners 16, certificates 255, others this */
+#define SETTINGS_PINS_MAX 16  /* of one route */
 
 enum settings_listener_kind { SETTINGS_SUBMISSION, SETTINGS_SUBMISSIONS, SETTINGS_MX };
 struct settings_listener {
@@ -44,13 +45,23 @@ struct settings_credential {
     char *addresses;                         /* "192.0.2.0/24, 2001:db8::/32"; empty: any */
 };
 enum settings_via { SETTINGS_VIA_MX, SETTINGS_VIA_HOST, SETTINGS_VIA_INBOX };
+struct settings_oauth {
+    char *token_url, *client_id, *client_secret_file, *refresh_token_file, *scope, *ca_file;
+};
+struct settings_login { /* username NULL: there is none */
+    char *username, *password_file, *access_token_file;
+    struct settings_oauth oauth; /* token_url NULL: there is none */
+};
 struct settings_route {
     char *match; /* "*", "example.test", ".example.test" */
     enum settings_via via;
     char *host;        /* via host: "name:port" or "address:port" */
-    char *tls;         /* "none", "may", "encrypt", "verify" */
+    char *tls; /* "none", "may", "encrypt", "verify"; with auth or pins never less than they need */
     char *tls_min;     /* "1.2", "1.3" */
     char *tls_ca_file; /* empty: the system's */
+    char **pins;       /* 64 digits of hex each */
+    unsigned pin_count;
+    struct settings_login auth;
 };
 
 struct settings {

@@ -106,7 +106,21 @@
     X(route, host, HOST_PORT, "", 0, 262, "next hop of via: host, \"name:port\" or \"address:port\"")                  \
     X(route, tls, TLS, "may", 0, 8, "none; may: where it is offered; encrypt: always; verify: and only to that name")   \
     X(route, tls_min, TLS_VERSION, "1.2", 0, 4, "1.2 or 1.3")                                                          \
-    X(route, tls_ca_file, PATH, "", 0, 3000, "PEM, whom tls: verify trusts; not set: the system's")
+    X(route, tls_ca_file, PATH, "", 0, 3000, "PEM, whom tls: verify trusts; not set: the system's")                     \
+    X(route, pins, PINS, "", 0, 64, "public keys of the host, SHA-256 of the SPKI in hex or base64; one of them must be shown") \
+    X(route, auth, LOGIN, "", 0, 0, "the account to log in with at the host of via: host")
+#define SETTINGS_LOGIN(X)                                                                                              \
+    X(auth, username, TEXT, NULL, 1, 255, "name of the account")                                                       \
+    X(auth, password_file, PATH, "", 0, 3000, "holds the password; mode 600")                                          \
+    X(auth, access_token_file, PATH, "", 0, 3000, "holds an OAuth access token that somebody else renews; mode 600")    \
+    X(auth, oauth, OAUTH, "", 0, 0, "where access tokens come from")
+#define SETTINGS_OAUTH(X)                                                                                              \
+    X(oauth, token_url, URL, NULL, 1, 1024, "token endpoint: https://, or http:// on this host")                       \
+    X(oauth, client_id, TEXT, NULL, 1, 512, "as the provider has registered it")                                       \
+    X(oauth, client_secret_file, PATH, "", 0, 3000, "holds the client's secret, if it has one; mode 600")               \
+    X(oauth, refresh_token_file, PATH, NULL, 1, 3000, "holds the refresh token, and gets each new one; mode 600")       \
+    X(oauth, scope, TEXT, "", 0, 1024, "what to ask for; not set: what the refresh token is for")                       \
+    X(oauth, ca_file, PATH, "", 0, 3000, "PEM, whom the endpoint's certificate must come from; not set: the system's")
 /* clang-format on */
 
 #endif

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 
 #include "node/settings/inside.h"
+#include "node/smtp/base64.h"
 #include "proto/ground/check.h"
 #include "proto/ground/network.h"
-#include "proto/ground/list.h"
 
 #define SHOWN_MAX 60 /* bytes of a wrong value in a message */
 
@@ -265,10 +265,80 @@ static const char *networks_fault(struct span text)
                : "networks with commas between, as 192.0.2.0/24, 2001:db8::/32";
 }
 
+int value_pin(struct span text, char out[65])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t hash[32];
+    size_t n = 0;
+
+    if (text.n == 44 && base64_decode(text, hash, sizeof hash, &n) == 0 && n == sizeof hash) {
+        for (unsigned i = 0; i < sizeof hash; i++) {
+            out[2 * i] = digits[hash[i] >> 4];
+            out[2 * i + 1] = digits[hash[i] & 15];
+        }
+        out[64] = '\0';
+        return 0;
+    }
+    if (text.n != 64) return ERR_SYNTAX;
+    for (unsigned i = 0; i < 64; i++) {
+        uint8_t c = text.p[i];
+
+        if (c >= 'A' && c <= 'F') c = (uint8_t)(c - 'A' + 'a');
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return ERR_SYNTAX;
+        out[i] = (char)c;
+    }
+    out[64] = '\0';
+    return 0;
+}
+
+static bool is_this_host(struct span host)
+{
+    struct span address = host;
+    uint8_t bytes[16];
+    char name[64];
+
+    if (span_eq_nocase(host, SPAN_LIT("localhost")) || span_eq(host, SPAN_LIT("[::1]")))
+        return true;
+    if (address.n >= sizeof name) return false;
+    snprintf(name, sizeof name, "%.*s", SPAN_ARG(address));
+    return inet_pton(AF_INET, name, bytes) == 1 && bytes[0] == 127;
+}
+
+/* The host of "://host:port/path?query"; n = 0: there is none that could be read in one way only. */
+static struct span url_host(struct span url)
+{
+    size_t from = span_find(url, 0, ':') + 3, end, port;
+
+    if (from > url.n) return span_of(NULL, 0);
+    url = span_from(url, from);
+    for (end = 0; end < url.n && url.p[end] != '/' && url.p[end] != '?'; end++)
+        if (url.p[end] == '@' || url.p[end] == '\\' || url.p[end] == '#' || url.p[end] == '%' ||
+            url.p[end] == ' ')
+            return span_of(NULL, 0);
+    url = span_sub(url, 0, end);
+    if (url.n > 0 && url.p[0] == '[') {
+        port = span_find(url, 0, ']') + 1;
+        if (port > url.n || (port < url.n && url.p[port] != ':')) return span_of(NULL, 0);
+        return span_sub(url, 0, port);
+    }
+    return span_sub(url, 0, span_find(url, 0, ':'));
+}
+
+static const char *url_fault(struct span text)
+{
+    struct span host = url_host(text);
+
+    if (host.n > 0 && span_starts_nocase(text, SPAN_LIT("https://"))) return NULL;
+    if (host.n > 0 && span_starts_nocase(text, SPAN_LIT("http://")) && is_this_host(host))
+        return NULL;
+    return "an URL that begins with https:// (http:// only with a loopback host)";
+}
+
 /* What a text of that type has to be, or NULL when it is. */
 static const char *text_fault(const struct field *f, struct span text)
 {
     bool loopback, any_port;
+    char pin[65];
 
     switch (f->type) {
     case FIELD_NAME:
@@ -285,6 +355,12 @@ static const char *text_fault(const struct field *f, struct span text)
         return host_port_ok(text) ? NULL : "a host and a port, as mx.example.test:25 or [::1]:25";
     case FIELD_NETWORKS:
         return networks_fault(text);
+    case FIELD_PINS:
+        return value_pin(text, pin) == 0
+                   ? NULL
+                   : "a SHA-256: 64 digits of hex, or 44 characters of base64";
+    case FIELD_URL:
+        return url_fault(text);
     case FIELD_MATCH:
         return match_ok(text) ? NULL : "\"*\", a domain, or a domain behind a dot";
     default:
@@ -335,6 +411,10 @@ static int read_text(const struct field *f, struct span text, const char *base, 
                           "must begin with $argon2id$ (other hashes are not taken)");
     fault = text.n > 0 ? text_fault(f, text) : NULL;
     if (fault) return errmsg_set(why, ERR_CONFIG, "\"%.*s\" is not %s", SHOWN(text), fault);
+    if (f->type == FIELD_PINS) {
+        *out = check_calloc(1, 65);
+        return value_pin(text, *out);
+    }
     *out = f->type == FIELD_PATH && text.n > 0 ? path_from(base, text) : span_dup(text);
     if (is_domain_like(f->type)) lower(*out);
     return 0;
@@ -409,13 +489,17 @@ void value_print(const struct field *f, const void *slot, bool with_secrets, str
 
 void value_free(const struct field *f, void *slot)
 {
-    if (f->type == FIELD_DOMAINS) {
-        struct settings_tenant *t = CONTAINER_OF(slot, struct settings_tenant, domains);
+    const struct field_set *inner = field_inner(f);
 
-        for (unsigned i = 0; i < t->domain_count; i++)
-            free(t->domains[i]);
-        free(t->domains);
+    if (field_is_list(f->type)) {
+        struct text_list list = field_list(f, slot);
+
+        for (unsigned i = 0; i < *list.count; i++)
+            free((*list.texts)[i]);
+        free(*list.texts);
     } else if (field_is_text(f->type)) {
         free(*(char **)slot);
     }
+    for (size_t i = 0; inner && i < inner->count; i++)
+        value_free(&inner->fields[i], field_slot(&inner->fields[i], slot));
 }

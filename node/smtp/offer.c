@@ -4,6 +4,7 @@
  * SIZE that is not a number counts as one that tells nothing.
  */
 #include "node/smtp/reply.h"
+#include "node/smtp/sasl.h"
 
 #include <stddef.h>
 
@@ -23,6 +24,17 @@ static const struct {
     { "AUTH", offsetof(struct smtp_offer, auth) },
 };
 
+/* What stands behind the keyword. Both forms of AUTH may come, and count together. */
+static void take_values(struct span keyword, struct span values, struct smtp_offer *out)
+{
+    uint64_t size_max;
+
+    if (span_eq_nocase(keyword, SPAN_LIT("AUTH"))) out->mechanisms |= smtp_mechanisms_parse(values);
+    if (span_eq_nocase(keyword, SPAN_LIT("SIZE")) &&
+        span_u64(span_trim(values), UINT64_MAX, &size_max) == 0)
+        out->size_max = size_max;
+}
+
 static void take_line(struct span line, struct smtp_offer *out)
 {
     size_t end = 0;
@@ -34,11 +46,7 @@ static void take_line(struct span line, struct smtp_offer *out)
         if (!span_eq_nocase(span_sub(line, 0, end), span_cstr(keywords[i].keyword))) continue;
         *(bool *)((char *)out + keywords[i].offset) = true;
     }
-    if (span_eq_nocase(span_sub(line, 0, end), SPAN_LIT("SIZE")) && end < line.n) {
-        uint64_t size_max;
-        struct span value = span_trim(span_from(line, end + 1));
-        if (span_u64(value, UINT64_MAX, &size_max) == 0) out->size_max = size_max;
-    }
+    if (end < line.n) take_values(span_sub(line, 0, end), span_from(line, end + 1), out);
 }
 
 void smtp_offer_parse(struct span text, struct smtp_offer *out)

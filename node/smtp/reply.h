@@ -120,7 +120,8 @@ int smtp_reply_read(struct smtp_reply_reader *r, struct span *in);
 struct smtp_offer {
     bool pipelining, starttls, eight_bit_mime, chunking, enhanced_status, smtputf8, dsn, size, auth,
         binarymime;
-    uint64_t size_max; /* 0: not told */
+    uint64_t size_max;   /* 0: not told */
+    unsigned mechanisms; /* of AUTH: enum smtp_mechanism */
 };
 /* `text` is the joined text of the reply (lines joined by " / "). Unknown keywords are skipped. */
 void smtp_offer_parse(struct span text, struct smtp_offer *out);

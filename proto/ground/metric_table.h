@@ -79,7 +79,7 @@
     X(LOG_BYTES, COUNTER, "log_bytes_total", "", "Payload bytes written to the log")               \
     X(LOG_SYNC_TIME, HISTOGRAM, "log_sync_seconds", "", "Duration of one synced batch")            \
     X(LOG_CUTS, COUNTER, "log_cuts_total", "", "Times the log was cut")                            \
-    X(RAFT_CACHE_BYTES, GAUGE, "raft_cache_bytes", "", "Bytes of log entries kept in memory")       \
+    X(RAFT_CACHE_BYTES, GAUGE, "raft_cache_bytes", "", "Bytes of log entries kept in memory")      \
     X(RAFT_CACHE_EVICTED, COUNTER, "raft_cache_evicted_total", "",                                 \
       "Entries that left the memory at its limit")                                                 \
     X(RAFT_LOG_READS, COUNTER, "raft_log_reads_total", "", "Reads of the log for peers behind")    \
@@ -101,8 +101,7 @@
     X(RAFT_PEERS_FULL, COUNTER, "raft_peers_full_total", "",                                       \
       "Members that no process life has room for")                                                 \
     X(RAFT_UNRESTS, COUNTER, "raft_unrests_total", "", "Times resting groups were woken")          \
-    X(RAFT_TRANSFERS, COUNTER, "raft_transfers_total", "result=\"ok\"",                            \
-      "Leaderships handed over")                                                                   \
+    X(RAFT_TRANSFERS, COUNTER, "raft_transfers_total", "result=\"ok\"", "Leaderships handed over") \
     X(RAFT_TRANSFERS_FAILED, COUNTER, "raft_transfers_total", "result=\"failed\"",                 \
       "Leaderships handed over")                                                                   \
     X(RAFT_SNAPSHOTS_SENT, COUNTER, "raft_snapshots_sent_total", "result=\"ok\"",                  \
@@ -145,6 +144,23 @@
       "Connections to next hops by result")                                                        \
     X(TLS_OUT_FAILED, COUNTER, "deliver_tls_failed_total", "",                                     \
       "Next hops that gave no TLS where it was wanted")                                            \
+    X(PINS_FAILED, COUNTER, "deliver_pins_failed_total", "",                                       \
+      "Next hops whose key was none of the route's pins")                                          \
+    X(AUTH_OUT_OK, COUNTER, "deliver_auth_total", "result=\"ok\"", "AUTH at next hops by result")  \
+    X(AUTH_OUT_REFUSED, COUNTER, "deliver_auth_total", "result=\"refused\"",                       \
+      "AUTH at next hops by result")                                                               \
+    X(AUTH_OUT_LATER, COUNTER, "deliver_auth_total", "result=\"later\"",                           \
+      "AUTH at next hops by result")                                                               \
+    X(AUTH_OUT_NOT_OFFERED, COUNTER, "deliver_auth_total", "result=\"not_offered\"",               \
+      "AUTH at next hops by result")                                                               \
+    X(AUTH_OUT_NO_SECRET, COUNTER, "deliver_auth_total", "result=\"no_secret\"",                   \
+      "AUTH at next hops by result")                                                               \
+    X(TOKENS_OK, COUNTER, "oauth_refreshes_total", "result=\"ok\"",                                \
+      "Access tokens asked of token endpoints")                                                    \
+    X(TOKENS_REFUSED, COUNTER, "oauth_refreshes_total", "result=\"refused\"",                      \
+      "Access tokens asked of token endpoints")                                                    \
+    X(TOKENS_FAILED, COUNTER, "oauth_refreshes_total", "result=\"failed\"",                        \
+      "Access tokens asked of token endpoints")                                                    \
     X(LANES, GAUGE, "deliver_lanes", "", "Destinations with work in memory")                       \
     X(LANES_FULL, COUNTER, "deliver_lanes_full_total", "", "Times no lane was free")               \
     X(HTTP_REQUESTS, COUNTER, "http_requests_total", "", "HTTP requests answered")                 \

@@ -15,11 +15,13 @@
 #include "tests/conformance/deliver/chaos.h"
 #include "tests/conformance/deliver/world.h"
 
-#define DEADLINE_MS 30000
+#define DEADLINE_MS     30000
+#define ROUTE_TLS_COUNT 6
 
 static struct tls *server_tls, *server12_tls, *client_tls;
-static struct tls
-    *route_tls[3]; /* 1: trusts others, 2: trusts the servers' CA, 3: and wants TLS 1.3 */
+static struct tls *route_tls
+    [ROUTE_TLS_COUNT]; /* 1: trusts others, 2: trusts the servers' CA, 3: and wants TLS 1.3, 4: wants the
+                                  * servers' key, 5: another one, 6: that or the servers' */
 static char tmp_dir[64];
 
 /* ---- before the story */
@@ -82,6 +84,9 @@ static void add_rule(struct world *w, const struct words *v)
     r->tls = tls_named(v);
     if (r->tls == ROUTER_TLS_VERIFY)
         r->tls_context = words_have(v, "stranger") ? 1 : words_have(v, "1.3") ? 3 : 2;
+    if (words_have(v, "pinned"))
+        r->tls_context = words_have(v, "to-another") ? 5 : words_have(v, "to-two") ? 6 : 4;
+    if (words_value(v, "login")) r->login = (unsigned)strtoul(words_value(v, "login"), NULL, 10);
 }
 
 static enum dns_status status_named(const char *word)
@@ -142,6 +147,25 @@ static void add_mails(struct world *w, const struct words *v)
     }
 }
 
+static void add_login(struct world *w, const struct words *v)
+{
+    struct login_options o = { .username = v->of[1], .clock = &clock_real };
+    unsigned n = ++w->options.route_login_count;
+    char path[128];
+
+    CHECK(n <= sizeof w->logins / sizeof w->logins[0]);
+    world_login_file(w, n, path, sizeof path);
+    if (strcmp(v->of[0], "token") == 0)
+        o.access_token_file = path;
+    else
+        o.password_file = path;
+    if (v->count > 2)
+        world_login_write(w, n, v->of[2]);
+    else
+        unlink(path);
+    w->logins[n - 1] = login_new(&o);
+}
+
 static void set_up(struct world *w, const struct line *l)
 {
     struct words v;
@@ -159,6 +183,8 @@ static void set_up(struct world *w, const struct line *l)
         add_record(w, DNS_ADDRESS, &v);
     else if (strcmp(l->verb, "mail") == 0)
         add_mail(w, &v, l->rest);
+    else if (strcmp(l->verb, "login") == 0)
+        add_login(w, &v);
     else if (strcmp(l->verb, "mails") == 0)
         add_mails(w, &v);
     else if (strcmp(l->verb, "chaos") == 0)
@@ -179,7 +205,8 @@ static void default_options(struct world *w)
     o->dns = w->dns;
     o->tls = w->client_tls;
     o->route_tls = route_tls;
-    o->route_tls_count = 3;
+    o->route_tls_count = ROUTE_TLS_COUNT;
+    o->route_logins = w->logins;
     o->hostname = "node.test";
     o->node = 1;
     o->inbox_dir = w->inbox_dir;
@@ -229,6 +256,10 @@ static void close_world(struct world *w)
     for (int i = 0; i < 5; i++)
         loop_turn(w->loop, 1);
     double_close(&w->commit);
+    for (unsigned i = 0; i < w->options.route_login_count; i++)
+        login_unref(&w->logins[i]);
+    loop_settle(w->loop);
+    loop_turn(w->loop, 0);
     loop_free(&w->loop);
     for (unsigned i = 0; i < w->mail_count; i++)
         buf_deinit(&w->mails[i].body);
@@ -304,6 +335,9 @@ static void make_certificates(void)
 {
     static const char *const hosts[] = { "mx.test", "127.0.0.1" };
     struct errmsg why = { "" };
+    static const char another[] =
+        "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    const char *pins[2];
     char cert[128], key[128], ca[128], other_dir[128], other_ca[150];
 
     snprintf(tmp_dir, sizeof tmp_dir, "/tmp/conformance_deliver.XXXXXX");
@@ -324,6 +358,13 @@ static void make_certificates(void)
     CHECK(tls_client_new(&route_tls[1], TLS_VERIFY_PEER, ca, &why) == 0);
     CHECK(tls_client_new(&route_tls[2], TLS_VERIFY_PEER, ca, &why) == 0);
     tls_need_13(route_tls[2]);
+    for (unsigned i = 3; i < ROUTE_TLS_COUNT; i++)
+        CHECK(tls_client_new(&route_tls[i], TLS_VERIFY_NONE, NULL, &why) == 0);
+    pins[0] = another;
+    pins[1] = tls_certificate(server_tls, 0)->spki_sha256;
+    tls_pin(route_tls[3], pins + 1, 1);
+    tls_pin(route_tls[4], pins, 1);
+    tls_pin(route_tls[5], pins, 2);
 }
 
 static void remove_dir(const char *path)
@@ -360,7 +401,7 @@ int main(int argc, char **argv)
     tls_unref(&server_tls);
     tls_unref(&server12_tls);
     tls_unref(&client_tls);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < ROUTE_TLS_COUNT; i++)
         tls_unref(&route_tls[i]);
     remove_dir(tmp_dir);
     printf("%u stories, %u failed\n", told, failed);

@@ -231,7 +231,7 @@ static bool is_in(const char *verb, const char *const *list)
     return false;
 }
 
-static const char *const setup_verbs[] = { "option", "own",   "rule",  "mx",     "address",
+static const char *const setup_verbs[] = { "option", "own",   "rule",  "login",  "mx", "address",
                                            "mail",   "mails", "chaos", "claims", NULL };
 static const char *const wanted_verbs[] = { "expect", "event",     "none", "file",  "claims-made",
                                             "reads",  "blobs-max", "idle", "ended", NULL };

@@ -6,7 +6,10 @@
  *   option KEY VALUE                of deliver (idle_ms 50) or its router (retry_base_ms 10)
  *   own ADDRESS                     the relay listens there, too (on the servers' port)
  *   rule MATCH mx|host NAME|inbox [tls|encrypt|verify] [1.3|stranger]   first match wins; default: * mx
- *                                   1.3: at least; stranger: only another CA is trusted
+ *                                   1.3: at least; stranger: only another CA is trusted; pinned: the servers' key is
+ *                                   wanted (pinned to-another: somebody else's, pinned to-two: one of both); login=N: an
+ *                                   account
+ *   login password|token USER [SECRET]            an account, from 1 on; its secret is in a file (*N: N letters; none: no file)
  *   mx DOMAIN PREFERENCE HOST, mx DOMAIN none|fails|bogus, address HOST ADDRESS..., address HOST none|fails
  *   mail NAME from=A to=B,C [submitted=1] [body="..."] [lines=N] [chunk=BYTES] [in=memory|disk|nowhere] [expires=past|MS] [later]
  *        [ret=FULL|HDRS] [envid=X] [notify=NEVER|SUCCESS,FAILURE,DELAY] [orcpt=X] [smtputf8] [binarymime] [eight-bit-header]
@@ -32,7 +35,7 @@
  *     sleep MS                      stall, resume: reading; close, abort
  *     end                           the client must close (gone: whatever it said before)
  *     signal X, await X             between connections
- *     do hold|release|fail ERROR|cancel NAME N|lose|lead|mail NAME|drain
+ *     do hold|release|fail ERROR|cancel NAME N|lose|lead|mail NAME|login N SECRET|drain
  *
  *   expect NAME N KEY=GLOB...       recipient N of a mail: state code enhanced class text attempts doubts host
  *                                   owes (what a DSN has to tell: failed, delayed, relayed, delivered)

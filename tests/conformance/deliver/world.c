@@ -197,6 +197,32 @@ void world_take_in(struct world *w, struct world_mail *m)
     m->index = double_mail(w->commit, &accept, &body);
 }
 
+/* ---- logins */
+
+void world_login_file(const struct world *w, unsigned n, char *out, size_t size)
+{
+    snprintf(out, size, "%s.login-%u", w->inbox_dir, n);
+}
+
+/* As a short text, or so many letters: "*3000". */
+void world_login_write(const struct world *w, unsigned n, const char *secret)
+{
+    size_t size = secret[0] == '*' ? strtoul(secret + 1, NULL, 10) : strlen(secret);
+    char path[128], bytes[4096];
+    struct errmsg why = { "" };
+    struct secret *s;
+
+    CHECK(size <= sizeof bytes);
+    if (secret[0] == '*')
+        memset(bytes, 'x', size);
+    else
+        memcpy(bytes, secret, size);
+    world_login_file(w, n, path, sizeof path);
+    s = secret_new(span_of(bytes, size));
+    CHECK(secret_file_write(path, s, &why) == 0);
+    secret_unref(&s);
+}
+
 /* ---- doing */
 
 static int error_named(const char *name)
@@ -226,6 +252,8 @@ void world_do(struct world *w, int line, const char *what)
         double_lead(w->commit, true);
     else if (strcmp(v.of[0], "mail") == 0)
         world_take_in(w, world_mail(w, v.of[1]));
+    else if (strcmp(v.of[0], "login") == 0)
+        world_login_write(w, (unsigned)strtoul(v.of[1], NULL, 10), v.of[2]);
     else if (strcmp(v.of[0], "drain") == 0)
         deliver_drain(w->deliver);
     else

@@ -28,6 +28,7 @@ struct world {
     struct deliver *deliver;
     struct deliver_options options;
     struct router_rule rules[16];
+    struct login *logins[4];
     struct stream_address own[8];
     struct listener *listeners[STORY_SERVERS_MAX];
     uint16_t port;
@@ -47,6 +48,9 @@ void world_wrong(struct world *w, int line, const char *fmt, ...)
 struct world_mail *world_mail(struct world *w, const char *name);
 /* Is the recipient of that address claimed now? */
 bool world_is_claimed(struct world *w, const char *address);
+/* The file that login n has its secret from. */
+void world_login_file(const struct world *w, unsigned n, char *out, size_t size);
+void world_login_write(const struct world *w, unsigned n, const char *secret);
 void world_take_in(struct world *w, struct world_mail *m);
 void world_do(struct world *w, int line, const char *what); /* the verb `do` */
 /* Is what the line wants so now? `why` says what is instead. */

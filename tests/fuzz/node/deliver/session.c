@@ -5,7 +5,8 @@
  * what was said last, one of the usual refusals, a turn, time, an end.
  *
  * Holds, whatever comes:
- * - No MAIL in clear where the route demands TLS.
+ * - No MAIL in clear where the route demands TLS; with an account no MAIL before AUTH is accepted, no secret in clear,
+ *   and each secret is told of once.
  * - P2: a dot, or a last chunk, leaves only while every recipient of the transaction is claimed.
  * - No second dot for a recipient before what became of the first is recorded; DELIVERED and IN_DOUBT only behind one.
  * - In the end nothing hangs: when the server has gone and time has passed, deliver is idle and nothing is claimed.
@@ -27,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 #define SERVER_BYTES (64u << 10)
 
 /* What the server still has to answer. */
-enum pending { GREETING, EHLO, STARTTLS, MAIL, RCPT, DATA, DOT, OTHER };
+enum pending { GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, DOT, OTHER };
 
 struct stream {
     const struct stream_calls *calls;
@@ -35,7 +36,7 @@ struct stream {
     struct stream_address self;
     struct buf line; /* of a command that is being said */
     size_t chunk_left;
-    bool is_ready, is_gone, has_tls, is_tls_coming, is_full, in_body, chunk_last;
+    bool is_ready, is_gone, has_tls, is_tls_coming, is_full, in_body, chunk_last, is_accepted;
     struct smtp_data_reader reader;
     unsigned said[RECIPIENTS], said_count; /* RCPT of this transaction */
     enum pending pending[PENDING_MAX];
@@ -53,7 +54,9 @@ static struct {
     unsigned stream_count;
     struct stream *stream; /* the one that is open */
     uint64_t now_ms, mail;
-    bool needs_tls, refuses;
+    bool needs_tls, refuses, has_login;
+    bool needs_token, was_refused, is_denied;
+    unsigned secrets_out;    /* given, and not told of */
     bool handed[RECIPIENTS]; /* a dot has left, and what became of it is not recorded */
     const char *offers;
 } w;
@@ -145,6 +148,95 @@ void tls_unref(struct tls **t)
     *t = NULL;
 }
 
+/* ---- the account: a secret at the next turn, or none */
+
+struct login_ask {
+    struct list link;
+    void (*done)(void *arg, const struct login_answer *a);
+    void *arg;
+    struct login_ask **owner;
+};
+static struct list asks;
+static char account;
+
+struct login *login_ref(struct login *l)
+{
+    return l;
+}
+
+void login_unref(struct login **l)
+{
+    *l = NULL;
+}
+
+const char *login_username(const struct login *l)
+{
+    (void)l;
+    return "user";
+}
+
+bool login_is_token(const struct login *l)
+{
+    (void)l;
+    return w.needs_token;
+}
+
+void login_ask(struct login *l, struct loop *loop,
+               void (*done)(void *arg, const struct login_answer *a), void *arg,
+               struct login_ask **ask)
+{
+    struct login_ask *a = check_calloc(1, sizeof *a);
+
+    (void)loop;
+    CHECK(l == (struct login *)(void *)&account && !*ask);
+    *a = (struct login_ask){ .done = done, .arg = arg, .owner = ask };
+    list_add(&asks, &a->link);
+    *ask = a;
+}
+
+void login_ask_cancel(struct login_ask **ask)
+{
+    struct login_ask *a = *ask;
+
+    if (!a) return;
+    *ask = NULL;
+    list_remove(&a->link);
+    free(a);
+}
+
+void login_tell(struct login *l, struct loop *loop, struct secret **s, enum login_result result)
+{
+    (void)loop;
+    CHECK(l == (struct login *)(void *)&account && *s && w.secrets_out > 0);
+    w.secrets_out--;
+    if (result == LOGIN_ACCEPTED) w.stream->is_accepted = true;
+    w.is_denied = result == LOGIN_REFUSED && w.was_refused;
+    w.was_refused = result == LOGIN_REFUSED;
+    secret_unref(s);
+}
+
+static void answer_asks(void)
+{
+    struct list *it;
+
+    while ((it = list_take_first(&asks)) != NULL) {
+        struct login_ask *a = CONTAINER_OF(it, struct login_ask, link);
+        struct login_answer answer = { .why = "" };
+
+        if (w.is_denied) {
+            answer.result = ERR_DENIED;
+            answer.again_at_ms = w.now_ms + MINUTE_MS;
+        } else {
+            answer.secret = secret_new(SPAN_LIT("secret"));
+            w.secrets_out++;
+        }
+        w.is_denied = false;
+        *a->owner = NULL;
+        a->done(a->arg, &answer);
+        free(a);
+    }
+}
+
 /* ---- what the client says */
 
 static void expect(struct stream *s, enum pending what)
@@ -194,6 +286,7 @@ static void take_command(struct stream *s, struct span line)
 {
     if (span_starts_nocase(line, SPAN_LIT("MAIL FROM:<"))) {
         CHECK(!w.needs_tls || s->has_tls);
+        CHECK(!w.has_login || s->is_accepted);
         s->said_count = 0;
         expect(s, MAIL);
     } else if (span_starts_nocase(line, SPAN_LIT("RCPT TO:<r"))) {
@@ -260,6 +353,14 @@ int stream_write(struct stream *s, struct span bytes)
             bytes = span_from(bytes, 1);
         }
     }
+    return 0;
+}
+
+int stream_write_secret(struct stream *s, struct span bytes)
+{
+    CHECK(w.has_login && s->has_tls && !s->is_gone && bytes.n >= 2);
+    CHECK(memcmp(bytes.p + bytes.n - 2, "\r\n", 2) == 0);
+    expect(s, AUTH);
     return 0;
 }
 
@@ -384,6 +485,7 @@ static void turn(void)
         work->on_done(work);
     }
     fire_timers();
+    answer_asks();
     LIST_FOR(h, &w.hooks) {
         struct loop_hook *hook = CONTAINER_OF(h, struct loop_hook, link);
 
@@ -415,9 +517,10 @@ static void answer(void)
 {
     static const char *const texts[] = {
         [GREETING] = "220 mx.test\r\n", [EHLO] = "",
-        [STARTTLS] = "220 go\r\n",      [MAIL] = "250 2.1.0 ok\r\n",
-        [RCPT] = "250 2.1.5 ok\r\n",    [DATA] = "354 go on\r\n",
-        [DOT] = "250 2.0.0 taken\r\n",  [OTHER] = "250 2.0.0 ok\r\n"
+        [STARTTLS] = "220 go\r\n",      [AUTH] = "235 2.7.0 ok\r\n",
+        [MAIL] = "250 2.1.0 ok\r\n",    [RCPT] = "250 2.1.5 ok\r\n",
+        [DATA] = "354 go on\r\n",       [DOT] = "250 2.0.0 taken\r\n",
+        [OTHER] = "250 2.0.0 ok\r\n"
     };
     struct stream *s = w.stream;
     enum pending what;
@@ -468,10 +571,14 @@ static void refuse(unsigned which)
         "554 5.7.1 spam\r\n",
         "354 go on\r\n",
         "250 ok\r\n250 ok\r\n",
+        "334 VXNlcm5hbWU6\r\n",
+        "535 5.7.8 no\r\n",
+        "504 5.5.4 not that one\r\n",
+        "454 4.7.0 later\r\n",
     };
 
     skip_answer();
-    say_text(texts[which % 8]);
+    say_text(texts[which % 12]);
 }
 
 static void event(uint8_t what)
@@ -626,11 +733,13 @@ static void begin(uint8_t circumstances)
     static char nothing; /* addresses are all that is needed of loop and contexts */
     static const char *const offers[] = {
         ("250-mx.test\r\n250-PIPELINING\r\n250-STARTTLS\r\n250-8BITMIME\r\n250-DSN\r\n"
-         "250-SIZE 0\r\n250-BINARYMIME\r\n250 CHUNKING\r\n"),
-        "250-mx.test\r\n250-STARTTLS\r\n250-DSN\r\n250 SIZE 100000\r\n",
+         "250-SIZE 0\r\n250-AUTH LOGIN PLAIN XOAUTH2\r\n250-BINARYMIME\r\n250 CHUNKING\r\n"),
+        "250-mx.test\r\n250-STARTTLS\r\n250-DSN\r\n250-AUTH=LOGIN OAUTHBEARER\r\n250 SIZE "
+        "100000\r\n",
         "250-mx.test\r\n250-STARTTLS\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
         "250 mx.test\r\n",
     };
+    static struct login *const logins = (struct login *)(void *)&account;
     static struct router_rule rule;
     struct deliver_options o;
     struct errmsg why;
@@ -641,13 +750,19 @@ static void begin(uint8_t circumstances)
     w.now_ms = 1000000;
     w.offers = offers[circumstances >> 4 & 3];
     w.needs_tls = circumstances & 128;
+    w.has_login = w.needs_tls && circumstances & 64;
+    w.needs_token = circumstances & 4;
+    list_init(&asks);
     rule = (struct router_rule){
         .match = "*", .via = ROUTER_VIA_HOST, .host = "192.0.2.1", .port = 25
     };
     rule.tls = w.needs_tls          ? ROUTER_TLS_ENCRYPT
                : circumstances & 64 ? ROUTER_TLS_MAY
                                     : ROUTER_TLS_NONE;
+    rule.login = w.has_login;
     deliver_options_default(&o);
+    o.route_logins = &logins;
+    o.route_login_count = 1;
     o.loop = (struct loop *)(void *)&nothing;
     o.tls = (struct tls *)(void *)&nothing;
     o.hostname = "node.test";
@@ -674,6 +789,7 @@ static void expect_settled(void)
 
     CHECK(w.stream == NULL);
     CHECK(deliver_is_idle(w.deliver));
+    CHECK(w.secrets_out == 0 && list_empty(&asks));
     CHECK(queue_claims(commit_store(w.commit), DOUBLE_SHARD, &place, &ref, 1) == 0);
 }
 

@@ -363,6 +363,169 @@ static void routes(void **state)
         "conf/node.yaml:3:47: tls_ca_file: goes with tls: verify only\n");
 }
 
+#define HOST "via: host, host: \"smtp.test:587\""
+#define OAUTH                                                                                      \
+    "oauth: { token_url: \"https://login.test/token\", client_id: c, refresh_token_file: r }"
+
+static const char *tls_of_route(const char *text, char *out, size_t size)
+{
+    struct buf errors;
+    struct settings *s = parse(text, &errors);
+
+    if (!s) fail_msg("%s", buf_cstr(&errors));
+    snprintf(out, size, "%s", s->routes[0].tls);
+    settings_free(&s);
+    buf_deinit(&errors);
+    return out;
+}
+
+/* What a route can lose raises the TLS that it needs. */
+static void accounts_of_routes(void **state)
+{
+    char tls[16];
+
+    (void)state;
+    assert_string_equal(tls_of_route(OK "routes: [ { match: \"*\", " HOST
+                                        ", auth: { username: u, password_file: p } } ]\n",
+                                     tls, sizeof tls),
+                        "verify");
+    assert_string_equal(
+        tls_of_route(OK "routes: [ { match: \"*\", " HOST
+                        ", tls: may, auth: { username: u, access_token_file: p } } ]\n",
+                     tls, sizeof tls),
+        "verify");
+    assert_string_equal(tls_of_route(OK "routes: [ { match: \"*\", " HOST
+                                        ", tls: encrypt, auth: { username: u, " OAUTH " } } ]\n",
+                                     tls, sizeof tls),
+                        "encrypt");
+    bad(OK "routes: [ { match: \"*\", " HOST
+           ", tls: none, auth: { username: u, password_file: p } } ]\n",
+        "conf/node.yaml:3:64: tls: none would say the secret of auth in clear\n");
+    bad(OK "routes: [ { match: \"*\", via: mx, auth: { username: u, password_file: p } } ]\n",
+        "conf/node.yaml:3:40: auth: goes with via: host only\n");
+    bad(OK "routes: [ { match: \"*\", " HOST ", auth: { username: u } } ]\n",
+        "conf/node.yaml:3:65: auth: needs one of password_file, access_token_file and oauth\n");
+    bad(OK "routes: [ { match: \"*\", " HOST ", auth: { username: u, password_file: p, " OAUTH
+           " } } ]\n",
+        "conf/node.yaml:3:65: auth: needs one of password_file, access_token_file and oauth\n");
+    bad(OK "routes: [ { match: \"*\", " HOST ", auth: { password_file: p } } ]\n",
+        "conf/node.yaml:3:65: auth: username is missing\n");
+    bad(OK "routes: [ { match: \"*\", " HOST ", auth: { username: u, password: p } } ]\n",
+        "conf/node.yaml:3:80: unknown key \"password\" in auth\n");
+    bad(OK "routes: [ { match: \"*\", " HOST ", auth: secret } ]\n",
+        "conf/node.yaml:3:65: auth: keys and values are needed here\n");
+    bad(OK "routes: [ { match: \"*\", " HOST
+           ", auth: { username: u, oauth: { token_url: \"http://login.test/\", client_id: c, "
+           "refresh_token_file: r } } } ]\n",
+        "conf/node.yaml:3:100: token_url: \"http://login.test/\" is not an URL that begins with "
+        "https:// (http:// only with a loopback host)\n");
+}
+
+static void token_urls(void **state)
+{
+    static const char *const good_ones[] = { "https://a.test/t", "HTTPS://a.test",
+                                             "http://127.0.0.1:80/t", "http://localhost:1/",
+                                             "http://[::1]:80/" };
+    static const char *const bad_ones[] = { "http://a.test/",
+                                            "http://127.0.0.1@a.test/",
+                                            "http://127.0.0.1.a.test/",
+                                            "ftp://a.test/",
+                                            "https:///t",
+                                            "https:/a",
+                                            "a.test",
+                                            "http://localhost\\\\@a.test/",
+                                            "http://[::1].a.test/",
+                                            "https:" };
+    char text[600], expected[400];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good_ones / sizeof good_ones[0]; i++) {
+        snprintf(text, sizeof text,
+                 OK "routes: [ { match: \"*\", " HOST ", auth: { username: u, oauth: { token_url: "
+                    "\"%s\", client_id: c, refresh_token_file: r } } } ]\n",
+                 good_ones[i]);
+        good(text);
+    }
+    for (size_t i = 0; i < sizeof bad_ones / sizeof bad_ones[0]; i++) {
+        struct buf errors;
+        struct settings *s;
+
+        snprintf(text, sizeof text,
+                 OK "routes: [ { match: \"*\", " HOST ", auth: { username: u, oauth: { token_url: "
+                    "\"%s\", client_id: c, refresh_token_file: r } } } ]\n",
+                 bad_ones[i]);
+        snprintf(expected, sizeof expected, "%s", bad_ones[i]);
+        s = parse(text, &errors);
+        if (s) fail_msg("%s was taken", expected);
+        assert_non_null(strstr(buf_cstr(&errors), "is not an URL"));
+        buf_deinit(&errors);
+    }
+}
+
+static void pins_of_routes(void **state)
+{
+    static const char hex[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    struct buf errors;
+    struct settings *s =
+        parse(OK "routes: [ { match: \"*\", " HOST ", pins: [ "
+                 "\"ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8=\", "
+                 "00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff ] } ]\n",
+              &errors);
+
+    (void)state;
+    if (!s) fail_msg("%s", buf_cstr(&errors));
+    assert_int_equal(s->routes[0].pin_count, 2);
+    assert_string_equal(s->routes[0].pins[0], hex);
+    assert_string_equal(s->routes[0].pins[1], hex);
+    assert_string_equal(s->routes[0].tls, "encrypt");
+    settings_free(&s);
+    buf_deinit(&errors);
+    bad(OK "routes: [ { match: \"*\", " HOST ", pins: [ abc ] } ]\n",
+        "conf/node.yaml:3:67: pins: \"abc\" is not a SHA-256: 64 digits of hex, or 44 characters "
+        "of "
+        "base64\n");
+    bad(OK "routes: [ { match: \"*\", via: inbox, pins: [ "
+           "\"ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8=\" ] } ]\n",
+        "conf/node.yaml:3:43: pins: there is no host in via: inbox\n");
+    bad(OK "routes: [ { match: \"*\", via: mx, tls: none, pins: [ "
+           "\"ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8=\" ] } ]\n",
+        "conf/node.yaml:3:39: tls: none shows no certificate that pins could be looked for in\n");
+}
+
+/* Shown as it is read; routes without an account show none. The first error would be an unknown key. */
+static void accounts_are_shown(void **state)
+{
+    struct buf errors, shown;
+    struct settings
+        *s = parse(OK "routes: [ { match: a.test, " HOST ", auth: { username: u, " OAUTH
+                      " } }, { match: b.test, " HOST
+                      ", auth: { username: v, password_file: /p } }, { match: \"*\", via: mx } ]\n",
+                   &errors),
+        *again;
+
+    (void)state;
+    if (!s) fail_msg("%s", buf_cstr(&errors));
+    buf_init(&shown, 64u << 10);
+    settings_print(s, false, &shown);
+    assert_non_null(strstr(
+        buf_cstr(&shown),
+        "    auth: { username: \"u\", password_file: \"\", access_token_file: \"\", oauth: { "
+        "token_url: \"https://login.test/token\", client_id: \"c\", client_secret_file: \"\", "
+        "refresh_token_file: \"conf/r\", scope: \"\", ca_file: \"\" } }\n"));
+    assert_non_null(strstr(buf_cstr(&shown), "    auth: { username: \"v\", password_file: \"/p\", "
+                                             "access_token_file: \"\" }\n"));
+    assert_null(strstr(strstr(buf_cstr(&shown), "via: mx"), "auth:"));
+    again = parse(buf_cstr(&shown), &errors);
+    if (!again) fail_msg("%s", buf_cstr(&errors));
+    assert_string_equal(again->routes[1].auth.password_file, "/p");
+    assert_string_equal(again->routes[1].tls, "verify");
+    assert_null(again->routes[2].auth.username);
+    settings_free(&s);
+    settings_free(&again);
+    buf_deinit(&errors);
+    buf_deinit(&shown);
+}
+
 static void no_yaml(void **state)
 {
     (void)state;
@@ -443,6 +606,10 @@ int main(void)
         cmocka_unit_test(hashes_are_not_repeated),
         cmocka_unit_test(addresses_are_networks),
         cmocka_unit_test(routes),
+        cmocka_unit_test(accounts_of_routes),
+        cmocka_unit_test(token_urls),
+        cmocka_unit_test(pins_of_routes),
+        cmocka_unit_test(accounts_are_shown),
         cmocka_unit_test(no_yaml),
         cmocka_unit_test(errors_end_somewhere),
         cmocka_unit_test(printed_and_read),
