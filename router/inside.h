@@ -15,7 +15,6 @@ struct site {
     unsigned open;     /* slots taken */
     unsigned failures; /* in a row */
     uint64_t paused_until_ms;
-    uint64_t held_until_ms; /* by the caller */
     bool probing; /* a slot was given to find out whether the site is back */
     bool waiting; /* a take was BUSY since the last release */
     struct list rest;

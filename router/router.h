@@ -108,10 +108,6 @@ enum router_result {
 bool router_slot_release(struct router *r, const char *site, enum router_result result,
                          uint64_t now_ms);
 
-/* Nothing goes to the site before until_ms, whatever its connections say: for a cause that is not one of theirs. Only
- * while a slot of it is taken; an earlier end of such a pause does not shorten it. */
-void router_site_hold(struct router *r, const char *site, uint64_t until_ms);
-
 /* ---- when again */
 
 /* Time of the next attempt after `attempts` (>= 1) tries; never over expires_at_ms, never before now_ms.

@@ -6,7 +6,6 @@
  *   connections that were open when the pause began do not make it longer.
  * - Behind a pause one slot is given, the probe; the next one when a connection to the site ended.
  * A connection that was OK ends the trouble, a failure begins a longer pause.
- * - A hold (router_site_hold) ends by time alone.
  * - At most sites_max sites are known. A new one takes the place of the idle one that was unused
  * for the longest time; sites in trouble are forgotten last, since what they know protects them.
  */
@@ -95,8 +94,8 @@ enum router_slot router_slot_take(struct router *r, const char *site, uint64_t n
         *until_ms = now_ms + FULL_RETRY_MS;
         return ROUTER_SLOT_BUSY;
     }
-    if (s->paused_until_ms > now_ms || s->held_until_ms > now_ms) {
-        *until_ms = s->paused_until_ms > s->held_until_ms ? s->paused_until_ms : s->held_until_ms;
+    if (s->paused_until_ms > now_ms) {
+        *until_ms = s->paused_until_ms;
         return ROUTER_SLOT_PAUSED;
     }
     if (s->open >= r->options.site_connections_max) return wait_for_release(s);
@@ -136,17 +135,8 @@ bool router_slot_release(struct router *r, const char *site, enum router_result 
     } else if (result == ROUTER_CONN_FAILED) {
         note_failure(r, s, now_ms);
     }
-    if (s->open == 0)
-        list_add(s->failures > 0 || s->held_until_ms > now_ms ? &r->troubled : &r->idle, &s->rest);
+    if (s->open == 0) list_add(s->failures > 0 ? &r->troubled : &r->idle, &s->rest);
     waiting = s->waiting;
     s->waiting = false;
     return waiting;
-}
-
-void router_site_hold(struct router *r, const char *site, uint64_t until_ms)
-{
-    struct site *s = find_site(r, site, name_size_of(site));
-
-    CHECK(s != NULL && s->open > 0);
-    if (s->held_until_ms < until_ms) s->held_until_ms = until_ms;
 }

@@ -29,7 +29,7 @@ void find_note(struct conn *c, const struct verdict *v)
     c->y->remote = c->remote;
 }
 
-static void exhausted(struct conn *c)
+static void exhausted(struct conn *c, enum router_result result)
 {
     struct delivery *y = c->y;
     struct verdict *v;
@@ -44,8 +44,7 @@ static void exhausted(struct conn *c)
     delivery_judge(y, v);
     metric_add(M_CONNS_OUT_FAILED, 1);
     conn_part(c);
-    conn_drop(c, v->result == ANGARIUM__RESULT__RESULT_BOUNCED ? ROUTER_CONN_UNUSED
-                                                               : ROUTER_CONN_FAILED);
+    conn_drop(c, v->result == ANGARIUM__RESULT__RESULT_BOUNCED ? ROUTER_CONN_UNUSED : result);
     delivery_over(y);
 }
 
@@ -215,7 +214,7 @@ static void next(struct conn *c)
             else if (c->address_count == 0 && ask_addresses(c))
                 return;
         } else {
-            exhausted(c);
+            exhausted(c, ROUTER_CONN_FAILED);
             return;
         }
     }
@@ -241,11 +240,11 @@ void find_go(struct conn *c)
     next(c);
 }
 
-void find_give_up(struct conn *c, const struct verdict *v)
+void find_give_up(struct conn *c, const struct verdict *v, enum router_result result)
 {
     conn_detach(c);
     if (v) find_note(c, v);
-    exhausted(c);
+    exhausted(c, result);
 }
 
 void find_failed(struct conn *c, const struct verdict *v)

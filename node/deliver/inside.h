@@ -321,7 +321,7 @@ void find_go(
     struct conn *c); /* what comes next, without a stream: this address, the next, the end */
 void find_note(struct conn *c, const struct verdict *v); /* why this address is of no use */
 /* No further address; v NULL: what was noted last is the verdict. */
-void find_give_up(struct conn *c, const struct verdict *v);
+void find_give_up(struct conn *c, const struct verdict *v, enum router_result result);
 void find_cancel(struct conn *c);
 
 /* ---- verbs */
@@ -335,6 +335,8 @@ void hear_starttls(struct conn *c, const struct smtp_reply *r);
 void say_auth(struct conn *c);
 void hear_auth(struct conn *c, const struct smtp_reply *r);
 bool auth_is_needed(const struct conn *c);
+/* The plan's account may not be tried before *until_ms. */
+bool auth_is_held(const struct deliver *d, const struct router_plan *p, uint64_t *until_ms);
 void auth_start(struct conn *c); /* asks for the secret: find_go() or find_give_up() comes */
 void auth_drop(struct conn *c);  /* gives back what it has */
 void auth_broken(struct conn *c, const struct verdict *v); /* in the middle of it */

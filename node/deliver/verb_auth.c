@@ -7,19 +7,23 @@
  *     not offered, or no mechanism in common    the next address
  *     504                                       the next mechanism of the offer, if there is one
  *     4yz, 421, closed, nonsense                no other address: that would be one more try of the account
- *     5yz                                       once more with another secret, when node/login has one; else the site is
- *                                               held as long as node/login says
+ *     5yz                                       once more with another secret, when node/login has one
+ *
+ * While node/login holds the account (auth_is_held), lanes sleep and no mail is taken for it: one mail finds out, not each.
  */
 #include "node/deliver/inside.h"
 
 #include <stdio.h>
 
-static struct login *login_of(const struct conn *c)
+static struct login *login_of(const struct deliver *d, const struct router_plan *p)
 {
-    unsigned n = c->plan->p.login;
+    CHECK(p->login > 0 && p->login <= d->o.route_login_count);
+    return d->route_logins[p->login - 1];
+}
 
-    CHECK(n <= c->d->o.route_login_count);
-    return n > 0 ? c->d->route_logins[n - 1] : NULL;
+bool auth_is_held(const struct deliver *d, const struct router_plan *p, uint64_t *until_ms)
+{
+    return p->login > 0 && login_is_held(login_of(d, p), d->loop, until_ms);
 }
 
 bool auth_is_needed(const struct conn *c)
@@ -45,9 +49,8 @@ static void no_secret(struct conn *c, const struct login_answer *a)
 {
     struct verdict v = { .result = ANGARIUM__RESULT__RESULT_DEFERRED, .counts = true };
 
-    if (a->again_at_ms > 0) router_site_hold(c->d->router, c->plan->p.site, a->again_at_ms);
     if (c->fail_set) { /* the host's own words say more */
-        find_give_up(c, NULL);
+        find_give_up(c, NULL, ROUTER_CONN_UNUSED);
         return;
     }
     metric_add(M_AUTH_OUT_NO_SECRET, 1);
@@ -55,7 +58,7 @@ static void no_secret(struct conn *c, const struct login_answer *a)
     snprintf(v.class, sizeof v.class, "login");
     snprintf(v.enhanced, sizeof v.enhanced, "4.7.0");
     snprintf(v.text, sizeof v.text, "no login at %s: %s", c->remote.host, a->why);
-    find_give_up(c, &v);
+    find_give_up(c, &v, ROUTER_CONN_UNUSED);
 }
 
 static void on_secret(void *arg, const struct login_answer *a)
@@ -71,7 +74,7 @@ static void on_secret(void *arg, const struct login_answer *a)
 
 void auth_start(struct conn *c)
 {
-    if (!c->login) c->login = login_ref(login_of(c));
+    if (!c->login) c->login = login_ref(login_of(c->d, &c->plan->p));
     login_ask(c->login, c->d->loop, on_secret, c, &c->login_ask);
 }
 
@@ -163,7 +166,7 @@ static void later(struct conn *c, const struct smtp_reply *r)
     verdict_of(c, r, &v);
     metric_add(M_AUTH_OUT_LATER, 1);
     conn_leave(c);
-    find_give_up(c, &v);
+    find_give_up(c, &v, ROUTER_CONN_FAILED);
 }
 
 /* The connection is left at once: what is looked for now may take its time. */
@@ -178,7 +181,7 @@ static void refused(struct conn *c, const struct smtp_reply *r)
     find_note(c, &v);
     c->phase = CONN_FINDING;
     if (c->auth_refused)
-        find_give_up(c, NULL);
+        find_give_up(c, NULL, ROUTER_CONN_UNUSED);
     else
         auth_start(c); /* another secret: this address again; none: no_secret() */
     c->auth_refused = true;
@@ -220,5 +223,5 @@ void hear_auth(struct conn *c, const struct smtp_reply *r)
 void auth_broken(struct conn *c, const struct verdict *v)
 {
     metric_add(M_AUTH_OUT_LATER, 1);
-    find_give_up(c, v);
+    find_give_up(c, v, ROUTER_CONN_FAILED);
 }

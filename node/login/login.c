@@ -141,7 +141,8 @@ static void take_failure(struct login *l, const struct login_catch *c, uint64_t 
 {
     l->failures++;
     l->failed = c->result;
-    l->failed_until_ms = now_ms + doubled(LOGIN_BACKOFF_MS, LOGIN_BACKOFF_MAX_MS, l->failures);
+    l->failed_until_ms = now_ms + doubled(LOGIN_BACKOFF_MS, LOGIN_BACKOFF_MAX_MS,
+                                          l->kind == LOGIN_ENDPOINT ? l->failures : 1);
     snprintf(l->why, sizeof l->why, "%s", c->why.text);
     secret_unref(&l->current);
     l->is_proven = l->is_tried = false;
@@ -271,6 +272,34 @@ void login_ask_cancel(struct login_ask **ask)
     }
     pthread_mutex_unlock(&l->lock);
     if (is_waiting) ask_free(a); /* else its letter is on the way */
+}
+
+static bool held(struct login *l, uint64_t now_ms, bool *must_fetch, uint64_t *until_ms)
+{
+    bool is_file = l->kind != LOGIN_ENDPOINT;
+
+    *must_fetch = false;
+    if (l->failures > 0) {
+        *must_fetch = l->failed_until_ms <= now_ms;
+        *until_ms = *must_fetch ? now_ms + LOGIN_POLL_MS : l->failed_until_ms;
+        return true;
+    }
+    if (l->refused_until_ms <= now_ms) return false;
+    *must_fetch = is_file && l->current_until_ms <= now_ms;
+    *until_ms = l->refused_until_ms;
+    if (is_file && now_ms + LOGIN_POLL_MS < *until_ms) *until_ms = now_ms + LOGIN_POLL_MS;
+    return true;
+}
+
+bool login_is_held(struct login *l, struct loop *loop, uint64_t *until_ms)
+{
+    bool is_held, must_fetch;
+
+    pthread_mutex_lock(&l->lock);
+    is_held = held(l, now_of(l), &must_fetch, until_ms);
+    if (must_fetch && !l->is_fetching) begin_fetch(l, loop);
+    pthread_mutex_unlock(&l->lock);
+    return is_held;
 }
 
 /* The secret was refused: another one is looked for, but not for ever. */

@@ -10,7 +10,7 @@
  *           that is refused is renewed once (a fresh token, the file read again); is what comes refused as well, or
  *           the same, then nobody gets one for LOGIN_PAUSE_MS, which doubles up to LOGIN_PAUSE_MAX_MS. A file that
  *           holds another secret ends the pause.
- *         - A fetch that fails is not repeated for LOGIN_BACKOFF_MS, doubling up to LOGIN_BACKOFF_MAX_MS.
+ *         - A fetch that fails is not repeated for LOGIN_BACKOFF_MS, at an endpoint doubling up to LOGIN_BACKOFF_MAX_MS.
  *         - Secrets are in no log line and no text of this room; what was replaced is wiped with its last holder.
  * Threads: any, but for an ask: it is made, answered and cancelled on one loop. */
 #ifndef LOGIN_LOGIN_H
@@ -61,6 +61,11 @@ void login_ask(struct login *l, struct loop *loop,
                struct login_ask **ask);
 void login_ask_cancel(
     struct login_ask **ask); /* NULL inside is harmless; a secret on its way is given back */
+
+/* Whether asking is of no use now: the account was refused, or its secret could not be had and is being looked for. Then
+ * not before *until_ms (mono). On a loop, cheap; sees to it that a file is looked at again. */
+#define LOGIN_POLL_MS 1000u
+bool login_is_held(struct login *l, struct loop *loop, uint64_t *until_ms);
 
 enum login_result { LOGIN_ACCEPTED, LOGIN_REFUSED, LOGIN_UNTRIED };
 void login_tell(struct login *l, struct loop *loop, struct secret **s,

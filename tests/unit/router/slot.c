@@ -46,26 +46,6 @@ static void as_many_as_allowed(void **state)
     router_free(&r);
 }
 
-/* A hold ends by time alone, is never shortened, and is of one site. */
-static void a_hold_lasts(void **state)
-{
-    struct router *r = make(3, 10);
-    uint64_t until;
-
-    (void)state;
-    assert_int_equal(take(r, "a", 0, NULL), ROUTER_SLOT_YES);
-    assert_int_equal(take(r, "a", 0, NULL), ROUTER_SLOT_YES);
-    router_site_hold(r, "a", 5000);
-    router_site_hold(r, "a", 4000);
-    router_slot_release(r, "a", ROUTER_CONN_FAILED, 10);
-    router_slot_release(r, "a", ROUTER_CONN_OK, 20);
-    assert_int_equal(take(r, "a", 4999, &until), ROUTER_SLOT_PAUSED);
-    assert_int_equal(until, 5000);
-    assert_int_equal(take(r, "b", 4999, NULL), ROUTER_SLOT_YES);
-    assert_int_equal(take(r, "a", 5000, NULL), ROUTER_SLOT_YES);
-    router_free(&r);
-}
-
 /* Accounts at one host are sites of their own, and no route by MX has one. */
 static void accounts_are_sites(void **state)
 {
@@ -239,7 +219,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_many_as_allowed),
-        cmocka_unit_test(a_hold_lasts),
         cmocka_unit_test(accounts_are_sites),
         cmocka_unit_test(pauses_grow_to_the_cap_and_end_with_success),
         cmocka_unit_test(one_probe_at_a_time),

@@ -55,6 +55,7 @@ static struct {
     struct stream *stream; /* the one that is open */
     uint64_t now_ms, mail;
     bool needs_tls, refuses, has_login;
+    uint64_t held_until_ms;
     bool needs_token, was_refused, is_denied;
     unsigned secrets_out;    /* given, and not told of */
     bool handed[RECIPIENTS]; /* a dot has left, and what became of it is not recorded */
@@ -211,8 +212,17 @@ void login_tell(struct login *l, struct loop *loop, struct secret **s, enum logi
     w.secrets_out--;
     if (result == LOGIN_ACCEPTED) w.stream->is_accepted = true;
     w.is_denied = result == LOGIN_REFUSED && w.was_refused;
+    if (w.is_denied) w.held_until_ms = w.now_ms + MINUTE_MS;
     w.was_refused = result == LOGIN_REFUSED;
     secret_unref(s);
+}
+
+bool login_is_held(struct login *l, struct loop *loop, uint64_t *until_ms)
+{
+    (void)l;
+    (void)loop;
+    *until_ms = w.held_until_ms;
+    return w.held_until_ms > w.now_ms;
 }
 
 static void answer_asks(void)

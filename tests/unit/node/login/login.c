@@ -328,6 +328,39 @@ static void who_asks_may_go(void **state)
     login_ask_cancel(&b.ask); /* harmless */
 }
 
+/* Who only looks is told whether to wait, and has the file looked at. */
+static void a_held_account_is_looked_after(void **state)
+{
+    struct asked a;
+    uint64_t until;
+
+    (void)state;
+    open_password("wrong");
+    assert_false(login_is_held(w.login, w.loop, &until));
+    expect_secret(&a, "wrong");
+    tell(&a, LOGIN_REFUSED);
+    expect_none(ERR_DENIED, LOGIN_PAUSE_MS);
+    assert_true(login_is_held(w.login, w.loop, &until));
+    assert_int_equal(until, w.now_ms + LOGIN_POLL_MS);
+    put(w.file, "right", 0600);
+    w.now_ms += LOGIN_LOOK_MS;
+    UNTIL(!login_is_held(w.login, w.loop, &until));
+    unlink(w.file);
+    w.now_ms += LOGIN_LOOK_MS;
+    expect_none(ERR_NOT_FOUND, LOGIN_BACKOFF_MS);
+    assert_true(login_is_held(w.login, w.loop, &until));
+    assert_int_equal(until, w.now_ms + LOGIN_BACKOFF_MS);
+    w.now_ms += LOGIN_BACKOFF_MS; /* still: until one was found */
+    assert_true(login_is_held(w.login, w.loop, &until));
+    turns();
+    assert_true(login_is_held(w.login, w.loop, &until));
+    put(w.file, "right", 0600);
+    w.now_ms += LOGIN_BACKOFF_MS;
+    UNTIL(!login_is_held(w.login, w.loop, &until));
+    expect_secret(&a, "right");
+    tell(&a, LOGIN_ACCEPTED);
+}
+
 /* ---- an endpoint */
 
 static void on_request(void *arg, struct http_request *r)
@@ -540,6 +573,7 @@ int main(void)
         LOGIN_TEST(a_file_that_others_can_read_is_refused),
         LOGIN_TEST(files_that_hold_no_secret),
         LOGIN_TEST(who_asks_may_go),
+        LOGIN_TEST(a_held_account_is_looked_after),
         LOGIN_TEST(a_token_is_asked_once_and_kept),
         LOGIN_TEST(a_refused_token_is_renewed_once),
         LOGIN_TEST(the_refresh_token_rotates),
