@@ -128,11 +128,22 @@ run_cluster() {
     esac
 }
 
+# The same with the real engine on each node: frames, lanes, chunks, logs of raft/store. Under a minute of one core.
+run_engines() {
+    check sim/engine-short 300 "$1" run "${FIRST:-1}" 1200
+    check sim/engine-kept 120 "$1" kept tests/sim/engine/seeds.txt
+    case "$want" in
+        sim/engine-long) check sim/engine-long 86400 "$1" run "${FIRST:-1}" "${SEEDS:-20000}" ;;
+        sim/engine-seed=*) "$1" seed "${want#sim/engine-seed=}" && passed=$((passed + 1)) || failed=$((failed + 1)) ;;
+    esac
+}
+
 run_whole() {
     wanted_any sim/ || wanted_any clients/ || wanted_any crash/ || return 0
     build release all || return 0
     check sim/outage 120 build/release/tests/sim/sim_outage
     run_cluster build/release/tests/sim/sim_cluster
+    run_engines build/release/tests/sim/sim_engine
     for file in tests/clients/*_test.py; do
         check "clients/$(basename "$file" _test.py)" 180 /usr/bin/python3 "$file" build/release
     done

@@ -2,7 +2,8 @@
 #include "raft/engine/inside.h"
 
 #define BALANCE_EVERY_MS   1000
-#define BALANCE_GROUPS_MAX 8 /* handed over in one go, of a loop */
+#define BALANCE_BACK_MS    60000 /* at most, when the office comes back each time */
+#define BALANCE_GROUPS_MAX 8     /* handed over in one go, of a loop */
 
 /* ---- reads: all that come before one flush are one round of the core's */
 
@@ -166,6 +167,19 @@ void balance_mark(struct raft_group *g)
         list_add(&g->loop->misplaced, &g->misplaced_link);
 }
 
+/* Who is preferred may not be able to stay (cut off from others than this node): the office comes back, and each time it is
+ * kept twice as long. */
+static void note_handed(struct raft_group *g)
+{
+    uint64_t now_ms = g->loop->now_ms;
+
+    if (g->handed_wait_ms == 0 || now_ms - g->handed_ms > 4 * (uint64_t)g->handed_wait_ms)
+        g->handed_wait_ms = BALANCE_EVERY_MS / 2;
+    g->handed_ms = now_ms;
+    g->handed_wait_ms *= 2;
+    if (g->handed_wait_ms > BALANCE_BACK_MS) g->handed_wait_ms = BALANCE_BACK_MS;
+}
+
 void balance(struct engine_loop *l)
 {
     struct list round, *it;
@@ -185,6 +199,9 @@ void balance(struct engine_loop *l)
         to = better_leader(g, &is_misplaced);
         if (is_misplaced) list_add(&l->misplaced, it); /* looked at again, until it is so no more */
         if (to == 0 || handed == BALANCE_GROUPS_MAX) continue;
-        handed += raft_group_transfer(g, to, 0) == 0;
+        if (l->now_ms - g->handed_ms < g->handed_wait_ms) continue;
+        if (raft_group_transfer(g, to, 0) != 0) continue;
+        handed++;
+        note_handed(g);
     }
 }

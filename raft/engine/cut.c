@@ -14,7 +14,7 @@ uint64_t group_term_at(const struct raft_group *g, uint64_t index)
 
     if (term != 0) return term;
     rv = store_entry_read(g->raft->store, g->number, index, NULL, &term, NULL, NULL);
-    if (rv != 0) check_last_word("the log", "read of the entry to cut at", err_text(rv));
+    if (rv != 0) engine_end(g->raft, "read of the entry to cut at", rv);
     return term;
 }
 

@@ -97,6 +97,18 @@ int raft_open(struct raft **out, const struct raft_options *o, bool *tainted_out
     return 0;
 }
 
+void raft_try(struct raft *r, const struct raft_trial *t)
+{
+    CHECK(t->append_entries_max <= FRAME_APPEND_MAX);
+    r->trial = *t;
+}
+
+void engine_end(struct raft *r, const char *what, int error)
+{
+    if (!r->trial.ended) check_last_word("the log", what, err_text(error));
+    r->trial.ended(r->trial.arg, what, error);
+}
+
 void raft_wire_attach(struct raft *r, struct wire *w)
 {
     CHECK(r->wire == NULL);
@@ -105,8 +117,8 @@ void raft_wire_attach(struct raft *r, struct wire *w)
 
 static void close_loop(struct engine_loop *l)
 {
+    inbox_close(l); /* may hold the last chunk of a snapshot whose group is closed */
     CHECK(list_empty(&l->shipments));
-    inbox_close(l);
     outboxes_close(l);
     frame_end(&l->frame);
     free(l->entries);

@@ -90,6 +90,10 @@ static int make_core(struct raft_group *g, const struct core_config *config, str
         .rest_after_ms = or_never(r->times.rest_after_ms),
         .disk_stall_ms = or_never(r->times.disk_stall_ms),
         .low_permille = LOW_PERMILLE,
+        .window_entries = r->trial.window_entries,
+        .window_bytes = r->trial.window_bytes,
+        .append_entries_max = r->trial.append_entries_max,
+        .append_bytes_max = r->trial.append_bytes_max,
         .uncommitted_bytes_max = r->uncommitted_bytes_max,
         .unapplied_bytes_max = r->uncommitted_bytes_max,
         .seed = r->seed ^ (g->number * 0x9e3779b97f4a7c15ull) ^ (r->node_id << 48),
@@ -232,7 +236,7 @@ static struct raft_group *new_group(struct raft *r, uint64_t number, unsigned lo
     g->applied = g->commit = applied;
     g->wake_at_ms = NEVER;
     g->heap_at = UINT_MAX;
-    g->kept_config_index = log->config.n > 0 ? log->config.index : 0;
+    g->kept_config_index = log->kept.n > 0 ? log->kept.index : 0;
     weight_init(&g->weight, log->first - 1);
     if (log->last >= log->first) weight_add(&g->weight, log->last, log->bytes);
     return g;
@@ -265,7 +269,7 @@ static void settle_intent(struct store_group *log, uint64_t applied, bool *begin
     log->cut_term = log->last_term = log->intent.term;
     log->bytes = 0;
     log->run_count = 0;
-    log->config = log->intent_config;
+    log->config = log->kept = log->intent_config;
     log->before.n = 0;
 }
 

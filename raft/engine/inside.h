@@ -209,6 +209,7 @@ struct raft {
     size_t uncommitted_bytes_max, cache_bytes_max, inbox_bytes_max;
     uint32_t snapshot_bytes_per_s;
     struct raft_times times;
+    struct raft_trial trial;
     struct store *store;
     bool owns_store, tainted;
     unsigned loop_count;
@@ -272,11 +273,16 @@ struct raft_group {
     uint64_t rest_generation; /* of the leader's node, when it agreed to rest */
     bool resting, alone;
     struct replay *replay; /* committed entries that come from the log */
+    uint64_t handed_ms; /* the last hand-over to who is preferred; the next one not before handed_wait_ms */
+    uint32_t handed_wait_ms;
     struct stage *stage; /* a snapshot that comes */
     bool stage_installs; /* nothing is applied or cut */
 
     struct weight weight;
 };
+
+/* ---- engine.c: what the log holds cannot be read: the process ends with a last word (tests: as raft_try says) */
+void engine_end(struct raft *r, const char *what, int error);
 
 /* ---- step.c */
 int group_step(struct raft_group *g, struct core_event *e, struct core_update *u);

@@ -153,7 +153,7 @@ void fetch_done(struct engine_loop *l, struct mail *mail)
     (void)l;
     list_remove(&f->link);
     if (f->rv != 0 && f->rv != ERR_NOT_FOUND && m)
-        check_last_word("the log", "read of entries for a peer", err_text(f->rv));
+        engine_end(f->loop->raft, "read of entries for a peer", f->rv);
     if (m) {
         m->group->fetching[f->peer / 64] &= ~(1ull << (f->peer % 64));
         m->waits = false;

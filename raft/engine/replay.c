@@ -123,7 +123,7 @@ void replay_done(struct engine_loop *l, struct mail *mail)
     if (r->first != g->applied + 1) /* a snapshot has taken their place */
         replay_drop(g);
     else if (r->rv != 0) /* they are durable, and committed: without them this node cannot go on */
-        check_last_word("the log", "read of committed entries", err_text(r->rv));
+        engine_end(l->raft, "read of committed entries", r->rv);
     if (list_empty(&g->unapplied_link)) list_add(&l->unapplied, &g->unapplied_link);
 }
 

@@ -130,7 +130,14 @@ void store_mem_power_cut(struct store *s);
 void store_mem_lose(struct store *s, uint64_t group, uint64_t from);
 /* The watermark notices: all groups are tainted from the next open on; lost_term as by the watermark. */
 void store_mem_taint(struct store *s);
-/* A bit of the entry flips: reading it says ERR_CORRUPT from now on. False: there is no such entry. */
+/* What it holds now, apart; and back to that, as if nothing had been synced since (takes it): a disk that lied. How far its
+ * terms ever went is not forgotten: the watermark knows. */
+struct store *store_mem_copy(struct store *s);
+void store_mem_back(struct store *s, struct store **copy);
+/* The hard state as synced. */
+struct core_hard store_mem_hard(struct store *s, uint64_t group);
+/* A bit of the entry (index 0: of the group's own records) flips: reading it says ERR_CORRUPT from now on. False: there is
+ * no such entry. */
 bool store_mem_flip(struct store *s, uint64_t group, uint64_t index);
 /* The next write fails: fn is called in place of all it would have done. */
 void store_mem_fail(struct store *s, void (*fn)(void *arg), void *arg);

@@ -17,7 +17,7 @@ struct mem_entry {
 
 struct mem_group {
     uint64_t number;
-    bool known;
+    bool known, flipped;
     struct core_hard hard;
     uint64_t first, cut_term;
     uint64_t overcome; /* the taint that it has made good */
@@ -214,7 +214,7 @@ static int mem_group_read(struct store *s, uint64_t group, struct store_group *o
         out->kept = out->config = g->config;
         out->intent = g->intent;
         if (g->intent.index > 0) out->intent_config = g->intent_config;
-        rv = add_entries(g, out);
+        rv = g->flipped ? ERR_CORRUPT : add_entries(g, out);
     }
     pthread_mutex_unlock(&m->lock);
     if (rv == 0) return 0;
@@ -396,13 +396,69 @@ void store_mem_taint(struct store *s)
 
 bool store_mem_flip(struct store *s, uint64_t group, uint64_t index)
 {
+    struct mem_group *g;
     struct mem_entry *e;
+    bool *flipped = NULL;
 
     pthread_mutex_lock(&mem_of(s)->lock);
+    g = find_group(mem_of(s), group);
     e = find_entry(mem_of(s), group, index);
-    if (e) e->flipped = true;
+    if (e) flipped = &e->flipped;
+    if (g && index == 0) flipped = &g->flipped;
+    if (flipped) *flipped = true;
     pthread_mutex_unlock(&mem_of(s)->lock);
-    return e != NULL;
+    return flipped != NULL;
+}
+
+struct core_hard store_mem_hard(struct store *s, uint64_t group)
+{
+    struct core_hard hard = { 0 };
+    struct mem_group *g;
+
+    pthread_mutex_lock(&mem_of(s)->lock);
+    g = find_group(mem_of(s), group);
+    if (g) hard = g->hard;
+    pthread_mutex_unlock(&mem_of(s)->lock);
+    return hard;
+}
+
+struct store *store_mem_copy(struct store *s)
+{
+    struct store *copy = store_mem_open();
+    struct mem *from = mem_of(s), *to = mem_of(copy);
+
+    pthread_mutex_lock(&from->lock);
+    to->group_count = from->group_count;
+    to->groups = check_calloc(from->group_count + 1, sizeof *to->groups);
+    for (size_t i = 0; i < from->group_count; i++) {
+        struct mem_group *g = &to->groups[i];
+
+        *g = from->groups[i];
+        g->cap = g->count;
+        g->entries = check_calloc(g->count + 1, sizeof *g->entries);
+        for (size_t k = 0; k < g->count; k++) {
+            g->entries[k] = from->groups[i].entries[k];
+            blob_ref(g->entries[k].head);
+            blob_ref(g->entries[k].body);
+        }
+    }
+    pthread_mutex_unlock(&from->lock);
+    return copy;
+}
+
+void store_mem_back(struct store *s, struct store **copy)
+{
+    struct mem *m = mem_of(s), *old = mem_of(*copy);
+    struct mem_group *groups = m->groups;
+    size_t count = m->group_count;
+
+    pthread_mutex_lock(&m->lock);
+    m->groups = old->groups;
+    m->group_count = old->group_count;
+    pthread_mutex_unlock(&m->lock);
+    old->groups = groups;
+    old->group_count = count;
+    store_close(copy);
 }
 
 void store_mem_fail(struct store *s, void (*fn)(void *arg), void *arg)

@@ -1,0 +1,96 @@
+/* found - what the simulation of clusters (tests/sim/engine) found in the engine, each as small as it can be told. */
+#include "raft/engine/inside.h"
+#include "tests/unit/raft/engine/town.h"
+
+static struct town town;
+
+static int begin(void **state)
+{
+    (void)state;
+    town_begin(&town, 3, 1);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    town_end(&town);
+    return 0;
+}
+
+static void cut_all(void)
+{
+    for (uint64_t i = 1; i <= town.node_count; i++)
+        if (town.nodes[i].raft)
+            raft_group_cut(town.nodes[i].groups[0], town.nodes[i].machines[0].applied);
+}
+
+static void restart_all(void)
+{
+    for (uint64_t i = 1; i <= town.node_count; i++) {
+        town_kill(&town, i, true);
+        town_start(&town, i);
+    }
+}
+
+/* R6: at the first restart the configuration is an entry; then its entry is cut; then it must be beside the log. */
+static void a_configuration_outlives_a_restart_and_then_the_cut_of_it(void **state)
+{
+    struct core_config aim;
+
+    (void)state;
+    town_start_all(&town);
+    town_fill(&town, 0, 3, 10);
+    aim = *raft_group_config(town_elect(&town, 0)->groups[0]);
+    aim.members[1].priority = 7;
+    assert_int_equal(raft_group_change(town_elect(&town, 0)->groups[0], &aim, 0), 0);
+    town_fill(&town, 0, 3, 10);
+    town_settle(&town, 0);
+    restart_all();
+    town_fill(&town, 0, 3, 10);
+    town_settle(&town, 0);
+    cut_all();
+    town_run(&town, 10);
+    restart_all();
+    for (uint64_t i = 1; i <= 3; i++) {
+        const struct core_config *c = raft_group_config(town.nodes[i].groups[0]);
+
+        assert_int_equal(c->version, 1);
+        assert_int_equal(c->members[1].priority, 7);
+    }
+}
+
+/* What the reader has made of a snapshot waits in the inbox when the process is told to end. */
+static void a_node_ends_while_a_chunk_is_on_its_way_to_the_loop(void **state)
+{
+    struct town_node *leader;
+
+    (void)state;
+    town_start_all(&town);
+    leader = town_elect(&town, 0);
+    town_kill(&town, leader->number % 3 + 1, true);
+    town_fill(&town, 0, 20, 1000);
+    cut_all();
+    town_start(&town, leader->number % 3 + 1);
+    while (list_empty(&leader->raft->loops[0].shipments)) {
+        town.now_ms++;
+        while (town_deliver_one(&town))
+            ;
+        for (uint64_t i = 1; i <= 3; i++)
+            town_turn(&town.nodes[i]);
+    }
+    town_kill(&town, leader->number, true);
+    assert_null(leader->raft);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_configuration_outlives_a_restart_and_then_the_cut_of_it),
+        TEST(a_node_ends_while_a_chunk_is_on_its_way_to_the_loop),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
