@@ -19,7 +19,7 @@ import sys
 FLOORS = {
     "proto/ground": 0,
     "proto": 1,
-    "node/smtp": 2, "node/mail": 2, "raft/core": 2, "router": 2, "queue": 2,
+    "node/smtp": 2, "node/mail": 2, "node/control": 2, "raft/core": 2, "router": 2, "queue": 2,
     "raft/store": 3, "raft/wire": 3, "node/net": 3,
     "raft/engine": 4, "node/settings": 4, "node/login": 4,
     "node/commit": 5,
@@ -36,7 +36,7 @@ TOOLBOXES = {"proto/ground", "node/net", "node/smtp", "node/mail"}
 # The public headers of the others; where a room is not named, it is folder/folder.h.
 PUBLIC = {"raft/engine": {"raft/raft.h"}}
 
-PURE = {"node/smtp", "node/mail", "raft/core", "router", "queue"}
+PURE = {"node/smtp", "node/mail", "node/control", "raft/core", "router", "queue"}
 PURE_BANNED_HEADERS = {
     "pthread.h", "sys/socket.h", "unistd.h", "fcntl.h", "time.h", "netdb.h", "sys/time.h", "poll.h",
     "sys/epoll.h",

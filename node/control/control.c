@@ -1,0 +1,213 @@
+/* control - the state, applying to it, and seeing it. */
+#include "node/control/inside.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+struct control *control_new(void)
+{
+    struct control *c = check_calloc(1, sizeof *c);
+
+    c->shards = check_calloc(CONTROL_SHARDS_MAX, sizeof *c->shards);
+    return c;
+}
+
+void control_free(struct control **c)
+{
+    if (!*c) return;
+    free((*c)->shards);
+    free(*c);
+    *c = NULL;
+}
+
+const char *control_node_state_name(enum control_node_state state)
+{
+    static const char *const names[] = { "?", "joining", "serving", "draining", "gone" };
+
+    return state >= CONTROL_JOINING && state <= CONTROL_GONE ? names[state] : names[0];
+}
+
+/* ---- applying */
+
+static int dispatch(struct work *w, const Angarium__ControlCommand *c)
+{
+    if (c->kind_case == ANGARIUM__CONTROL_COMMAND__KIND_BORN) return cmd_born(w, c->born);
+    if (!w->control->is_born) return ERR_DENIED;
+    switch (c->kind_case) {
+    case ANGARIUM__CONTROL_COMMAND__KIND_JOIN:
+        return cmd_join(w, c->join);
+    case ANGARIUM__CONTROL_COMMAND__KIND_MOVE:
+        return cmd_move(w, c->move);
+    case ANGARIUM__CONTROL_COMMAND__KIND_NODE_STATE:
+        return cmd_node_state(w, c->node_state);
+    case ANGARIUM__CONTROL_COMMAND__KIND_TOKEN:
+        return cmd_token(w, c->token);
+    case ANGARIUM__CONTROL_COMMAND__KIND_CREATE:
+        return cmd_create(w, c->create);
+    case ANGARIUM__CONTROL_COMMAND__KIND_PLACE:
+        return cmd_place(w, c->place);
+    case ANGARIUM__CONTROL_COMMAND__KIND_BORN:
+    case ANGARIUM__CONTROL_COMMAND__KIND__NOT_SET:
+    case _ANGARIUM__CONTROL_COMMAND__KIND__CASE_IS_INT_SIZE:
+        break;
+    }
+    UNREACHED();
+}
+
+/* Chained over index, command and answer. */
+static uint64_t chain(uint64_t digest, uint64_t index, struct span head, int error)
+{
+    uint64_t parts[] = { digest, index, XXH64(head.p, head.n, 0), (uint64_t)(int64_t)error };
+
+    return XXH64(parts, sizeof parts, 0);
+}
+
+void control_apply(struct control *c, uint64_t index, struct span head, struct control_answer *out)
+{
+    Angarium__ControlCommand *command = NULL;
+    struct work w = { .control = c, .answer = out };
+
+    CHECK(index > c->applied);
+    CHECK(control_unpack(head, &command) == 0);
+    *out = (struct control_answer){ 0 };
+    w.time_ms = command->time_ms;
+    out->error = dispatch(&w, command);
+    control_command_free(&command);
+    c->digest = chain(c->digest, index, head, out->error);
+    c->applied = index;
+}
+
+/* ---- nodes and voters */
+
+const struct control_node *control_node(const struct control *c, uint64_t id)
+{
+    for (unsigned i = 0; i < c->node_count; i++)
+        if (c->nodes[i].id == id) return &c->nodes[i];
+    return NULL;
+}
+
+struct control_node *node_find(struct control *c, uint64_t id)
+{
+    return (struct control_node *)(uintptr_t)control_node(c, id);
+}
+
+bool node_address_taken(const struct control *c, uint64_t but, const char *address)
+{
+    for (unsigned i = 0; i < c->node_count; i++) {
+        const struct control_node *n = &c->nodes[i];
+
+        if (n->id != but && n->state != CONTROL_GONE && strcmp(n->address, address) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void take_text(char *to, ProtobufCBinaryData from)
+{
+    if (from.len > 0) memcpy(to, from.data, from.len);
+    to[from.len] = '\0';
+}
+
+void node_take(struct control_node *to, const Angarium__ControlNode *from)
+{
+    to->id = from->id;
+    take_text(to->uuid, from->uuid);
+    take_text(to->address, from->address);
+    take_text(to->zone, from->zone);
+    take_text(to->region, from->region);
+}
+
+int voters_check(const struct control *c, const uint64_t *voters, size_t count)
+{
+    if (count == 0 || count > CONTROL_VOTERS_MAX) return ERR_RANGE;
+    for (size_t i = 0; i < count; i++) {
+        const struct control_node *n = control_node(c, voters[i]);
+
+        if (!n || n->state == CONTROL_GONE) return ERR_NOT_FOUND;
+        for (size_t k = 0; k < i; k++)
+            if (voters[k] == voters[i]) return ERR_RANGE;
+    }
+    return 0;
+}
+
+unsigned voters_take(uint64_t to[CONTROL_VOTERS_MAX], const uint64_t *from, size_t count)
+{
+    CHECK(count <= CONTROL_VOTERS_MAX);
+    if (count > 0) memcpy(to, from, count * sizeof *to);
+    return (unsigned)count;
+}
+
+/* ---- seeing */
+
+uint64_t control_applied(const struct control *c)
+{
+    return c->applied;
+}
+
+uint64_t control_digest(const struct control *c)
+{
+    return c->digest;
+}
+
+bool control_is_born(const struct control *c)
+{
+    return c->is_born;
+}
+
+const uint8_t *control_cluster(const struct control *c)
+{
+    return c->cluster;
+}
+
+uint32_t control_shards_per_node(const struct control *c)
+{
+    return c->shards_per_node;
+}
+
+uint32_t control_replicas(const struct control *c)
+{
+    return c->replicas;
+}
+
+unsigned control_node_count(const struct control *c)
+{
+    return c->node_count;
+}
+
+const struct control_node *control_node_at(const struct control *c, unsigned i)
+{
+    CHECK(i < c->node_count);
+    return &c->nodes[i];
+}
+
+unsigned control_shard_count(const struct control *c)
+{
+    return c->shard_count;
+}
+
+const struct control_shard *control_shard(const struct control *c, uint32_t number)
+{
+    return number >= 1 && number <= c->shard_count ? &c->shards[number - 1] : NULL;
+}
+
+/* The number is the place of the first node that named it; nodes are never forgotten, so it stays. */
+uint16_t control_zone_number(const struct control *c, uint64_t node)
+{
+    const struct control_node *n = control_node(c, node);
+
+    if (!n || !n->zone[0]) return 0;
+    for (unsigned i = 0; i < c->node_count; i++)
+        if (strcmp(c->nodes[i].zone, n->zone) == 0 && strcmp(c->nodes[i].region, n->region) == 0)
+            return (uint16_t)(i + 1);
+    UNREACHED();
+}
+
+uint16_t control_region_number(const struct control *c, uint64_t node)
+{
+    const struct control_node *n = control_node(c, node);
+
+    if (!n || !n->region[0]) return 0;
+    for (unsigned i = 0; i < c->node_count; i++)
+        if (strcmp(c->nodes[i].region, n->region) == 0) return (uint16_t)(i + 1);
+    UNREACHED();
+}

@@ -1,0 +1,104 @@
+/* control - the deterministic state of group 0: which nodes there are, which shards, and who holds them.
+ *
+ * Way:     raft applies an entry of group 0 -> control_apply -> the answer, and a state that everybody reads.
+ * Rule:    the state is a function of the log alone (P6), as in queue/: no clock, no random. Times are in the
+ *          commands, chosen by the leader.
+ * Size:    small and bounded (the *_MAX below), so it is kept in memory, and saved and shipped as a whole. A command
+ *          that would go over a bound is refused with ERR_FULL and changes nothing.
+ * Threads: one at a time; whoever shares it brings the lock.
+ *
+ * Invariants (control_verify checks them all):
+ *   K1 nothing is before the cluster is born, and it is born once
+ *   K2 a node's number and its disk's uuid are never used twice, also not those of nodes that are gone
+ *   K3 two nodes that are not gone do not share an address
+ *   K4 shards are numbered from 1 without gaps, in the order of their creation
+ *   K5 voters are distinct, 1 to CONTROL_VOTERS_MAX, and each is a node that has joined and is not gone
+ *   K6 a placement's version grows by one with each change; founders never change
+ *   K7 a token admits one node, before its end
+ *   K8 every count is within its bound
+ */
+#ifndef CONTROL_CONTROL_H
+#define CONTROL_CONTROL_H
+
+#include "proto/control.pb-c.h"
+#include "proto/proto.h"
+
+#define CONTROL_NODES_MAX        64u /* ever; members of group 0 */
+#define CONTROL_SHARDS_MAX       4096u
+#define CONTROL_TOKENS_MAX       256u /* not used and not over */
+#define CONTROL_VOTERS_MAX       7u
+#define CONTROL_ADDRESS_SIZE_MAX 270u
+#define CONTROL_PLACE_SIZE_MAX   63u /* a zone's or region's name */
+#define CONTROL_UUID_SIZE        36u
+#define CONTROL_CLUSTER_SIZE     16u
+#define CONTROL_TOKEN_SIZE       32u
+#define CONTROL_PER_NODE_MAX     64u
+#define CONTROL_COMMAND_SIZE_MAX (64u << 10)
+#define CONTROL_STATE_SIZE_MAX   (4u << 20)
+
+enum control_node_state { CONTROL_JOINING = 1, CONTROL_SERVING, CONTROL_DRAINING, CONTROL_GONE };
+const char *control_node_state_name(enum control_node_state state);
+
+struct control_node {
+    uint64_t id, joined_ms;
+    enum control_node_state state;
+    char uuid[CONTROL_UUID_SIZE + 1];
+    char address[CONTROL_ADDRESS_SIZE_MAX + 1];
+    char zone[CONTROL_PLACE_SIZE_MAX + 1], region[CONTROL_PLACE_SIZE_MAX + 1];
+};
+struct control_shard {
+    uint32_t number, version;
+    unsigned founder_count, voter_count;
+    uint64_t founders[CONTROL_VOTERS_MAX]; /* with whom its log began */
+    uint64_t voters[CONTROL_VOTERS_MAX];   /* who is wanted; the first one should lead */
+};
+
+struct control;
+struct control *control_new(void);
+void control_free(struct control **c); /* takes NULL */
+
+struct control_answer {
+    int error; /* 0, or why it changed nothing: ERR_EXISTS, ERR_NOT_FOUND, ERR_DENIED, ERR_FULL, ERR_RANGE,
+                       ERR_SUPERSEDED (the fence) */
+    uint32_t shard; /* of a creation */
+};
+/* Applies the entry at `index` (> control_applied). A head that does not pass control_unpack is our bug or damage: CHECK. */
+void control_apply(struct control *c, uint64_t index, struct span head, struct control_answer *out);
+
+/* Appends the packed command. ERR_CORRUPT: it does not pass the checks. ERR_FULL: `out` is full. */
+int control_pack(const Angarium__ControlCommand *command, struct buf *out);
+/* Unpacks and checks; free with control_command_free. ERR_TOO_LONG, ERR_CORRUPT. */
+int control_unpack(struct span head, Angarium__ControlCommand **out);
+void control_command_free(Angarium__ControlCommand **command);
+
+/* ---- seeing; borrowed until the next apply or load */
+
+uint64_t control_applied(const struct control *c);
+uint64_t control_digest(const struct control *c);
+bool control_is_born(const struct control *c);
+const uint8_t *
+control_cluster(const struct control *c); /* CONTROL_CLUSTER_SIZE bytes; zeroes: not born */
+uint32_t control_shards_per_node(const struct control *c);
+uint32_t control_replicas(const struct control *c);
+unsigned control_node_count(const struct control *c);
+const struct control_node *control_node_at(const struct control *c,
+                                           unsigned i); /* in order of joining */
+const struct control_node *control_node(const struct control *c,
+                                        uint64_t id); /* NULL: no such node */
+unsigned control_shard_count(const struct control *c);
+const struct control_shard *control_shard(const struct control *c, uint32_t number); /* NULL */
+/* A number for the node's zone (its region) that all replicas agree on and that stays; 0: it names none. A zone is one
+ * within its region. */
+uint16_t control_zone_number(const struct control *c, uint64_t node);
+uint16_t control_region_number(const struct control *c, uint64_t node);
+
+/* ---- as a whole */
+
+/* Appends all of the state; ERR_FULL when `out` has no room (CONTROL_STATE_SIZE_MAX suffices). */
+int control_save(const struct control *c, struct buf *out);
+/* The state takes the place of what was there. ERR_VERSION (a newer format), ERR_CORRUPT: nothing has changed. */
+int control_load(struct control *c, struct span saved);
+/* Checks K1-K8. 0, or ERR_CORRUPT and the first broken one in words. */
+int control_verify(const struct control *c, struct errmsg *why);
+
+#endif

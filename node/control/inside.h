@@ -1,0 +1,55 @@
+/* inside - private to control: the state, and one command being applied. */
+#ifndef CONTROL_INSIDE_H
+#define CONTROL_INSIDE_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/control/control.h"
+#include "proto/ground/check.h"
+
+struct token {
+    uint8_t hash[CONTROL_TOKEN_SIZE];
+    uint64_t expires_ms;
+};
+
+struct control {
+    uint64_t applied, digest;
+    bool is_born;
+    uint8_t cluster[CONTROL_CLUSTER_SIZE];
+    uint32_t shards_per_node, replicas;
+    unsigned node_count, token_count, shard_count;
+    struct control_node nodes[CONTROL_NODES_MAX];
+    struct token tokens[CONTROL_TOKENS_MAX];
+    struct control_shard *shards; /* CONTROL_SHARDS_MAX */
+};
+
+struct work {
+    struct control *control;
+    uint64_t time_ms;
+    struct control_answer *answer;
+};
+
+/* Each returns 0 or why it changes nothing. */
+int cmd_born(struct work *w, const Angarium__ControlBorn *born);
+int cmd_join(struct work *w, const Angarium__ControlJoin *join);
+int cmd_move(struct work *w, const Angarium__ControlMove *move);
+int cmd_node_state(struct work *w, const Angarium__ControlNodeState *state);
+int cmd_token(struct work *w, const Angarium__ControlToken *token);
+int cmd_create(struct work *w, const Angarium__ControlCreate *create);
+int cmd_place(struct work *w, const Angarium__ControlPlace *place);
+
+struct control_node *node_find(struct control *c, uint64_t id); /* NULL */
+/* Somebody else who is not gone has the address. */
+bool node_address_taken(const struct control *c, uint64_t but, const char *address);
+void node_take(struct control_node *to, const Angarium__ControlNode *from);
+/* 0, ERR_RANGE (none, twice), ERR_NOT_FOUND (no such node, or gone). */
+int voters_check(const struct control *c, const uint64_t *voters, size_t count);
+unsigned voters_take(uint64_t to[CONTROL_VOTERS_MAX], const uint64_t *from, size_t count);
+
+/* words.c: sizes and characters of what a command or a saved state says */
+bool words_born_ok(const Angarium__ControlBorn *b);
+bool words_node_ok(const Angarium__ControlNode *n);
+bool words_token_ok(const Angarium__ControlToken *t);
+
+#endif

@@ -1,0 +1,66 @@
+/* verify - K1 to K8, by looking at everything. */
+#include "node/control/inside.h"
+
+static int broken(struct errmsg *why, const char *which, uint64_t number)
+{
+    return errmsg_set(why, ERR_CORRUPT, "%s (%llu)", which, (unsigned long long)number);
+}
+
+static int verify_node(const struct control *c, unsigned i, struct errmsg *why)
+{
+    const struct control_node *n = &c->nodes[i];
+
+    if (n->state < CONTROL_JOINING || n->state > CONTROL_GONE)
+        return broken(why, "K8: a node's state is none", n->id);
+    if (n->state != CONTROL_GONE && node_address_taken(c, n->id, n->address))
+        return broken(why, "K3: two nodes share an address", n->id);
+    for (unsigned k = 0; k < i; k++)
+        if (c->nodes[k].id == n->id || strcmp(c->nodes[k].uuid, n->uuid) == 0)
+            return broken(why, "K2: a node's number or disk is there twice", n->id);
+    return 0;
+}
+
+/* Founders may be gone by now; voters may not. */
+static bool founders_ok(const struct control *c, const struct control_shard *s)
+{
+    if (s->founder_count == 0 || s->founder_count > CONTROL_VOTERS_MAX) return false;
+    for (unsigned i = 0; i < s->founder_count; i++)
+        if (!control_node(c, s->founders[i])) return false;
+    return true;
+}
+
+static int verify_shard(const struct control *c, unsigned i, struct errmsg *why)
+{
+    const struct control_shard *s = &c->shards[i];
+
+    if (s->number != i + 1) return broken(why, "K4: a shard's number is not its place", i + 1);
+    if (s->version == 0) return broken(why, "K6: a placement without a version", s->number);
+    if (voters_check(c, s->voters, s->voter_count) != 0 || !founders_ok(c, s))
+        return broken(why, "K5: the voters of a shard cannot be", s->number);
+    return 0;
+}
+
+static int verify_tokens(const struct control *c, struct errmsg *why)
+{
+    for (unsigned i = 0; i < c->token_count; i++)
+        for (unsigned k = 0; k < i; k++)
+            if (memcmp(c->tokens[i].hash, c->tokens[k].hash, CONTROL_TOKEN_SIZE) == 0)
+                return broken(why, "K7: a token is there twice", i);
+    return 0;
+}
+
+int control_verify(const struct control *c, struct errmsg *why)
+{
+    int rv = verify_tokens(c, why);
+
+    if (c->node_count > CONTROL_NODES_MAX || c->token_count > CONTROL_TOKENS_MAX ||
+        c->shard_count > CONTROL_SHARDS_MAX)
+        return broken(why, "K8: a count is over its bound", 0);
+    if (!c->is_born && (c->node_count || c->token_count || c->shard_count))
+        return broken(why, "K1: something is before the cluster is born", 0);
+    for (unsigned i = 0; rv == 0 && i < c->node_count; i++)
+        rv = verify_node(c, i, why);
+    for (unsigned i = 0; rv == 0 && i < c->shard_count; i++)
+        rv = verify_shard(c, i, why);
+    return rv;
+}

@@ -1,0 +1,86 @@
+/* words - commands to bytes and back; what may stand in them. */
+#include "node/control/inside.h"
+
+/* Names and addresses go into files, logs and certificates: visible ASCII only. */
+static bool text_ok(ProtobufCBinaryData d, size_t size_min, size_t size_max)
+{
+    if (d.len < size_min || d.len > size_max) return false;
+    for (size_t i = 0; i < d.len; i++)
+        if (d.data[i] <= 0x20 || d.data[i] >= 0x7f) return false;
+    return true;
+}
+
+bool words_born_ok(const Angarium__ControlBorn *b)
+{
+    bool is_zero = true;
+
+    if (!b || b->cluster.len != CONTROL_CLUSTER_SIZE) return false;
+    for (size_t i = 0; i < b->cluster.len; i++)
+        is_zero = is_zero && b->cluster.data[i] == 0;
+    return !is_zero && b->shards_per_node >= 1 && b->shards_per_node <= CONTROL_PER_NODE_MAX &&
+           b->replicas >= 1 && b->replicas <= CONTROL_VOTERS_MAX;
+}
+
+bool words_node_ok(const Angarium__ControlNode *n)
+{
+    return n && n->id >= 1 && n->id <= UINT32_MAX &&
+           text_ok(n->uuid, CONTROL_UUID_SIZE, CONTROL_UUID_SIZE) &&
+           text_ok(n->address, 3, CONTROL_ADDRESS_SIZE_MAX) &&
+           text_ok(n->zone, 0, CONTROL_PLACE_SIZE_MAX) &&
+           text_ok(n->region, 0, CONTROL_PLACE_SIZE_MAX);
+}
+
+bool words_token_ok(const Angarium__ControlToken *t)
+{
+    return t && t->hash.len == CONTROL_TOKEN_SIZE;
+}
+
+static bool command_ok(const Angarium__ControlCommand *c)
+{
+    switch (c->kind_case) {
+    case ANGARIUM__CONTROL_COMMAND__KIND_BORN:
+        return words_born_ok(c->born);
+    case ANGARIUM__CONTROL_COMMAND__KIND_JOIN:
+        return c->join && words_node_ok(c->join->node) &&
+               (c->join->token.len == 0 || c->join->token.len == CONTROL_TOKEN_SIZE);
+    case ANGARIUM__CONTROL_COMMAND__KIND_MOVE:
+        return c->move && words_node_ok(c->move->node);
+    case ANGARIUM__CONTROL_COMMAND__KIND_NODE_STATE:
+        return c->node_state && c->node_state->state >= CONTROL_SERVING &&
+               c->node_state->state <= CONTROL_GONE;
+    case ANGARIUM__CONTROL_COMMAND__KIND_TOKEN:
+        return words_token_ok(c->token);
+    case ANGARIUM__CONTROL_COMMAND__KIND_CREATE:
+        return c->create && c->create->n_voters <= CONTROL_VOTERS_MAX;
+    case ANGARIUM__CONTROL_COMMAND__KIND_PLACE:
+        return c->place && c->place->n_voters <= CONTROL_VOTERS_MAX;
+    case ANGARIUM__CONTROL_COMMAND__KIND__NOT_SET:
+    case _ANGARIUM__CONTROL_COMMAND__KIND__CASE_IS_INT_SIZE:
+        break;
+    }
+    return false;
+}
+
+int control_pack(const Angarium__ControlCommand *command, struct buf *out)
+{
+    if (!command_ok(command)) return ERR_CORRUPT;
+    proto_pack(&command->base, out);
+    return buf_failed(out) ? ERR_FULL : 0;
+}
+
+int control_unpack(struct span head, Angarium__ControlCommand **out)
+{
+    Angarium__ControlCommand *c;
+
+    if (head.n > CONTROL_COMMAND_SIZE_MAX) return ERR_TOO_LONG;
+    c = angarium__control_command__unpack(NULL, head.n, head.p);
+    if (c && !command_ok(c)) control_command_free(&c);
+    *out = c;
+    return c ? 0 : ERR_CORRUPT;
+}
+
+void control_command_free(Angarium__ControlCommand **command)
+{
+    if (*command) angarium__control_command__free_unpacked(*command, NULL);
+    *command = NULL;
+}

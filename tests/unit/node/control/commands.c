@@ -1,0 +1,230 @@
+/* commands - what each command changes, and what it refuses. */
+#include "tests/unit/node/control/scene.h"
+
+static void nothing_is_before_the_cluster_is_born(void **state)
+{
+    struct scene s;
+    uint64_t voters[] = { 1 };
+
+    (void)state;
+    scene_open(&s);
+    assert_int_equal(scene_token(&s, "t", 5000), ERR_DENIED);
+    assert_int_equal(scene_create(&s, voters, 1), ERR_DENIED);
+    assert_false(control_is_born(s.control));
+    assert_int_equal(scene_born(&s), 0);
+    assert_true(control_is_born(s.control));
+    assert_memory_equal(control_cluster(s.control), "0123456789abcdef", 16);
+    assert_int_equal(scene_born(&s), ERR_EXISTS);
+    control_free(&s.control);
+}
+
+static void a_token_admits_one_node_before_its_end(void **state)
+{
+    struct scene s;
+    struct scene_node n;
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 1);
+    assert_int_equal(scene_join(&s, "", scene_node(&n, 2, 2, "", "")), ERR_DENIED);
+    assert_int_equal(scene_join(&s, "guess", scene_node(&n, 2, 2, "", "")), ERR_DENIED);
+    assert_int_equal(scene_token(&s, "t", 999), ERR_RANGE);
+    assert_int_equal(scene_token(&s, "t", 2000), 0);
+    assert_int_equal(scene_token(&s, "t", 3000), ERR_EXISTS);
+    s.now_ms = 2000;
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 2, 2, "", "")), ERR_DENIED);
+    s.now_ms = 1999;
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 2, 2, "", "")), 0);
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 3, 3, "", "")), ERR_DENIED);
+    /* who did not hear the answer asks again */
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 2, 2, "", "")), 0);
+    assert_int_equal(control_node_count(s.control), 2);
+    control_free(&s.control);
+}
+
+static void an_empty_disk_is_a_new_node(void **state)
+{
+    struct scene s;
+    struct scene_node n;
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 2);
+    assert_int_equal(scene_token(&s, "t", 5000), 0);
+    /* the number with another disk; the disk with another number; an address that is taken */
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 2, 7, "", "")), ERR_EXISTS);
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 7, 2, "", "")), ERR_EXISTS);
+    scene_node(&n, 7, 7, "", "");
+    n.node.address = proto_bytes(SPAN_LIT("10.0.0.2:2600"));
+    assert_int_equal(scene_join(&s, "t", &n.node), ERR_EXISTS);
+    /* none of them took the token */
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 7, 7, "", "")), 0);
+    /* gone is for ever: neither number nor disk comes back */
+    assert_int_equal(scene_state(&s, 7, CONTROL_GONE), 0);
+    assert_int_equal(scene_state(&s, 7, CONTROL_SERVING), ERR_DENIED);
+    assert_int_equal(scene_token(&s, "u", 5000), 0);
+    assert_int_equal(scene_join(&s, "u", scene_node(&n, 7, 7, "", "")), ERR_EXISTS);
+    assert_int_equal(scene_join(&s, "u", scene_node(&n, 8, 7, "", "")), ERR_EXISTS);
+    control_free(&s.control);
+}
+
+static void shards_are_numbered_and_placed_on_nodes_that_are_there(void **state)
+{
+    struct scene s;
+    uint64_t three[] = { 2, 3, 1 }, twice[] = { 1, 1 }, none[] = { 9 }, two[] = { 1, 3 };
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 3);
+    assert_int_equal(scene_create(&s, three, 3), 0);
+    assert_int_equal(s.answer.shard, 1);
+    assert_int_equal(scene_create(&s, twice, 2), ERR_RANGE);
+    assert_int_equal(scene_create(&s, none, 1), ERR_NOT_FOUND);
+    assert_int_equal(scene_create(&s, none, 0), ERR_RANGE);
+    assert_int_equal(scene_create(&s, two, 2), 0);
+    assert_int_equal(s.answer.shard, 2);
+    assert_int_equal(scene_place(&s, 3, 1, two, 2), ERR_NOT_FOUND);
+    assert_int_equal(scene_place(&s, 1, 2, two, 2), ERR_SUPERSEDED);
+    assert_int_equal(scene_place(&s, 1, 1, two, 2), 0);
+    assert_int_equal(scene_place(&s, 1, 1, three, 3), ERR_SUPERSEDED);
+    assert_int_equal(control_shard(s.control, 1)->version, 2);
+    assert_int_equal(control_shard(s.control, 1)->voter_count, 2);
+    assert_int_equal(control_shard(s.control, 1)->founder_count, 3);
+    assert_int_equal(control_shard(s.control, 1)->founders[0], 2);
+    /* a node that holds a shard does not go */
+    assert_int_equal(scene_state(&s, 3, CONTROL_GONE), ERR_BUSY);
+    assert_int_equal(scene_state(&s, 2, CONTROL_GONE), 0);
+    assert_int_equal(scene_create(&s, three, 3), ERR_NOT_FOUND);
+    control_free(&s.control);
+}
+
+static void a_node_may_move_with_its_disk(void **state)
+{
+    struct scene s;
+    struct scene_node n;
+    Angarium__ControlMove move = ANGARIUM__CONTROL_MOVE__INIT;
+    SCENE_COMMAND(MOVE, move, &move);
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 2);
+    move.node = scene_node(&n, 2, 9, "", "");
+    assert_int_equal(scene_apply(&s, &c), ERR_DENIED);
+    move.node = scene_node(&n, 5, 2, "", "");
+    assert_int_equal(scene_apply(&s, &c), ERR_NOT_FOUND);
+    move.node = scene_node(&n, 2, 2, "z9", "r9");
+    n.node.address = proto_bytes(SPAN_LIT("10.0.0.1:2600"));
+    assert_int_equal(scene_apply(&s, &c), ERR_EXISTS);
+    n.node.address = proto_bytes(SPAN_LIT("10.0.0.77:2600"));
+    assert_int_equal(scene_apply(&s, &c), 0);
+    assert_string_equal(control_node(s.control, 2)->address, "10.0.0.77:2600");
+    assert_string_equal(control_node(s.control, 2)->zone, "z9");
+    control_free(&s.control);
+}
+
+static void zones_are_numbered_by_who_named_them_first(void **state)
+{
+    struct scene s;
+    struct scene_node n;
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_join(&s, "", scene_node(&n, 10, 10, "a", "eu"));
+    scene_token(&s, "t", 5000);
+    scene_join(&s, "t", scene_node(&n, 11, 11, "a", "us"));
+    scene_token(&s, "t", 5000);
+    scene_join(&s, "t", scene_node(&n, 12, 12, "a", "eu"));
+    scene_token(&s, "t", 5000);
+    scene_join(&s, "t", scene_node(&n, 13, 13, "", ""));
+    assert_int_equal(control_zone_number(s.control, 10), 1);
+    assert_int_equal(control_zone_number(s.control, 11), 2); /* a zone of another region */
+    assert_int_equal(control_zone_number(s.control, 12), 1);
+    assert_int_equal(control_zone_number(s.control, 13), 0);
+    assert_int_equal(control_region_number(s.control, 11), 2);
+    assert_int_equal(control_region_number(s.control, 12), 1);
+    control_free(&s.control);
+}
+
+static void bounds_are_answered(void **state)
+{
+    struct scene s;
+    struct scene_node n;
+    uint64_t voters[] = { 1 };
+    char token[16];
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, CONTROL_NODES_MAX);
+    assert_int_equal(scene_token(&s, "last", 5000), 0);
+    assert_int_equal(scene_join(&s, "last", scene_node(&n, 900, 900, "", "")), ERR_FULL);
+    for (unsigned i = 1; i < CONTROL_TOKENS_MAX; i++) {
+        snprintf(token, sizeof token, "k%u", i);
+        assert_int_equal(scene_token(&s, token, 5000), 0);
+    }
+    assert_int_equal(scene_token(&s, "more", 9000), ERR_FULL);
+    s.now_ms = 5000; /* those that are over make room */
+    assert_int_equal(scene_token(&s, "more", 9000), 0);
+    for (unsigned i = 0; i < CONTROL_SHARDS_MAX; i++) {
+        Angarium__ControlCreate create = ANGARIUM__CONTROL_CREATE__INIT;
+        SCENE_COMMAND(CREATE, create, &create);
+        struct buf head;
+
+        create.voters = voters;
+        create.n_voters = 1;
+        buf_init(&head, 1024);
+        assert_int_equal(control_pack(&c, &head), 0);
+        control_apply(s.control, ++s.index, buf_span(&head), &s.answer);
+        buf_deinit(&head);
+        assert_int_equal(s.answer.error, 0);
+    }
+    assert_int_equal(scene_create(&s, voters, 1), ERR_FULL);
+    control_free(&s.control);
+}
+
+static void words_that_cannot_be_are_not_packed(void **state)
+{
+    struct scene_node n;
+    struct buf head;
+    Angarium__ControlJoin join = ANGARIUM__CONTROL_JOIN__INIT;
+    Angarium__ControlCommand *back = NULL;
+    SCENE_COMMAND(JOIN, join, &join);
+
+    (void)state;
+    buf_init(&head, 4096);
+    join.node = scene_node(&n, 1, 1, "", "");
+    n.node.address = proto_bytes(SPAN_LIT("10.0.0.1:2600\nevil"));
+    assert_int_equal(control_pack(&c, &head), ERR_CORRUPT);
+    scene_node(&n, 0, 1, "", "");
+    assert_int_equal(control_pack(&c, &head), ERR_CORRUPT);
+    scene_node(&n, 1, 1, "a zone", "");
+    assert_int_equal(control_pack(&c, &head), ERR_CORRUPT);
+    join.node = NULL;
+    assert_int_equal(control_pack(&c, &head), ERR_CORRUPT);
+    c.kind_case = ANGARIUM__CONTROL_COMMAND__KIND__NOT_SET;
+    assert_int_equal(control_pack(&c, &head), ERR_CORRUPT);
+    assert_int_equal(control_unpack(SPAN_LIT("\xff\xff"), &back), ERR_CORRUPT);
+    assert_null(back);
+    buf_deinit(&head);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_before_the_cluster_is_born),
+        cmocka_unit_test(a_token_admits_one_node_before_its_end),
+        cmocka_unit_test(an_empty_disk_is_a_new_node),
+        cmocka_unit_test(shards_are_numbered_and_placed_on_nodes_that_are_there),
+        cmocka_unit_test(a_node_may_move_with_its_disk),
+        cmocka_unit_test(zones_are_numbered_by_who_named_them_first),
+        cmocka_unit_test(bounds_are_answered),
+        cmocka_unit_test(words_that_cannot_be_are_not_packed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
