@@ -3,14 +3,22 @@
  * Rules: P2 a claim's on_done with 0 comes only after its entry is committed in the leader's term (the
  *   proposal carries the term) and applied. P4 claims that a new leader finds in the queue have no outcome:
  *   each becomes in_doubt once, before deliver may touch the shard.
- * An outcome that cannot be proposed because the log is full waits for the next turn; one that is lost with
- * the leadership is the next leader's doubt.
+ * A process may have slept (SIGSTOP, a machine that was paused) between proposal and commit, and another leader may have
+ *   told the recipients in doubt since: a claim that took long counts only after a read barrier, and only if that was short.
+ * An outcome that cannot be proposed because the log is full, or the leadership about to be handed over, waits for a later
+ * turn; one that is lost with the leadership is the next leader's doubt.
  */
 #include "node/commit/shard.h"
+
+/* So long a leadership that was just proved is believed. A follower that heard a leader elects nobody for longer
+ * (election_ms of raft.h). */
+#define BELIEVED_MS 300
 
 struct claim_batch {
     struct command cmd;
     struct list claims;
+    uint64_t proved_ms; /* mono; this node led at that moment, or later */
+    struct raft_read read;
 };
 
 struct outcome_batch {
@@ -33,6 +41,18 @@ void attempt_init(struct shard *s)
     s->expires = check_calloc(PROTO_REFS_MAX, sizeof *s->expires);
 }
 
+static void drop_claims(struct shard *s, int rv)
+{
+    struct list *it;
+
+    while ((it = list_take_first(&s->claims)) != NULL) {
+        struct commit_claim *claim = CONTAINER_OF(it, struct commit_claim, link);
+
+        claim->on_done(claim, rv);
+    }
+    s->claim_refs = 0;
+}
+
 static void outcome_batch_free(struct outcome_batch *b)
 {
     list_remove(&b->link);
@@ -45,14 +65,21 @@ void attempt_deinit(struct shard *s)
 {
     LIST_FOR_SAFE(it, &s->outcome_batches)
         outcome_batch_free(CONTAINER_OF(it, struct outcome_batch, link));
-    LIST_FOR_SAFE(it, &s->claims) {
-        struct commit_claim *claim = CONTAINER_OF(it, struct commit_claim, link);
-
-        list_remove(it);
-        claim->on_done(claim, ERR_CLOSED);
-    }
+    drop_claims(s, ERR_CLOSED);
     free(s->expires);
     s->expires = NULL;
+}
+
+static void on_outcomes(struct command *cmd, int rv, uint64_t entry);
+
+void attempt_drop(struct shard *s)
+{
+    struct list *it;
+
+    drop_claims(s, ERR_NOT_LEADER);
+    s->expire_count = 0;
+    while ((it = list_take_first(&s->outcome_batches)) != NULL)
+        on_outcomes(&CONTAINER_OF(it, struct outcome_batch, link)->cmd, ERR_NOT_LEADER, 0);
 }
 
 bool attempt_waits(const struct shard *s)
@@ -68,29 +95,84 @@ int commit_claim(struct commit *c, uint32_t shard, struct commit_claim *claim)
 
     CHECK(s && claim->count > 0 && claim->count <= PROTO_REFS_MAX);
     if (!s->leads) return ERR_NOT_LEADER;
+    if (place_hands_over(s)) return ERR_BUSY;
     list_add(&s->claims, &claim->link);
     s->claim_refs += claim->count;
     loop_again(s->loop);
     return 0;
 }
 
-static void on_claimed(struct command *cmd, int rv, uint64_t entry)
+static void answer_claims(struct claim_batch *b, int rv)
 {
-    struct claim_batch *b = CONTAINER_OF(cmd, struct claim_batch, cmd);
     struct list *it;
 
     while ((it = list_take_first(&b->claims)) != NULL) {
         struct commit_claim *claim = CONTAINER_OF(it, struct commit_claim, link);
 
-        for (unsigned i = 0; rv == 0 && i < claim->count; i++) {
-            struct commit_ref *r = &claim->refs[i];
-
-            r->refused = command_refused(cmd->shard, entry, r->index, r->recipient);
-        }
         claim->on_done(claim, rv);
     }
-    command_deinit(cmd);
+    command_deinit(&b->cmd);
     free(b);
+}
+
+/* Who was not waiting any more is told at once: the shard forgets it after this. */
+static void mark_refused(struct claim_batch *b, uint64_t entry)
+{
+    LIST_FOR(it, &b->claims) {
+        struct commit_claim *claim = CONTAINER_OF(it, struct commit_claim, link);
+
+        for (unsigned i = 0; i < claim->count; i++) {
+            struct commit_ref *r = &claim->refs[i];
+
+            r->refused = command_refused(b->cmd.shard, entry, r->index, r->recipient);
+        }
+    }
+}
+
+static uint64_t now_ms(const struct shard *s)
+{
+    return clock_mono_ms(loop_clock(s->loop)); /* not the turn's: it may have slept since */
+}
+
+static void prove(struct claim_batch *b);
+
+static void on_proved(struct raft_read *read, int rv)
+{
+    struct claim_batch *b = CONTAINER_OF(read, struct claim_batch, read);
+
+    if (rv != 0)
+        answer_claims(b, rv);
+    else
+        prove(b);
+}
+
+/* The claims count when this node leads in the term that they were made in, and did so a short while ago. */
+static void prove(struct claim_batch *b)
+{
+    struct shard *s = b->cmd.shard;
+    uint64_t now = now_ms(s);
+    int rv = s->leads && s->term == b->cmd.proposal.term ? 0 : ERR_NOT_LEADER;
+
+    if (rv == 0 && now - b->proved_ms > BELIEVED_MS) {
+        metric_add(M_CLAIMS_PROVED, 1);
+        b->proved_ms = now;
+        b->read.on_done = on_proved;
+        rv = raft_group_read(s->group, &b->read);
+        if (rv == 0) return;
+    }
+    answer_claims(b, rv);
+}
+
+static void on_claimed(struct command *cmd, int rv, uint64_t entry)
+{
+    struct claim_batch *b = CONTAINER_OF(cmd, struct claim_batch, cmd);
+
+    if (rv != 0) {
+        answer_claims(b, rv);
+        return;
+    }
+    mark_refused(b, entry);
+    prove(b);
 }
 
 /* Takes claims off the shard's list into a batch, as many as fit one entry. */
@@ -152,6 +234,7 @@ static void flush_claims(struct shard *s)
         command_init(&b->cmd, s);
         b->cmd.on_result = on_claimed;
         list_init(&b->claims);
+        b->proved_ms = now_ms(s);
         refs = take_claims(s, &b->claims);
         rv = send_claims(s, b, refs);
         if (rv != 0) on_claimed(&b->cmd, rv, 0);
@@ -192,13 +275,14 @@ static void on_outcomes(struct command *cmd, int rv, uint64_t entry)
     struct outcome_batch *b = CONTAINER_OF(cmd, struct outcome_batch, cmd);
     struct shard *s = cmd->shard;
     bool settles = b->settles_doubt;
+    bool is_current = s->is_leader && !s->leads && s->term == cmd->proposal.term;
 
     (void)entry;
     if (rv != 0)
         log_event(LOG_WARN, "outcome.lost", LOG_NUM("shard", s->number),
                   LOG_NUM("recipients", b->count), LOG_TEXT("error", err_name(rv)));
     outcome_batch_free(b);
-    if (settles && rv == 0) attempt_settle_doubt(s);
+    if (settles && rv == 0 && is_current) attempt_settle_doubt(s);
 }
 
 /* Room for one more outcome whose strings need `size` bytes. */
@@ -235,6 +319,7 @@ void commit_outcome(struct commit *c, uint32_t shard, const Angarium__RecipientO
     struct shard *s = commit_shard(c, shard);
 
     CHECK(s);
+    if (!s->leads) return; /* it is the next leader's doubt */
     for (unsigned i = 0; i < count; i++)
         add_outcome(open_batch(s, outcome_size(&list[i])), &list[i]);
     loop_again(s->loop);
@@ -255,8 +340,8 @@ static void flush_outcomes(struct shard *s)
         command.kind_case = ANGARIUM__COMMAND__KIND_OUTCOME;
         command.outcome = &outcome;
         rv = command_send(&b->cmd, &command);
-        if (rv == ERR_FULL)
-            return; /* the log is full: stays for a later turn, which its completions bring */
+        if (rv == ERR_FULL || rv == ERR_BUSY)
+            return; /* the log is full, or about to be handed over: stays for a later turn */
         list_remove(&b->link);
         if (rv != 0) on_outcomes(&b->cmd, rv, 0);
     }
@@ -269,6 +354,7 @@ void commit_expire(struct commit *c, uint32_t shard, const struct queue_ref *ref
     struct shard *s = commit_shard(c, shard);
 
     CHECK(s);
+    if (!s->leads) return;
     for (unsigned i = 0; i < count; i++) {
         if (s->expire_count == PROTO_REFS_MAX) attempt_flush(s);
         if (s->expire_count == PROTO_REFS_MAX)
@@ -311,7 +397,7 @@ static void flush_expires(struct shard *s)
     command_init(&b->cmd, s);
     b->cmd.on_result = on_expired;
     rv = command_send(&b->cmd, &command);
-    if (rv != ERR_FULL) s->expire_count = 0;
+    if (rv != ERR_FULL && rv != ERR_BUSY) s->expire_count = 0;
     if (rv != 0) on_expired(&b->cmd, rv, 0);
 }
 

@@ -13,10 +13,14 @@ static uint64_t on_turn(struct loop_hook *hook, uint64_t mono_ms)
     struct commit *c = cl->commit;
     uint64_t next;
 
-    for (unsigned i = cl->number; i < c->o.shard_count; i += c->o.loop_count) {
+    unsigned count = commit_shard_count(c);
+
+    for (unsigned i = cl->number; i < count; i += c->o.loop_count) {
         struct shard *s = &c->shards[i];
 
         CHECK(s->loop == cl->loop);
+        if (!s->is_open) continue;
+        place_turn(s, mono_ms);
         attempt_flush(s);
         house_purge(s, mono_ms);
         house_cut_late(s);
@@ -34,12 +38,38 @@ static void options_default(struct commit_options *o)
     if (o->cut_bytes == 0) o->cut_bytes = 32u << 20;
 }
 
+static void make_shards(struct commit *c)
+{
+    c->shard_max = c->o.shard_count ? c->o.shard_count : c->o.shard_max;
+    c->shards = check_calloc(c->shard_max, sizeof *c->shards);
+    for (unsigned i = 0; i < c->shard_max; i++) {
+        struct shard *s = &c->shards[i];
+
+        s->commit = c;
+        s->number = i + 1;
+        s->loop = c->o.loops[i % c->o.loop_count];
+        s->view.shard = s->number;
+        pthread_mutex_init(&s->view_lock, NULL);
+    }
+}
+
+static int open_shards(struct commit *c, struct errmsg *why)
+{
+    const struct core_config alone = RAFT_ALONE(c->o.node);
+    int rv = 0;
+
+    for (unsigned i = 0; i < c->o.shard_count && rv == 0; i++)
+        rv = shard_open(&c->shards[i], c->o.config ? c->o.config : &alone, why);
+    atomic_store(&c->shard_count, c->o.shard_count);
+    return rv;
+}
+
 int commit_open(struct commit **out, const struct commit_options *o, struct errmsg *why)
 {
     struct commit *c = check_calloc(1, sizeof *c);
-    int rv = 0;
+    int rv;
 
-    CHECK(o->loop_count > 0 && o->shard_count > 0);
+    CHECK(o->loop_count > 0 && (o->shard_count > 0 || o->shard_max > 0));
     c->o = *o;
     options_default(&c->o);
     list_init(&c->watchers);
@@ -55,15 +85,8 @@ int commit_open(struct commit **out, const struct commit_options *o, struct errm
         list_init(&cl->hook.link);
         loop_hook_add(cl->loop, &cl->hook);
     }
-    c->shards = check_calloc(o->shard_count, sizeof *c->shards);
-    for (unsigned i = 0; i < o->shard_count && rv == 0; i++) {
-        struct shard *s = &c->shards[i];
-
-        s->commit = c;
-        s->number = i + 1;
-        s->loop = o->loops[i % o->loop_count];
-        rv = shard_open(s, why);
-    }
+    make_shards(c);
+    rv = open_shards(c, why);
     if (rv != 0) return rv; /* the process ends: stores are closed by it */
     house_open(c);
     *out = c;
@@ -80,8 +103,11 @@ void commit_close(struct commit **pc)
     for (unsigned i = 0; i < c->o.loop_count; i++)
         loop_hook_remove(c->loops[i].loop, &c->loops[i].hook);
     house_close(c);
-    for (unsigned i = 0; i < c->o.shard_count; i++)
-        shard_close(&c->shards[i]);
+    for (unsigned i = 0; i < c->shard_max; i++) {
+        place_close(&c->shards[i]);
+        if (c->shards[i].is_open) shard_close(&c->shards[i]);
+        pthread_mutex_destroy(&c->shards[i].view_lock);
+    }
     CHECK(queue_store_flush(c->o.store, &why) == 0);
     free(c->shards);
     free(c->loops);
@@ -105,14 +131,19 @@ struct queue_store *commit_store(struct commit *c)
     return c->o.store;
 }
 
+unsigned commit_shard_max(const struct commit *c)
+{
+    return c->shard_max;
+}
+
 unsigned commit_shard_count(const struct commit *c)
 {
-    return c->o.shard_count;
+    return atomic_load(&c->shard_count);
 }
 
 struct loop *commit_shard_loop(const struct commit *c, uint32_t shard)
 {
-    return shard >= 1 && shard <= c->o.shard_count ? c->shards[shard - 1].loop : NULL;
+    return shard >= 1 && shard <= c->shard_max ? c->shards[shard - 1].loop : NULL;
 }
 
 void commit_shard_see(struct commit *c, uint32_t shard, struct commit_shard_view *out)
@@ -125,22 +156,35 @@ void commit_shard_see(struct commit *c, uint32_t shard, struct commit_shard_view
     pthread_mutex_unlock(&s->view_lock);
 }
 
+/* Of a node of several, one shard that leads will do; alone it has to be all. */
+static bool leads_enough(struct commit *c, char *why, size_t why_size)
+{
+    unsigned leads = 0, count = commit_shard_count(c);
+
+    for (unsigned i = 0; i < count; i++) {
+        bool one = atomic_load(&c->shards[i].leads_shared);
+
+        leads += one;
+        if (one || c->o.shard_count == 0) continue;
+        snprintf(why, why_size, "shard %u has no leader that can commit", i + 1);
+        return false;
+    }
+    if (leads > 0)
+        snprintf(why, why_size, "%u of %u shards lead", leads, count);
+    else
+        snprintf(why, why_size, "this node leads no shard");
+    return leads > 0;
+}
+
 bool commit_is_ready(struct commit *c, char *why, size_t why_size)
 {
     if (atomic_load(&c->draining)) {
         snprintf(why, why_size, "draining: this node takes no new mail");
         return false;
     }
-    for (unsigned i = 0; i < c->o.shard_count; i++)
-        if (!atomic_load(&c->shards[i].leads_shared)) {
-            snprintf(why, why_size, "shard %u has no leader that can commit", i + 1);
-            return false;
-        }
-    if (atomic_load(&c->disk_low)) {
-        snprintf(why, why_size, "the disk of %s is below its reserve of %llu bytes", c->o.data_dir,
-                 (unsigned long long)c->o.disk_reserve_bytes);
-        return false;
-    }
-    snprintf(why, why_size, "%u of %u shards lead", c->o.shard_count, c->o.shard_count);
-    return true;
+    if (!leads_enough(c, why, why_size)) return false;
+    if (!atomic_load(&c->disk_low)) return true;
+    snprintf(why, why_size, "the disk of %s is below its reserve of %llu bytes", c->o.data_dir,
+             (unsigned long long)c->o.disk_reserve_bytes);
+    return false;
 }

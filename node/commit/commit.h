@@ -33,8 +33,10 @@ struct commit_options {
     const char *data_dir; /* for the disk reserve */
     uint64_t node;
     const struct core_config *config; /* of shards that are new; NULL: this node alone */
-    unsigned shard_count;             /* shards 1..n */
-    size_t body_cache_bytes;          /* of the node; default 64 MiB */
+    unsigned
+        shard_count; /* shards 1..n are opened at once; 0: those that commit_place names, later */
+    unsigned shard_max;      /* with shard_count 0: the highest number there can be */
+    size_t body_cache_bytes; /* of the node; default 64 MiB */
     uint64_t queue_messages_max, queue_bytes_max; /* 0: default */
     uint64_t disk_reserve_bytes;                  /* 0: none */
     uint64_t retention_ms; /* finished messages and events are kept so long; default 7 days */
@@ -48,6 +50,7 @@ void commit_close(struct commit **c);
 struct commit_watcher {
     struct list link;
     void *arg;
+    bool everywhere; /* effects on every replica; else only where the shard's leader is */
     /* Effects of one applied entry. NULL: not wanted. Not called for replay at boot. */
     void (*on_effects)(void *arg, uint32_t shard, uint64_t entry,
                        const struct queue_effects *effects);
@@ -57,6 +60,19 @@ struct commit_watcher {
     void (*on_lead)(void *arg, uint32_t shard, bool leads);
 };
 void commit_watch(struct commit *c, struct commit_watcher *w);
+
+/* ---- placement: for a node of several, whose shards come and grow while it runs */
+
+struct commit_placement {
+    uint32_t shard;
+    struct core_config
+        founders; /* with whom the shard's log began; used when this node does not know the shard yet */
+    struct core_config wanted; /* who shall vote; the first one shall lead when it can */
+};
+/* This node holds the shard from now on, and where it leads it sees to the placement: who is wanted learns first and
+ * then votes, who is not goes after that, and the leadership goes to the first one, when nothing is in the air. Any thread; copied. A
+ * shard that cannot be opened ends the process: its log and its state do not fit (R7). */
+void commit_place(struct commit *c, const struct commit_placement *p);
 
 /* ---- a mail */
 
@@ -145,10 +161,13 @@ int commit_body_read(struct commit *c, struct loop *l, struct commit_read *r);
 /* ---- seeing (any thread) */
 
 struct queue_store *commit_store(struct commit *c);
-unsigned commit_shard_count(const struct commit *c);
+unsigned commit_shard_max(const struct commit *c); /* the highest number that can be */
+unsigned
+commit_shard_count(const struct commit *c); /* the highest number that was opened here; grows */
 struct loop *commit_shard_loop(const struct commit *c, uint32_t shard); /* NULL: no such shard */
 struct commit_shard_view {
     uint32_t shard;
+    bool is_open; /* this node holds the shard */
     bool leads;
     struct raft_group_view raft;
     struct queue_counts counts;
@@ -158,7 +177,8 @@ struct commit_shard_view {
     uint64_t cut; /* the log begins behind this index */
 };
 void commit_shard_see(struct commit *c, uint32_t shard, struct commit_shard_view *out);
-/* True when every shard of this node can commit or knows who can: for /readyz. `why` says what is missing. */
+/* True when mail that comes here can be committed here: every shard leads, or, of a node of several, one does. For
+ * /readyz. `why` says what is missing. */
 bool commit_is_ready(struct commit *c, char *why, size_t why_size);
 /* From now on commit_mail answers ERR_CLOSED; what is in flight is answered. Any thread. */
 void commit_drain(struct commit *c);

@@ -29,6 +29,7 @@ struct cut {
     struct shard *shard;
     struct house *house;
     uint64_t from, to;
+    bool is_known; /* the shard is open, and from is where its log was cut */
     struct moved moved;
 };
 
@@ -110,7 +111,7 @@ static uint64_t disk_free(const char *dir)
 
 static bool wants_cut(const struct house *h)
 {
-    for (unsigned i = 0; i < h->commit->o.shard_count; i++)
+    for (unsigned i = 0; i < h->commit->shard_max; i++)
         if (h->cuts[i].from < h->cuts[i].to) return true;
     return false;
 }
@@ -125,7 +126,7 @@ static void on_run(struct loop_work *w)
     }
     h->disk_free = disk_free(h->commit->o.data_dir);
     if (!wants_cut(h)) return;
-    for (unsigned i = 0; i < h->commit->o.shard_count; i++)
+    for (unsigned i = 0; i < h->commit->shard_max; i++)
         if (h->cuts[i].from < h->cuts[i].to) move_bodies(&h->cuts[i]);
     flush(h);
 }
@@ -189,7 +190,10 @@ static void on_install_done(struct house *h)
 
     h->installing = NULL;
     h->busy = false;
-    if (i->rv == 0) k->from = k->to = i->shard->mark = i->index;
+    if (i->rv == 0) {
+        k->from = k->to = i->shard->mark = i->index;
+        k->is_known = true;
+    }
     i->letter.on_arrive = on_install_back;
     loop_post(i->shard->loop, &i->letter);
     next_install(h);
@@ -231,7 +235,7 @@ static void on_work_done(struct loop_work *w)
         log_event(LOG_WARN, low ? "disk.low" : "disk.ok", LOG_NUM("free_bytes", h->disk_free),
                   LOG_NUM("reserve_bytes", c->o.disk_reserve_bytes));
     h->cuts_away = 0;
-    for (unsigned i = 0; i < c->o.shard_count; i++) {
+    for (unsigned i = 0; i < c->shard_max; i++) {
         struct cut *k = &h->cuts[i];
 
         if (k->from >= k->to) continue;
@@ -262,6 +266,13 @@ static void next_install(struct house *h)
     h->installing = NULL;
 }
 
+/* A shard that was opened since the last look. */
+static void meet(struct cut *k, uint64_t cut)
+{
+    k->from = k->to = k->shard->mark = cut;
+    k->is_known = true;
+}
+
 /* When the logs have grown over the bound: cut up to the marks, and mark anew. Marks are set at half the
  * bound, so what is cut is at least half a bound old. */
 static void plan_cuts(struct house *h)
@@ -269,13 +280,15 @@ static void plan_cuts(struct house *h)
     struct commit *c = h->commit;
     uint64_t bytes = 0;
 
-    for (unsigned i = 0; i < c->o.shard_count; i++)
+    for (unsigned i = 0; i < c->shard_max; i++)
         bytes += atomic_load_explicit(&c->shards[i].log_bytes_shared, memory_order_relaxed);
-    for (unsigned i = 0; i < c->o.shard_count; i++) {
+    for (unsigned i = 0; i < c->shard_max; i++) {
         struct commit_shard_view v;
         struct shard *s = &c->shards[i];
 
+        if (!atomic_load(&s->is_open_shared)) continue;
         commit_shard_see(c, s->number, &v);
+        if (!h->cuts[i].is_known) meet(&h->cuts[i], v.cut);
         if (atomic_load(&s->snapshots_out) > 0) continue;
         if (bytes > c->o.cut_bytes && s->mark > h->cuts[i].from) h->cuts[i].to = s->mark;
         if (bytes > c->o.cut_bytes || (s->mark <= h->cuts[i].from && bytes > c->o.cut_bytes / 2))
@@ -302,11 +315,10 @@ void house_open(struct commit *c)
     h->commit = c;
     list_init(&h->installs);
     h->loop = c->loops[0].loop;
-    h->cuts = check_calloc(c->o.shard_count, sizeof *h->cuts);
-    for (unsigned i = 0; i < c->o.shard_count; i++) {
+    h->cuts = check_calloc(c->shard_max, sizeof *h->cuts);
+    for (unsigned i = 0; i < c->shard_max; i++) {
         h->cuts[i].shard = &c->shards[i];
         h->cuts[i].house = h;
-        h->cuts[i].from = h->cuts[i].to = c->shards[i].cut;
     }
     h->disk_free = disk_free(c->o.data_dir);
     atomic_store(&c->disk_low, h->disk_free < c->o.disk_reserve_bytes);
@@ -320,7 +332,7 @@ void house_close(struct commit *c)
 
     if (!h) return;
     loop_timer_stop(&h->timer);
-    for (unsigned i = 0; i < c->o.shard_count; i++)
+    for (unsigned i = 0; i < c->shard_max; i++)
         free(h->cuts[i].moved.entries);
     while (!list_empty(&h->installs)) {
         struct install *i = CONTAINER_OF(list_first(&h->installs), struct install, link);

@@ -20,8 +20,9 @@ struct commit_mail_request {
 static uint64_t messages_now(struct commit *c, uint64_t *bytes_out)
 {
     uint64_t messages = 0, bytes = 0;
+    unsigned count = commit_shard_count(c);
 
-    for (unsigned i = 0; i < c->o.shard_count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         messages += atomic_load_explicit(&c->shards[i].messages_shared, memory_order_relaxed);
         bytes += atomic_load_explicit(&c->shards[i].bytes_shared, memory_order_relaxed);
     }
@@ -33,9 +34,10 @@ int commit_may_take(struct commit *c, uint64_t size)
 {
     bool leads = false;
     uint64_t bytes, messages = messages_now(c, &bytes);
+    unsigned count = commit_shard_count(c);
 
     if (atomic_load(&c->draining)) return ERR_CLOSED;
-    for (unsigned i = 0; i < c->o.shard_count && !leads; i++)
+    for (unsigned i = 0; i < count && !leads; i++)
         leads = atomic_load_explicit(&c->shards[i].leads_shared, memory_order_relaxed);
     if (!leads) return ERR_NOT_LEADER;
     if (atomic_load(&c->disk_low)) return ERR_FULL;
@@ -47,14 +49,15 @@ int commit_may_take(struct commit *c, uint64_t size)
 struct shard *commit_choose_shard(struct commit *c, struct loop *l)
 {
     struct commit_loop *cl = &c->loops[loop_number(l)];
+    unsigned count = commit_shard_count(c);
 
     for (unsigned local = 1; local <= 2; local++)
-        for (unsigned i = 0; i < c->o.shard_count; i++) {
-            struct shard *s = &c->shards[(cl->next_shard + i) % c->o.shard_count];
+        for (unsigned i = 0; i < count; i++) {
+            struct shard *s = &c->shards[(cl->next_shard + i) % count];
 
             if (local == 1 && s->loop != l) continue;
             if (!atomic_load_explicit(&s->leads_shared, memory_order_relaxed)) continue;
-            cl->next_shard = s->number % c->o.shard_count;
+            cl->next_shard = s->number % count;
             return s;
         }
     return NULL;

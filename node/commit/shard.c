@@ -42,7 +42,8 @@ static void tell_effects(struct shard *s, uint64_t entry, const struct queue_eff
     LIST_FOR(it, &s->commit->watchers) {
         struct commit_watcher *w = CONTAINER_OF(it, struct commit_watcher, link);
 
-        if (w->on_effects) w->on_effects(w->arg, s->number, entry, effects);
+        if (w->on_effects && (w->everywhere || s->is_leader))
+            w->on_effects(w->arg, s->number, entry, effects);
     }
 }
 
@@ -63,10 +64,15 @@ static void on_applied(void *arg, uint64_t upto)
     shard_see(arg);
 }
 
+void shard_offer(struct shard *s, bool offered)
+{
+    atomic_store(&s->leads_shared, offered);
+}
+
 static void tell_lead(struct shard *s, bool leads)
 {
     s->leads = leads;
-    atomic_store(&s->leads_shared, leads);
+    shard_offer(s, leads);
     log_event(LOG_INFO, leads ? "shard.leads" : "shard.follows", LOG_NUM("shard", s->number),
               LOG_NUM("term", s->term), LOG_NUM("applied", queue_applied(s->queue)));
     LIST_FOR(it, &s->commit->watchers) {
@@ -88,31 +94,32 @@ static void on_role(void *arg, enum raft_role role, uint64_t term, uint64_t lead
     struct shard *s = arg;
 
     (void)leader;
+    if (role == RAFT_LEADER && s->is_leader && s->term == term) return;
+    s->is_leader = false;
+    if (s->leads) tell_lead(s, false);
+    attempt_drop(s);
     s->term = term;
-    if (role == RAFT_LEADER)
-        attempt_settle_doubt(s);
-    else if (s->leads)
-        tell_lead(s, false);
+    s->is_leader = role == RAFT_LEADER;
+    if (s->is_leader) attempt_settle_doubt(s);
     shard_see(s);
 }
 
-int shard_open(struct shard *s, struct errmsg *why)
+int shard_open(struct shard *s, const struct core_config *config, struct errmsg *why)
 {
     const struct raft_machine machine = { .arg = s,
                                           .apply = on_apply,
                                           .applied = on_applied,
                                           .role = on_role,
                                           .snapshot = snapshot_calls() };
-    const struct core_config alone = RAFT_ALONE(s->commit->o.node);
-    const struct core_config *config = s->commit->o.config ? s->commit->o.config : &alone;
     struct raft_group_view view;
     int rv;
 
     list_init(&s->in_flight);
     s->apply_at = &s->in_flight;
     attempt_init(s);
-    pthread_mutex_init(&s->view_lock, NULL);
-    s->cache.bytes_max = s->commit->o.body_cache_bytes / s->commit->o.shard_count;
+    s->cache.bytes_max =
+        s->commit->o.body_cache_bytes /
+        (s->commit->o.shard_count ? s->commit->o.shard_count : COMMIT_CACHE_SHARES);
     rv = queue_open(&s->queue, s->commit->o.store, s->number, why);
     if (rv != 0) return rv;
     /* the library may apply entries inside of raft_group_open: all of them are replay */
@@ -125,7 +132,9 @@ int shard_open(struct shard *s, struct errmsg *why)
     s->cut = view.first - 1;
     s->mark = s->cut;
     queue_set_moved(s->queue, s->cut);
+    s->is_open = true;
     shard_see(s);
+    atomic_store(&s->is_open_shared, true);
     return 0;
 }
 
@@ -137,7 +146,6 @@ void shard_close(struct shard *s)
     queue_close(&s->queue);
     body_cache_clear(&s->cache);
     free(s->refusals);
-    pthread_mutex_destroy(&s->view_lock);
 }
 
 /* The node's gauges are the sums over its shards: each adds what changed. */
@@ -158,7 +166,9 @@ static void show_gauges(const struct queue_counts *before, const struct queue_co
 
 void shard_see(struct shard *s)
 {
-    struct commit_shard_view v = { .shard = s->number, .leads = s->leads, .cut = s->cut };
+    struct commit_shard_view v = {
+        .shard = s->number, .is_open = s->is_open, .leads = s->leads, .cut = s->cut
+    };
 
     if (s->group) raft_group_see(s->group, &v.raft);
     queue_counts(s->queue, &v.counts);

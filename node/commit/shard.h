@@ -17,6 +17,7 @@
 #define COMMIT_PURGE_EVERY_MS      1000
 #define COMMIT_PURGE_LIMIT         100 /* messages of one purge */
 #define COMMIT_HOUSE_EVERY_MS      250
+#define COMMIT_CACHE_SHARES        16 /* of the body cache, where shards come while the node runs */
 
 /* Bodies of young mails, by entry; least recently added goes first when the bytes are over the bound. */
 struct body_cache {
@@ -53,8 +54,11 @@ struct shard {
     struct raft_group *group;
     struct queue *queue;
     uint64_t replay_to; /* entries up to here were in the log when it was opened */
+    bool is_open;       /* the shard's loop only; is_open_shared for the others */
+    bool is_leader;     /* of the group, as raft told */
     bool leads;         /* and the in-doubt set is dealt with */
     uint64_t term;
+    struct place *place;      /* place.c; NULL: nobody said who shall hold it */
     struct list in_flight;    /* struct command */
     struct list *apply_at;    /* the first of these that is not applied yet; &in_flight: none */
     struct refusal *refusals; /* of entries that are applied and not yet answered */
@@ -77,7 +81,7 @@ struct shard {
 
     pthread_mutex_t view_lock; /* guards view only */
     struct commit_shard_view view;
-    atomic_bool leads_shared;
+    atomic_bool leads_shared, is_open_shared;
     atomic_ullong messages_shared, bytes_shared, log_bytes_shared;
 };
 
@@ -97,6 +101,8 @@ struct commit {
     struct commit_loop *loops;
     struct shard *shards; /* number - 1 */
     struct list watchers;
+    unsigned shard_max;
+    atomic_uint shard_count; /* the highest number that is open */
     atomic_bool draining, disk_low;
     atomic_ullong upload_counter;
     uint64_t started_ms; /* wall: distinguishes uploads of process lives */
@@ -105,7 +111,7 @@ struct commit {
 
 static inline struct shard *commit_shard(struct commit *c, uint32_t number)
 {
-    return number >= 1 && number <= c->o.shard_count ? &c->shards[number - 1] : NULL;
+    return number >= 1 && number <= c->shard_max ? &c->shards[number - 1] : NULL;
 }
 
 /* command.c */
@@ -120,18 +126,27 @@ int command_refusal(struct shard *s, uint64_t entry);
 bool command_refused(struct shard *s, uint64_t entry, uint64_t index, uint32_t recipient);
 
 /* shard.c */
-int shard_open(struct shard *s, struct errmsg *why);
+int shard_open(struct shard *s, const struct core_config *config, struct errmsg *why);
 void shard_close(struct shard *s);
+/* Mail goes to the shard, or not for now. */
+void shard_offer(struct shard *s, bool offered);
 void shard_see(struct shard *s); /* refreshes the view; on the loop, or after it has stopped */
 
 /* snapshot.c */
 struct raft_snapshot_calls snapshot_calls(void);
 void snapshot_installed(struct shard *s, uint64_t index, int rv); /* on the shard's loop */
 
+/* place.c: who shall hold the shard */
+void place_turn(struct shard *s, uint64_t mono_ms);
+void place_close(struct shard *s);
+bool place_hands_over(const struct shard *s); /* no claims now */
+
 /* attempt.c: claims, outcomes, expiries of a turn */
 void attempt_init(struct shard *s);
 void attempt_deinit(struct shard *s);
 void attempt_flush(struct shard *s);
+/* The leadership is gone: what waits is the next leader's. */
+void attempt_drop(struct shard *s);
 bool attempt_waits(const struct shard *s);
 /* The claims found at the start of a leadership become in_doubt; then shard_lead(). */
 void attempt_settle_doubt(struct shard *s);

@@ -224,7 +224,7 @@ int deliver_new(struct deliver **out, const struct deliver_options *o, struct er
     d->router = router_new(&o->router);
     copy_options(d, o);
     buf_init(&d->scratch, DELIVER_OUT_MAX);
-    d->pump_count = commit_shard_count(o->commit);
+    d->pump_count = commit_shard_max(o->commit);
     d->pumps = check_calloc(d->pump_count + 1, sizeof *d->pumps);
     for (unsigned i = 0; i < d->pump_count; i++)
         pump_init(&d->pumps[i], d, i + 1);

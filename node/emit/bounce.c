@@ -221,7 +221,7 @@ void bounce_init(struct emit *e)
 {
     list_init(&e->bounces);
     loop_timer_init(&e->timer, e->o.loop, on_timer);
-    e->owing = check_calloc(commit_shard_count(e->o.commit) + 1, sizeof *e->owing);
+    e->owing = check_calloc(commit_shard_max(e->o.commit) + 1, sizeof *e->owing);
 }
 
 void bounce_deinit(struct emit *e)

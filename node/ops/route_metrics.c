@@ -57,8 +57,9 @@ static void print_shards(struct commit *commit, struct buf *out)
         buf_addf(out, "# HELP angarium_%s %s\n# TYPE angarium_%s gauge\n", what->name, what->help,
                  what->name);
         for (uint32_t i = 0; i < shards; i++)
-            buf_addf(out, "angarium_%s{shard=\"%" PRIu32 "\"} %" PRIu64 "\n", what->name, i + 1,
-                     what->value(&views[i]));
+            if (views[i].is_open)
+                buf_addf(out, "angarium_%s{shard=\"%" PRIu32 "\"} %" PRIu64 "\n", what->name, i + 1,
+                         what->value(&views[i]));
     }
     free(views);
 }

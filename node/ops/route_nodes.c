@@ -41,14 +41,15 @@ static json_t *json_of_certificates(const struct ops *ops)
 static json_t *json_of_self(const struct ops *ops)
 {
     struct commit *commit = ops->o.commit;
-    unsigned leads = 0, shards = commit_shard_count(commit);
+    unsigned leads = 0, shards = 0;
     json_t *j = json_object();
 
-    for (uint32_t i = 1; i <= shards; i++) {
+    for (uint32_t i = 1; i <= commit_shard_count(commit); i++) {
         struct commit_shard_view v;
 
         commit_shard_see(commit, i, &v);
         leads += v.leads;
+        shards += v.is_open;
     }
     json_object_set_new(j, "id", json_integer((json_int_t)ops->o.node));
     json_object_set_new(j, "hostname", json_string(ops_settings(ops)->node.hostname));
@@ -108,7 +109,7 @@ void route_shards(struct call *c)
         struct commit_shard_view v;
 
         commit_shard_see(c->ops->o.commit, i, &v);
-        json_array_append_new(items, json_of_shard(&v));
+        if (v.is_open) json_array_append_new(items, json_of_shard(&v));
     }
     call_answer_json(c, 200, json_page(items, NULL));
 }

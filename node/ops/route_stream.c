@@ -365,7 +365,7 @@ static bool take_cursor(struct call *c, struct client *k)
 {
     char cursor[EMIT_EVENT_ID_SIZE];
     struct span last = http_header(c->request, "Last-Event-ID");
-    unsigned shards = commit_shard_count(c->ops->o.commit);
+    unsigned shards = commit_shard_max(c->ops->o.commit);
     struct place at = { 0 };
 
     call_take_query(c, "cursor", cursor, sizeof cursor);
@@ -444,7 +444,7 @@ int feed_open(struct ops *ops)
     f->ops = ops;
     list_init(&f->clients);
     loop_timer_init(&f->keep_alive, ops->o.loop, on_keep_alive);
-    f->watcher = (struct commit_watcher){ .arg = f, .on_effects = on_effects };
+    f->watcher = (struct commit_watcher){ .arg = f, .everywhere = true, .on_effects = on_effects };
     commit_watch(ops->o.commit, &f->watcher);
     ops->feed = f;
     return 0;

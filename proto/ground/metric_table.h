@@ -116,6 +116,8 @@
       "Bytes of snapshots")                                                                        \
     X(RAFT_SNAPSHOT_BYTES_IN, COUNTER, "raft_snapshot_bytes_total", "direction=\"in\"",            \
       "Bytes of snapshots")                                                                        \
+    X(CLAIMS_PROVED, COUNTER, "claims_proved_total", "",                                           \
+      "Claims that took long and waited for a proof that this node still leads")                   \
     X(BODIES_MOVED, COUNTER, "bodies_moved_total", "", "Bodies that outlived the log")             \
     X(BODIES_MOVED_BYTES, COUNTER, "bodies_moved_bytes_total", "",                                 \
       "Bytes of bodies that outlived the log")                                                     \

@@ -279,6 +279,12 @@ unsigned commit_shard_count(const struct commit *c)
     return DOUBLE_SHARD;
 }
 
+unsigned commit_shard_max(const struct commit *c)
+{
+    (void)c;
+    return DOUBLE_SHARD;
+}
+
 struct loop *commit_shard_loop(const struct commit *c, uint32_t shard)
 {
     return shard == DOUBLE_SHARD ? c->loop : NULL;

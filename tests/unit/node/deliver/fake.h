@@ -84,6 +84,12 @@ unsigned commit_shard_count(const struct commit *c)
     (void)c;
     return SHARD;
 }
+
+unsigned commit_shard_max(const struct commit *c)
+{
+    (void)c;
+    return SHARD;
+}
 struct loop *commit_shard_loop(const struct commit *c, uint32_t shard)
 {
     return shard == SHARD ? c->loop : NULL;

@@ -1,0 +1,383 @@
+/* place - three nodes in one thread, each with loop, log, store and commit as in production: a shard grows from one voter to
+ * three, its leadership goes to whom it was placed on first, and a leader that is cut off leaves exactly its claims in doubt.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "node/commit/commit.h"
+#include "proto/ground/check.h"
+
+#define NODES     3
+#define TURNS_MAX 60000
+#define SHARD     2
+
+struct node {
+    uint64_t number;
+    struct loop *loop;
+    struct raft *raft;
+    struct queue_store *store;
+    struct commit *commit;
+    struct wire wire;
+    struct wire_events events;
+    struct commit_watcher watcher;
+    unsigned events_told, doubts_told, leads_told, follows_told;
+    bool is_cut;
+};
+static struct town {
+    char dir[64];
+    struct node nodes[NODES + 1];
+} town;
+
+static int send_frame(struct wire *w, uint64_t to, enum wire_lane lane, struct blob *frame)
+{
+    struct node *from = CONTAINER_OF(w, struct node, wire), *n = &town.nodes[to];
+
+    if (from->is_cut || n->is_cut) return 0; /* lost */
+    n->events.on_frame(n->events.arg, from->number, lane, blob_ref(frame));
+    return 0;
+}
+
+static void turn(void)
+{
+    for (unsigned i = 1; i <= NODES; i++)
+        loop_turn(town.nodes[i].loop, 1);
+}
+
+static void on_effects(void *arg, uint32_t shard, uint64_t entry, const struct queue_effects *e)
+{
+    struct node *n = arg;
+
+    (void)shard, (void)entry;
+    for (size_t i = 0; i < e->count; i++) {
+        if (e->list[i].kind != QUEUE_EVENT) continue;
+        n->events_told++;
+        n->doubts_told += e->list[i].event->type == ANGARIUM__EVENT_TYPE__EVENT_IN_DOUBT;
+    }
+}
+
+static void on_lead(void *arg, uint32_t shard, bool leads)
+{
+    struct node *n = arg;
+
+    (void)shard;
+    n->leads_told += leads;
+    n->follows_told += !leads;
+}
+
+static void start(unsigned number)
+{
+    static const struct wire_calls calls = { .send = send_frame };
+    struct node *n = &town.nodes[number];
+    struct raft_loop_port port;
+    char path[128];
+    struct errmsg why = { "" };
+
+    *n = (struct node){ .number = number, .wire.calls = &calls };
+    CHECK(loop_new(&n->loop, 0, &why) == 0);
+    port = (struct raft_loop_port){ .arg = n->loop, .wake = loop_wake_arg };
+    snprintf(path, sizeof path, "%s/%u-log", town.dir, number);
+    CHECK(raft_open(&n->raft,
+                    &(struct raft_options){ .dir = path,
+                                            .node_id = number,
+                                            .loops = &port,
+                                            .loop_count = 1,
+                                            .incarnation = 1,
+                                            .seed = number,
+                                            .memtable_bytes = 4u << 20 },
+                    NULL, &why) == 0);
+    n->events = raft_wire_events(n->raft);
+    raft_wire_attach(n->raft, &n->wire);
+    CHECK(queue_store_open(&n->store, NULL, &why) == 0);
+    CHECK(commit_open(&n->commit,
+                      &(struct commit_options){ .loops = &n->loop,
+                                                .loop_count = 1,
+                                                .raft = n->raft,
+                                                .store = n->store,
+                                                .data_dir = town.dir,
+                                                .node = number,
+                                                .shard_max = 8 },
+                      &why) == 0);
+    n->watcher = (struct commit_watcher){ .arg = n, .on_effects = on_effects, .on_lead = on_lead };
+    commit_watch(n->commit, &n->watcher);
+}
+
+static int open_town(void **state)
+{
+    (void)state;
+    snprintf(town.dir, sizeof town.dir, "/tmp/angarium-place-XXXXXX");
+    CHECK(mkdtemp(town.dir));
+    for (unsigned i = 1; i <= NODES; i++)
+        start(i);
+    for (unsigned i = 1; i <= NODES; i++)
+        for (unsigned k = 1; k <= NODES; k++)
+            for (unsigned lane = 0; i != k && lane < WIRE_LANES; lane++)
+                town.nodes[i].events.on_peer(
+                    town.nodes[i].events.arg,
+                    &(struct wire_link){
+                        .node = k, .lane = (enum wire_lane)lane, .up = true, .incarnation = 1 });
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *s, int kind, struct FTW *at)
+{
+    (void)s, (void)kind, (void)at;
+    return remove(path);
+}
+
+static int close_town(void **state)
+{
+    (void)state;
+    for (unsigned i = 1; i <= NODES; i++) {
+        struct node *n = &town.nodes[i];
+
+        loop_settle(n->loop);
+        commit_close(&n->commit);
+        raft_close(&n->raft);
+        queue_store_close(&n->store);
+        loop_free(&n->loop);
+    }
+    return nftw(town.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct commit_shard_view see(unsigned number)
+{
+    struct commit_shard_view v;
+
+    commit_shard_see(town.nodes[number].commit, SHARD, &v);
+    return v;
+}
+
+static void wait_for_leader(unsigned number)
+{
+    for (unsigned i = 0; i < TURNS_MAX && !see(number).leads; i++)
+        turn();
+    CHECK(see(number).leads);
+}
+
+/* As control tells it: on every node that holds the shard. */
+static void place(const uint64_t *founders, unsigned founder_count, const uint64_t *wanted,
+                  unsigned wanted_count)
+{
+    struct commit_placement p = { .shard = SHARD,
+                                  .founders = raft_config_of(founders, founder_count),
+                                  .wanted = raft_config_of(wanted, wanted_count) };
+
+    for (unsigned i = 0; i < wanted_count; i++)
+        commit_place(town.nodes[wanted[i]].commit, &p);
+}
+
+/* ---- what clients and deliver do */
+
+struct send {
+    struct commit_mail mail;
+    int rv; /* 1: no answer yet */
+    uint64_t id;
+};
+
+static void on_mail(struct commit_mail *m, int rv, uint64_t id)
+{
+    struct send *s = CONTAINER_OF(m, struct send, mail);
+
+    s->rv = rv;
+    s->id = id;
+}
+
+static int try_mail(struct node *n, struct send *s)
+{
+    Angarium__Accept accept = ANGARIUM__ACCEPT__INIT;
+    Angarium__Recipient r = ANGARIUM__RECIPIENT__INIT, *list = &r;
+    Angarium__BodyFacts facts = ANGARIUM__BODY_FACTS__INIT;
+    Angarium__Origin origin = ANGARIUM__ORIGIN__INIT;
+    int rv;
+
+    *s = (struct send){ .rv = 1 };
+    r.address = proto_bytes(SPAN_LIT("to@example.org"));
+    r.domain = proto_bytes(SPAN_LIT("example.org"));
+    facts.size = 6;
+    accept.time_ms = loop_wall_ms(n->loop);
+    accept.mail_from = proto_bytes(SPAN_LIT("from@example.test"));
+    accept.recipients = &list;
+    accept.n_recipients = 1;
+    accept.body = &facts;
+    accept.origin = &origin;
+    accept.expires_at_ms = accept.time_ms + 1000000;
+    s->mail.accept = &accept;
+    s->mail.body = blob_new(6);
+    CHECK(blob_add(s->mail.body, "body\r\n", 6, 6) == 0);
+    s->mail.on_done = on_mail;
+    rv = commit_mail(n->commit, n->loop, &s->mail);
+    if (rv != 0) blob_unref(&s->mail.body);
+    return rv;
+}
+
+static uint64_t send_mail(unsigned number)
+{
+    struct send s;
+
+    CHECK(try_mail(&town.nodes[number], &s) == 0);
+    for (unsigned i = 0; i < TURNS_MAX && s.rv == 1; i++)
+        turn();
+    CHECK(s.rv == 0);
+    return proto_id_index(s.id);
+}
+
+struct claim {
+    struct commit_claim claim;
+    struct commit_ref ref;
+    int rv;
+};
+
+static void on_claimed(struct commit_claim *c, int rv)
+{
+    CONTAINER_OF(c, struct claim, claim)->rv = rv;
+}
+
+static int begin_claim(unsigned number, struct claim *c, uint64_t index)
+{
+    *c = (struct claim){ .rv = 1, .ref.index = index };
+    c->claim.refs = &c->ref;
+    c->claim.count = 1;
+    c->claim.on_done = on_claimed;
+    list_init(&c->claim.link);
+    return commit_claim(town.nodes[number].commit, SHARD, &c->claim);
+}
+
+static int claim(unsigned number, uint64_t index)
+{
+    struct claim c;
+
+    CHECK(begin_claim(number, &c, index) == 0);
+    for (unsigned i = 0; i < TURNS_MAX && c.rv == 1; i++)
+        turn();
+    return c.rv;
+}
+
+static void tell_delivered(unsigned number, uint64_t index)
+{
+    Angarium__RecipientOutcome o = ANGARIUM__RECIPIENT_OUTCOME__INIT;
+
+    o.index = index;
+    o.result = ANGARIUM__RESULT__RESULT_DELIVERED;
+    commit_outcome(town.nodes[number].commit, SHARD, &o, 1);
+}
+
+static void wait_same(unsigned a, unsigned b)
+{
+    for (unsigned i = 0; i < TURNS_MAX && see(a).digest != see(b).digest; i++)
+        turn();
+    assert_int_equal(see(a).digest, see(b).digest);
+}
+
+/* ---- tests */
+
+static const uint64_t one[] = { 1 }, all[] = { 1, 2, 3 }, second_first[] = { 2, 1, 3 };
+
+static void a_shard_grows_and_goes_to_whom_it_is_placed_on(void **state)
+{
+    uint64_t index;
+
+    (void)state;
+    place(one, 1, one, 1);
+    wait_for_leader(1);
+    index = send_mail(1);
+    place(one, 1, second_first, 3);
+    wait_for_leader(2);
+    wait_same(1, 2);
+    wait_same(3, 2);
+    assert_false(see(1).leads);
+    assert_int_equal(see(2).counts.accepted, 1);
+    assert_int_equal(see(2).counts.in_doubt, 0);
+    /* what came to the first is delivered by the second */
+    assert_int_equal(claim(2, index), 0);
+    tell_delivered(2, index);
+    for (unsigned i = 0; i < TURNS_MAX && see(3).counts.delivered == 0; i++)
+        turn();
+    assert_int_equal(see(3).counts.delivered, 1);
+    /* events are told where the leader is, and nowhere else */
+    assert_int_equal(town.nodes[1].events_told, 1);
+    assert_int_equal(town.nodes[2].events_told, 1);
+    assert_int_equal(town.nodes[3].events_told, 0);
+}
+
+static void a_leadership_is_not_handed_over_while_something_is_in_the_air(void **state)
+{
+    uint64_t a, b;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    a = send_mail(1);
+    b = send_mail(1);
+    assert_int_equal(claim(1, a), 0);
+    place(all, 3, second_first, 3);
+    for (unsigned i = 0; i < 600; i++)
+        turn();
+    assert_true(see(1).leads);
+    tell_delivered(1, a);
+    wait_for_leader(2);
+    assert_int_equal(see(2).counts.in_doubt, 0);
+    assert_int_equal(claim(2, b), 0);
+}
+
+static void a_leader_that_is_cut_off_leaves_exactly_its_claims_in_doubt(void **state)
+{
+    struct claim late;
+    struct send lost;
+    uint64_t index[4];
+    unsigned leader;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    for (unsigned i = 0; i < 4; i++)
+        index[i] = send_mail(1);
+    assert_int_equal(claim(1, index[0]), 0); /* and delivered */
+    assert_int_equal(claim(1, index[1]), 0); /* in the air when the leader goes */
+    tell_delivered(1, index[0]);
+    wait_same(1, 2);
+    wait_same(1, 3);
+    town.nodes[1].is_cut = true;
+    assert_int_equal(begin_claim(1, &late, index[2]), 0); /* cannot commit any more */
+    assert_int_equal(try_mail(&town.nodes[1], &lost), 0);
+    for (unsigned i = 0; i < TURNS_MAX && !see(2).leads && !see(3).leads; i++)
+        turn();
+    leader = see(2).leads ? 2 : 3;
+    assert_true(see(leader).leads);
+    assert_int_equal(see(leader).counts.in_doubt, 1);
+    assert_int_equal(town.nodes[leader].doubts_told, 1);
+    assert_int_equal(see(leader).counts.waiting, 3); /* the one in doubt is tried again */
+    assert_int_equal(see(leader).counts.claimed, 0);
+    for (unsigned i = 0; i < TURNS_MAX && see(1).leads; i++)
+        turn();
+    assert_false(see(1).leads); /* by itself */
+    assert_int_equal(claim(leader, index[2]), 0);
+    town.nodes[1].is_cut = false;
+    for (unsigned i = 0; i < TURNS_MAX && (late.rv == 1 || lost.rv == 1); i++)
+        turn();
+    assert_int_not_equal(late.rv, 0); /* the old leader sends nothing for it */
+    assert_int_not_equal(lost.rv, 0); /* and promises nothing */
+    wait_same(1, leader);
+    assert_int_equal(see(1).counts.accepted, 4);
+    assert_true(town.nodes[1].follows_told >= 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_shard_grows_and_goes_to_whom_it_is_placed_on, open_town,
+                                        close_town),
+        cmocka_unit_test_setup_teardown(
+            a_leadership_is_not_handed_over_while_something_is_in_the_air, open_town, close_town),
+        cmocka_unit_test_setup_teardown(a_leader_that_is_cut_off_leaves_exactly_its_claims_in_doubt,
+                                        open_town, close_town),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
