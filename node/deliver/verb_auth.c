@@ -197,7 +197,8 @@ static void challenged(struct conn *c)
     say(c, &line);
 }
 
-void hear_auth(struct conn *c, const struct smtp_reply *r)
+/* Some servers say what they could not read: that goes into no log and no event. */
+static void hear(struct conn *c, const struct smtp_reply *r)
 {
     if (c->auth_cancelled) {
         conn_broken(c, "login", "%s asks for more than %s has", c->remote.host,
@@ -218,6 +219,21 @@ void hear_auth(struct conn *c, const struct smtp_reply *r)
     } else {
         conn_nonsense(c, STEP_AUTH, r);
     }
+}
+
+void hear_auth(struct conn *c, const struct smtp_reply *r)
+{
+    struct smtp_sasl_facts f = facts_of(c);
+    struct smtp_reply hidden;
+
+    if (!smtp_sasl_is_repeated(&c->sasl, &f, span_cstr(r->text))) {
+        hear(c, r);
+        return;
+    }
+    hidden = *r;
+    snprintf(hidden.text, sizeof hidden.text,
+             "(not shown: the reply repeats a piece of the secret)");
+    hear(c, &hidden);
 }
 
 void auth_broken(struct conn *c, const struct verdict *v)

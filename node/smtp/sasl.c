@@ -199,3 +199,39 @@ bool smtp_sasl_answer(struct smtp_sasl *s, const struct smtp_sasl_facts *f, stru
     buf_add_cstr(line, "\r\n");
     return is_there;
 }
+
+/* ---- what must not be kept */
+
+#define PIECE_SIZE_MIN 8u
+
+static bool has(struct span text, struct span piece)
+{
+    return piece.n > 0 && piece.n <= text.n && memmem(text.p, text.n, piece.p, piece.n) != NULL;
+}
+
+/* A word of the text, or the front of one, that stands in the base64. */
+static bool repeats_word(struct span text, struct span base64)
+{
+    for (size_t at = 0; at + PIECE_SIZE_MIN <= text.n; at++)
+        if (has(base64, span_sub(text, at, PIECE_SIZE_MIN))) return true;
+    return false;
+}
+
+bool smtp_sasl_is_repeated(const struct smtp_sasl *s, const struct smtp_sasl_facts *f,
+                           struct span text)
+{
+    struct smtp_sasl again = { .mechanism = s->mechanism };
+    bool is_repeated = has(text, f->secret);
+    struct buf line;
+
+    buf_init(&line, SMTP_SASL_LINE_MAX);
+    line_reserve(f, &line);
+    while (!is_repeated && again.said < s->said) {
+        buf_reset(&line);
+        (void)add_base64(&again, f, &line);
+        is_repeated = repeats_word(text, buf_span(&line));
+        secret_wipe(line.p, line.n);
+    }
+    wipe(&line);
+    return is_repeated;
+}

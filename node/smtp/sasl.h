@@ -43,5 +43,9 @@ void smtp_sasl_begin(struct smtp_sasl *s, enum smtp_mechanism m, const struct sm
                      struct buf *line);
 /* To a 334: writes the answer with its CR LF. False: nothing is left to be said, the line is "*", which cancels. */
 bool smtp_sasl_answer(struct smtp_sasl *s, const struct smtp_sasl_facts *f, struct buf *line);
+/* Whether a reply repeats a piece of what was said: the secret, or eight bytes and more of its base64. Such words must
+ * not be kept. */
+bool smtp_sasl_is_repeated(const struct smtp_sasl *s, const struct smtp_sasl_facts *f,
+                           struct span text);
 
 #endif

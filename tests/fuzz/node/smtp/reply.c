@@ -29,6 +29,7 @@ static void expect_reply(const struct smtp_reply *r, struct reading *out)
     out->line_sum += r->line_count;
     smtp_offer_parse(span_cstr(r->text), &offer);
     CHECK(offer.size || offer.size_max == 0);
+    CHECK(offer.auth || offer.mechanisms == 0);
 }
 
 static bool read_piece(struct smtp_reply_reader *r, struct span piece, struct reading *out)

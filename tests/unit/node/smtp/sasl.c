@@ -97,6 +97,26 @@ static void long_messages_wait(void **state)
         369); /* 372 bytes are 496 of base64; "AUTH PLAIN " and CR LF are 13; 4 more do not fit */
 }
 
+static void what_must_not_be_kept(void **state)
+{
+    struct smtp_sasl_facts f = facts("user", "secret-of-mine");
+    struct smtp_sasl s;
+
+    (void)state;
+    begins(&s, SMTP_PLAIN, &f, "AUTH PLAIN AHVzZXIAc2VjcmV0LW9mLW1pbmU=\r\n");
+    assert_true(smtp_sasl_is_repeated(&s, &f, span_cstr("no: secret-of-mine")));
+    assert_true(smtp_sasl_is_repeated(&s, &f, span_cstr("no: \"VzZXIAc2Vj\"")));
+    assert_false(smtp_sasl_is_repeated(&s, &f, span_cstr("no: \"VzZXIAc\", whoever user is")));
+    assert_false(smtp_sasl_is_repeated(&s, &f, span_cstr("Username and Password not accepted")));
+    assert_false(smtp_sasl_is_repeated(&s, &f, span_of(NULL, 0)));
+    begins(&s, SMTP_LOGIN, &f, "AUTH LOGIN\r\n");
+    answers(&s, &f, "dXNlcg==\r\n");
+    assert_false(
+        smtp_sasl_is_repeated(&s, &f, span_cstr("c2VjcmV0LW9mLW1pbmU="))); /* not said yet */
+    answers(&s, &f, "c2VjcmV0LW9mLW1pbmU=\r\n");
+    assert_true(smtp_sasl_is_repeated(&s, &f, span_cstr("bad: c2VjcmV0LW9mLW1pbmU=")));
+}
+
 static void offers(void **state)
 {
     static const struct {
@@ -143,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_mechanism),
         cmocka_unit_test(long_messages_wait),
+        cmocka_unit_test(what_must_not_be_kept),
         cmocka_unit_test(offers),
         cmocka_unit_test(the_best),
     };
