@@ -343,6 +343,8 @@ static void on_ready(void *arg)
         snprintf(c->remote.tls, sizeof c->remote.tls, "%s %s", stream_tls_text(c->stream),
                  stream_tls_verified(c->stream) ? "verified" : "unverified");
         smtp_reply_reader_init(&c->reader);
+        c->offer =
+            (struct smtp_offer){ 0 }; /* what was said in clear counts no longer (RFC 3207 4.2) */
         say_ehlo(c);
     }
 }

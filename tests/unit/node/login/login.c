@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -361,6 +363,105 @@ static void a_held_account_is_looked_after(void **state)
     tell(&a, LOGIN_ACCEPTED);
 }
 
+/* ---- loops on threads of their own */
+
+#define LOOPS     3u
+#define ROUNDS    300u
+#define ASKS_EACH 4u
+
+static _Atomic uint64_t shared_ms = 1000000;
+static atomic_uint
+    holders; /* of a secret that nobody has accepted yet; one secret, never replaced */
+static atomic_bool is_accepted;
+
+struct worker {
+    struct loop *loop;
+    pthread_t thread;
+    unsigned rounds, running;
+    struct login_ask *asks[ASKS_EACH];
+    struct worker_ask {
+        struct worker *worker;
+        unsigned number;
+    } of[ASKS_EACH];
+};
+
+static uint64_t shared_now(void *arg)
+{
+    (void)arg;
+    return atomic_load(&shared_ms);
+}
+static const struct clock shared_clock = { .mono_ms = shared_now, .wall_ms = shared_now };
+
+static void ask_again(struct worker_ask *a);
+
+static void on_worker_answer(void *arg, const struct login_answer *answer)
+{
+    struct worker_ask *a = arg;
+    struct worker *k = a->worker;
+    struct secret *s = answer->secret;
+
+    CHECK(answer->result == 0);
+    atomic_fetch_add(&shared_ms, LOGIN_LOOK_MS / 10);
+    if (!atomic_load(&is_accepted)) {
+        CHECK(atomic_fetch_add(&holders, 1) == 0);
+        if (k->rounds > ROUNDS / 2) atomic_store(&is_accepted, true);
+        atomic_fetch_sub(&holders, 1);
+    }
+    login_tell(w.login, k->loop, &s, atomic_load(&is_accepted) ? LOGIN_ACCEPTED : LOGIN_UNTRIED);
+    if (++k->rounds < ROUNDS)
+        ask_again(a);
+    else if (--k->running == 0)
+        loop_stop(k->loop);
+}
+
+static void ask_again(struct worker_ask *a)
+{
+    struct worker *k = a->worker;
+
+    login_ask(w.login, k->loop, on_worker_answer, a, &k->asks[a->number]);
+    if (k->rounds % 7 == 0) { /* who asks may go, and come back */
+        login_ask_cancel(&k->asks[a->number]);
+        login_ask(w.login, k->loop, on_worker_answer, a, &k->asks[a->number]);
+    }
+}
+
+static void *work(void *arg)
+{
+    struct worker *k = arg;
+
+    k->running = ASKS_EACH;
+    for (unsigned i = 0; i < ASKS_EACH; i++) {
+        k->of[i] = (struct worker_ask){ k, i };
+        ask_again(&k->of[i]);
+    }
+    loop_run(k->loop);
+    return NULL;
+}
+
+static void loops_share_an_account(void **state)
+{
+    static struct worker workers[LOOPS];
+    struct errmsg why;
+
+    (void)state;
+    put(w.file, "brass", 0600);
+    w.login = login_new(&(struct login_options){
+        .username = "user", .password_file = w.file, .clock = &shared_clock });
+    for (unsigned i = 0; i < LOOPS; i++)
+        assert_int_equal(loop_new(&workers[i].loop, i + 1, &why), 0);
+    for (unsigned i = 0; i < LOOPS; i++)
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    for (unsigned i = 0; i < LOOPS; i++)
+        pthread_join(workers[i].thread, NULL);
+    for (unsigned i = 0; i < LOOPS; i++)
+        loop_settle(workers[i].loop);
+    for (unsigned i = 0; i < LOOPS; i++) {
+        assert_true(workers[i].rounds >= ROUNDS);
+        loop_turn(workers[i].loop, 0);
+        loop_free(&workers[i].loop);
+    }
+}
+
 /* ---- an endpoint */
 
 static void on_request(void *arg, struct http_request *r)
@@ -574,6 +675,7 @@ int main(void)
         LOGIN_TEST(files_that_hold_no_secret),
         LOGIN_TEST(who_asks_may_go),
         LOGIN_TEST(a_held_account_is_looked_after),
+        LOGIN_TEST(loops_share_an_account),
         LOGIN_TEST(a_token_is_asked_once_and_kept),
         LOGIN_TEST(a_refused_token_is_renewed_once),
         LOGIN_TEST(the_refresh_token_rotates),
