@@ -67,6 +67,7 @@ struct node {
     unsigned route_tls_count;
     struct logins logins;
     struct accept_auth *auth;
+    struct mail_content *content;   /* NULL: no content rules */
     struct accept_clients *clients; /* of all loops */
     struct ops *ops;
     struct node_loop loops[NODE_LOOPS_MAX];
@@ -157,14 +158,15 @@ static bool is_set(const char *text)
     return text && *text;
 }
 
-static void push_reload(struct node *n, struct accept_auth *auth, struct tls *tls);
+static void push_reload(struct node *n, struct accept_auth *auth, struct mail_content *content,
+                        struct tls *tls);
 
 /* A file has changed; sessions that are open keep what they have. */
 static void on_smtp_certificates(void *arg, struct tls *fresh)
 {
     struct node *n = arg;
 
-    push_reload(n, NULL, fresh);
+    push_reload(n, NULL, NULL, fresh);
     if (n->ops) ops_set_tls(n->ops, fresh, certificates_http(&n->certificates));
 }
 
@@ -222,6 +224,7 @@ static int open_security(struct node *n, struct errmsg *why)
     const struct settings *s = n->settings;
     int rv = make_auth(s, &n->auth, why);
 
+    n->content = ops_content_new(s);
     n->tickets = tls_tickets_new(&clock_real);
     if (rv == 0) rv = read_certificates(n, s, &n->certificates, why);
     if (rv == 0) rv = tls_client_new(&n->client_tls, TLS_VERIFY_NONE, NULL, why);
@@ -399,6 +402,7 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
     struct accept_options o = { .loop = l->loop,
                                 .commit = n->commit,
                                 .auth = n->auth,
+                                .content = n->content,
                                 .tls = certificates_smtp(&n->certificates),
                                 .hostname = s->node.hostname,
                                 .node = s->node.id,
@@ -638,7 +642,8 @@ static void settings_change(struct node *n, struct settings *s)
 struct reload {
     struct loop_letter letter;
     struct node_loop *to;
-    struct accept_auth *auth;
+    struct accept_auth *auth; /* NULL: stays as it is, and so do the content rules */
+    struct mail_content *content;
     struct tls *tls;
 };
 
@@ -647,8 +652,10 @@ static void on_reload(struct loop_letter *letter)
     struct reload *r = CONTAINER_OF(letter, struct reload, letter);
 
     if (r->auth) accept_set_auth(r->to->accept, r->auth);
+    if (r->auth) accept_set_content(r->to->accept, r->content);
     if (r->tls) accept_set_tls(r->to->accept, r->tls);
     accept_auth_unref(&r->auth);
+    mail_content_unref(&r->content);
     tls_unref(&r->tls);
     free(r);
 }
@@ -657,6 +664,7 @@ static void on_reload(struct loop_letter *letter)
 struct fresh {
     struct settings *settings;
     struct accept_auth *auth;
+    struct mail_content *content;
     struct certificates certificates;
     char token[256];
 };
@@ -664,6 +672,7 @@ struct fresh {
 static void fresh_free(struct fresh *f)
 {
     accept_auth_unref(&f->auth);
+    mail_content_unref(&f->content);
     certificates_close(&f->certificates);
     settings_free(&f->settings);
 }
@@ -678,20 +687,23 @@ static int fresh_read(struct node *n, struct fresh *f, struct errmsg *why)
     if (rv != 0) errmsg_set(why, rv, "%s", buf_cstr(&errors));
     buf_deinit(&errors);
     if (rv == 0) rv = make_auth(f->settings, &f->auth, why);
+    if (rv == 0) f->content = ops_content_new(f->settings);
     if (rv == 0) rv = read_certificates(n, f->settings, &f->certificates, why);
     if (rv == 0 && n->ops)
         rv = read_token(f->settings->http.token_file, f->token, sizeof f->token, why);
     return rv;
 }
 
-/* To every loop; NULL: stays as it is. */
-static void push_reload(struct node *n, struct accept_auth *auth, struct tls *tls)
+/* To every loop; without auth or tls: stays as it is. */
+static void push_reload(struct node *n, struct accept_auth *auth, struct mail_content *content,
+                        struct tls *tls)
 {
     for (unsigned i = 0; i < n->loop_count; i++) {
         struct reload *r = check_calloc(1, sizeof *r);
 
         r->to = &n->loops[i];
         r->auth = auth ? accept_auth_ref(auth) : NULL;
+        r->content = mail_content_ref(content);
         r->tls = tls ? tls_ref(tls) : NULL;
         r->letter.on_arrive = on_reload;
         loop_post(r->to->loop, &r->letter);
@@ -704,7 +716,7 @@ static void fresh_apply(struct node *n, struct fresh *f)
     n->certificates = f->certificates;
     f->certificates = (struct certificates){ 0 };
     certificates_start(&n->certificates);
-    push_reload(n, f->auth, certificates_smtp(&n->certificates));
+    push_reload(n, f->auth, f->content, certificates_smtp(&n->certificates));
     log_set_level(least_level(f->settings));
     settings_change(n, f->settings);
     f->settings = NULL;
@@ -724,7 +736,7 @@ static void reload(struct node *n)
     } else {
         fresh_apply(n, &f);
         log_event(LOG_INFO, "node.reloaded", LOG_TEXT("file", n->settings->file),
-                  LOG_TEXT("took", "credentials, tenants, certificates, API token, log level"),
+                  LOG_TEXT("took", "credentials, tenants, content rules, certificates, API token, log level"),
                   LOG_TEXT("help", "everything else is taken at a restart"));
     }
     fresh_free(&f);
@@ -796,6 +808,7 @@ static void take_down(struct node *n)
     logins_close(&n->logins);
     tls_tickets_unref(&n->tickets);
     accept_auth_unref(&n->auth);
+    mail_content_unref(&n->content);
     accept_clients_unref(&n->clients);
 }
 

@@ -79,6 +79,17 @@ bool proto_request_ok(struct span envid, uint32_t ret, uint32_t body_type)
            body_type <= PROTO_BODY_BINARYMIME;
 }
 
+bool proto_tags_ok(const ProtobufCBinaryData *tags, size_t n)
+{
+    if (n > PROTO_TAGS_MAX) return false;
+    for (size_t i = 0; i < n; i++) {
+        if (tags[i].len == 0 || tags[i].len > PROTO_TAG_SIZE_MAX) return false;
+        for (size_t k = 0; k < tags[i].len; k++)
+            if (tags[i].data[k] < 0x20 || tags[i].data[k] > 0x7e) return false;
+    }
+    return true;
+}
+
 static bool recipient_ok(const Angarium__Recipient *r)
 {
     return r->address.len > 0 && address_ok(r->address, PROTO_ADDRESS_SIZE_MAX) &&
@@ -107,6 +118,7 @@ static bool accept_ok(const Angarium__Accept *a)
     if (a->bounce_of != 0 && a->mail_from.len > 0) return false;
     if (a->bounce_of > PROTO_INDEX_MAX) return false;
     if (!proto_request_ok(proto_span(a->envid), a->ret, a->body_type)) return false;
+    if (!proto_tags_ok(a->tags, a->n_tags)) return false;
     if (a->n_told > (a->bounce_of != 0 ? PROTO_RECIPIENTS_MAX : 0)) return false;
     for (size_t i = 0; i < a->n_told; i++)
         if (!told_ok(a->told[i])) return false;

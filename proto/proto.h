@@ -30,6 +30,8 @@
 #define PROTO_FIELDS_MAX       256u
 #define PROTO_ENVID_SIZE_MAX   100u /* RFC 3461 4.4 */
 #define PROTO_ORCPT_SIZE_MAX   500u /* RFC 3461 4.2 */
+#define PROTO_TAGS_MAX         32u
+#define PROTO_TAG_SIZE_MAX     200u
 
 /* Values of Recipient.notify, Accept.ret and Accept.body_type; 0 is "not said". */
 enum {
@@ -88,6 +90,7 @@ int proto_command_check(const Angarium__Command *c);
 /* Parts of it, for records: NEVER stands alone (RFC 3461 4.1); sizes and ranges. */
 bool proto_notify_ok(uint32_t notify);
 bool proto_request_ok(struct span envid, uint32_t ret, uint32_t body_type);
+bool proto_tags_ok(const ProtobufCBinaryData *tags, size_t n);
 
 /* Any generated message: packed size known first, one copy. */
 void proto_pack(const ProtobufCMessage *m, struct buf *out);

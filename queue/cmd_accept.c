@@ -54,6 +54,8 @@ static struct work_message *make_message(struct work *w, const Angarium__Accept 
     r->ret = c->ret;
     r->smtputf8 = c->smtputf8;
     r->body_type = c->body_type;
+    r->n_tags = c->n_tags;
+    r->tags = c->tags;
     m->record = r;
     m->is_read = m->is_changed = true;
     return m;

@@ -207,6 +207,8 @@ static bool check_recipients(struct verify *v, uint64_t index, const Angarium__M
         ok = fail(v, "Q1", index, "the number of recipients is out of range");
     if (!proto_request_ok(proto_span(m->envid), m->ret, m->body_type))
         ok = fail(v, "Q9", index, "its ENVID, RET or body type is out of range");
+    if (!proto_tags_ok(m->tags, m->n_tags))
+        ok = fail(v, "Q9", index, "a tag of it is out of range");
     queue_story(v->store, v->shard, index, note_event, t);
     v->counts.kept_events += t->events;
     for (uint32_t n = 0; ok && n < m->recipient_count; n++) {

@@ -92,6 +92,7 @@ int accept_new(struct accept **out, const struct accept_options *o, struct errms
     a->auth = accept_auth_ref(o->auth);
     a->clients = o->clients ? accept_clients_ref(o->clients) : accept_clients_new(&o->limits);
     a->tls = o->tls ? tls_ref(o->tls) : NULL;
+    a->content = mail_content_ref(o->content);
     a->hostname = check_strdup(o->hostname);
     a->node = o->node;
     a->start = o->start;
@@ -130,6 +131,7 @@ void accept_free(struct accept **out)
     buf_deinit(&a->scratch);
     accept_auth_unref(&a->auth);
     accept_clients_unref(&a->clients);
+    mail_content_unref(&a->content);
     if (a->tls) tls_unref(&a->tls);
     free(a->hostname);
     free(a);
@@ -257,6 +259,14 @@ void accept_set_auth(struct accept *a, struct accept_auth *auth)
 
     a->auth = accept_auth_ref(auth);
     accept_auth_unref(&old);
+}
+
+void accept_set_content(struct accept *a, struct mail_content *content)
+{
+    struct mail_content *old = a->content;
+
+    a->content = mail_content_ref(content);
+    mail_content_unref(&old);
 }
 
 void accept_set_tls(struct accept *a, struct tls *tls)

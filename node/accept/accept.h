@@ -12,6 +12,7 @@
 #define ACCEPT_ACCEPT_H
 
 #include "node/commit/commit.h"
+#include "node/mail/content.h"
 #include "node/net/stream.h"
 #include "node/net/tls.h"
 
@@ -105,6 +106,7 @@ struct accept_options {
     struct commit *commit;
     struct accept_auth *auth;       /* referenced */
     struct accept_clients *clients; /* referenced; NULL: this loop is the only one */
+    struct mail_content *content;   /* referenced; NULL: no rules */
     struct tls *tls;                /* server context, referenced; NULL: no TLS offered (MX only) */
     const char *hostname;           /* copied */
     uint64_t node;
@@ -123,6 +125,7 @@ uint16_t accept_port(const struct accept *a,
 /* For reload; sessions that run keep what they have. On the loop. */
 void accept_set_auth(struct accept *a, struct accept_auth *auth);
 void accept_set_tls(struct accept *a, struct tls *tls);
+void accept_set_content(struct accept *a, struct mail_content *content); /* for mails that begin */
 /* No new sessions; idle ones get 421 now, others at the end of their transaction. On the loop. */
 void accept_drain(struct accept *a);
 bool accept_is_idle(const struct accept *a);

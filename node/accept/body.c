@@ -14,19 +14,21 @@
 #include "proto/ground/check.h"
 #include "proto/ground/metric.h"
 
+_Static_assert(MAIL_CONTENT_SAID_SIZE <= MAIL_SENDERS_CAUSE_SIZE, "a rule is a cause");
 _Static_assert(MAIL_HEADER_SIZE_MAX <= COMMIT_INLINE_SIZE_MAX, "the first chunk holds the header");
 
 #define BLOB_SIZE_FIRST 4096
 #define BLOB_SIZE_LATER (64u << 10)
 
-void body_open(struct body *b, struct accept *a, bool is_binary, const struct body_calls *calls,
-               void *arg)
+void body_open(struct body *b, struct accept *a, bool is_binary, struct span tenant,
+               const struct body_calls *calls, void *arg)
 {
     *b = (struct body){
         .accept = a, .refusal = BODY_FINE, .is_binary = is_binary, .calls = calls, .arg = arg
     };
     b->reader = accept_reader_take(a);
     mail_reader_start(b->reader);
+    b->scan = mail_content_scan_new(a->content, tenant);
 }
 
 static void drop_bytes(struct body *b)
@@ -39,6 +41,7 @@ static void drop_bytes(struct body *b)
 void body_close(struct body *b)
 {
     drop_bytes(b);
+    mail_content_scan_free(&b->scan);
     if (b->reader) accept_reader_give(b->accept, &b->reader);
 }
 
@@ -169,6 +172,15 @@ static void judge(struct body *b, const struct mail_facts *f)
         body_refuse(b, SMTP_REPLY_TOO_MANY_HOPS);
 }
 
+static void judge_content(struct body *b)
+{
+    struct mail_content_hit hit;
+
+    if (b->refusal != BODY_FINE || !mail_content_refused(b->scan, &hit)) return;
+    commit_content_count(&hit);
+    body_refuse_cause(b, SMTP_REPLY_CONTENT_DENIED, hit.said);
+}
+
 void body_feed(struct body *b, struct span run)
 {
     b->size += run.n;
@@ -181,6 +193,8 @@ void body_feed(struct body *b, struct span run)
     if (b->refusal != BODY_FINE) return;
     mail_reader_feed(b->reader, run);
     judge(b, mail_reader_facts(b->reader));
+    mail_content_scan_feed(b->scan, run);
+    judge_content(b);
     keep(b, run);
 }
 
@@ -189,5 +203,7 @@ void body_finish(struct body *b)
     b->facts = mail_reader_finish(b->reader);
     judge(b, b->facts);
     show_header(b);
+    mail_content_scan_finish(b->scan);
+    judge_content(b);
     if (b->refusal == BODY_FINE && b->upload) send_chunks(b);
 }

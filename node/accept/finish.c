@@ -2,9 +2,13 @@
  * goes to commit, and "250 queued as" is written when, and only when, commit says that it is kept
  * (P1).
  */
+#include <stdio.h>
+
 #include "node/accept/session.h"
 #include "proto/ground/log.h"
 #include "proto/ground/metric.h"
+
+#define REJECTED_LOGGED_MAX 100 /* recipients of a mail; mail.refused has their number */
 
 void session_transaction_end(struct session *s)
 {
@@ -26,13 +30,34 @@ void session_log_denied(const struct session *s, enum smtp_reply_id id, struct s
               LOG_TEXT("reason", fact->text), LOG_SPAN("address", address));
 }
 
+const char *session_body_cause(const struct session *s, enum smtp_reply_id id)
+{
+    const struct body *b = &s->transaction.body;
+
+    return s->transaction.body_is_open && b->refusal == (int)id ? b->cause : "";
+}
+
+/* The event of each recipient: it is of this node only, nothing of the mail is in the queue. */
+static void log_rejected(const struct session *s, const struct smtp_reply_fact *fact,
+                         const char *rule)
+{
+    const struct transaction *t = &s->transaction;
+
+    for (unsigned i = 0; i < t->recipient_count && i < REJECTED_LOGGED_MAX; i++)
+        log_event(LOG_INFO, "recipient.rejected", LOG_TEXT("session", s->id),
+                  LOG_SPAN("recipient", proto_span(t->recipients[i]->address)),
+                  LOG_TEXT("tenant", t->tenant), LOG_NUM("code", fact->code),
+                  LOG_TEXT("enhanced", fact->enhanced), LOG_TEXT("rule", rule));
+}
+
 void session_mail_refuse(struct session *s, enum smtp_reply_id id)
 {
     const struct smtp_reply_fact *fact = smtp_reply_fact(id);
     struct transaction *t = &s->transaction;
-    char cause[MAIL_SENDERS_CAUSE_SIZE] = "";
+    char cause[MAIL_SENDERS_CAUSE_SIZE];
 
-    if (t->body_is_open && t->body.refusal == (int)id) memcpy(cause, t->body.cause, sizeof cause);
+    snprintf(cause, sizeof cause, "%s", session_body_cause(s, id));
+    if (id == SMTP_REPLY_CONTENT_DENIED) log_rejected(s, fact, cause);
     log_event(LOG_INFO, "mail.refused", LOG_TEXT("session", s->id),
               LOG_TEXT("client", s->client.text), LOG_NUM("code", fact->code),
               LOG_TEXT("reason", fact->text), LOG_TEXT("cause", cause),
@@ -157,7 +182,7 @@ void session_body_open(struct session *s)
     static const struct body_calls calls = { .on_header = on_header, .on_room = on_room };
 
     body_open(&s->transaction.body, s->accept, s->transaction.body_type == PROTO_BODY_BINARYMIME,
-              &calls, s);
+              span_cstr(s->transaction.tenant), &calls, s);
     s->transaction.body_is_open = true;
     smtp_newlines_init(&s->newlines);
 }

@@ -13,7 +13,8 @@ struct accept {
     struct commit *commit;
     struct accept_auth *auth;
     struct accept_clients *clients;
-    struct tls *tls; /* NULL: none */
+    struct tls *tls;              /* NULL: none */
+    struct mail_content *content; /* NULL: no rules */
     char *hostname;
     uint64_t node, start, expire_ms;
     struct accept_limits limits;

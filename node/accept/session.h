@@ -134,6 +134,8 @@ void session_body_feed(struct session *s, struct span run);
 bool session_repairs(const struct session *s);
 /* The end of the data was read: on to commit. */
 void session_body_end(struct session *s);
+/* What stands behind that reply, if the body was refused with it; else "". */
+const char *session_body_cause(const struct session *s, enum smtp_reply_id id);
 /* The transaction ends without a mail. */
 void session_mail_refuse(struct session *s, enum smtp_reply_id id);
 /* A sender or a recipient is refused by policy: a log line. */

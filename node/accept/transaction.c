@@ -123,6 +123,7 @@ int transaction_commit(struct transaction *t, const struct transaction_origin *o
 {
     struct accept *a = t->body.accept;
     struct commit_facts facts;
+    struct commit_tags tags;
     Angarium__Origin from;
     Angarium__Accept accept;
 
@@ -141,6 +142,9 @@ int transaction_commit(struct transaction *t, const struct transaction_origin *o
     accept.ret = t->ret;
     accept.smtputf8 = t->smtputf8;
     accept.body_type = t->body_type;
+    commit_tags_fill(&tags, t->body.scan);
+    accept.n_tags = tags.n;
+    accept.tags = tags.list;
     t->mail = (struct commit_mail){ .accept = &accept, .on_done = on_done };
     t->committing_since_ms = loop_mono_ms(a->loop);
     return propose(t, a->commit, a->loop);

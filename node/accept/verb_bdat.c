@@ -43,7 +43,7 @@ static void refuse_chunk(struct session *s)
         return;
     }
     session_state_set(s, SESSION_BETWEEN);
-    session_reply(s, id, NULL);
+    session_reply(s, id, session_body_cause(s, id));
 }
 
 static void end_chunk(struct session *s)

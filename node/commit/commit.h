@@ -16,6 +16,7 @@
 #ifndef COMMIT_COMMIT_H
 #define COMMIT_COMMIT_H
 
+#include "node/mail/content.h"
 #include "node/mail/mail.h"
 #include "node/net/loop.h"
 #include "proto/ground/blob.h"
@@ -82,6 +83,16 @@ struct commit_facts {
     Angarium__HeaderField fields[MAIL_FIELDS_MAX], *list[MAIL_FIELDS_MAX];
 };
 void commit_facts_fill(struct commit_facts *out, const struct mail_facts *f);
+
+/* What content rules say of a mail that is taken, for Accept.tags; borrows from out. Each is counted. */
+struct commit_tags {
+    struct mail_content_hit hits[MAIL_CONTENT_RULES_MAX];
+    ProtobufCBinaryData list[MAIL_CONTENT_RULES_MAX];
+    size_t n;
+};
+void commit_tags_fill(struct commit_tags *out, const struct mail_content_scan *s);
+/* The mail is refused for what that rule found. */
+void commit_content_count(const struct mail_content_hit *refused);
 
 struct commit_upload;
 struct commit_mail {

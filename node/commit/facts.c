@@ -1,6 +1,11 @@
 /* facts - what was learned of a body while it passed, in the words of the command. */
 #include "node/commit/commit.h"
 
+#include "proto/ground/metric.h"
+
+_Static_assert(MAIL_CONTENT_RULES_MAX <= PROTO_TAGS_MAX, "all tags have room");
+_Static_assert(MAIL_CONTENT_SAID_SIZE <= PROTO_TAG_SIZE_MAX, "a tag has room");
+
 void commit_facts_fill(struct commit_facts *out, const struct mail_facts *f)
 {
     size_t n = f->field_count < MAIL_FIELDS_MAX ? f->field_count : MAIL_FIELDS_MAX;
@@ -27,4 +32,30 @@ void commit_facts_fill(struct commit_facts *out, const struct mail_facts *f)
     out->body.has_from = f->has_from;
     out->body.received_count = f->received_count;
     out->body.has_private = f->has_private;
+}
+
+void commit_tags_fill(struct commit_tags *out, const struct mail_content_scan *s)
+{
+    static const enum metric metrics[] = { [MAIL_CONTENT_HEADER] = M_CONTENT_TAGGED_HEADER,
+                                           [MAIL_CONTENT_BODY] = M_CONTENT_TAGGED_BODY,
+                                           [MAIL_CONTENT_FILE] = M_CONTENT_TAGGED_FILE };
+    unsigned at = 0;
+
+    out->n = 0;
+    while (mail_content_tagged(s, &at, &out->hits[out->n])) {
+        const struct mail_content_hit *h = &out->hits[out->n];
+
+        out->list[out->n++] = proto_bytes(span_cstr(h->said));
+        metric_add(metrics[h->part], 1);
+    }
+}
+
+void commit_content_count(const struct mail_content_hit *refused)
+{
+    static const enum metric metrics[] = { [MAIL_CONTENT_HEADER] = M_CONTENT_REJECTED_HEADER,
+                                           [MAIL_CONTENT_BODY] = M_CONTENT_REJECTED_BODY,
+                                           [MAIL_CONTENT_FILE] = M_CONTENT_REJECTED_FILE,
+                                           [MAIL_CONTENT_GTUBE] = M_CONTENT_REJECTED_GTUBE };
+
+    metric_add(metrics[refused->part], 1);
 }

@@ -16,7 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ARENA_MAX (2u << 20)
+#include "node/mail/content.h"
+
+#define ARENA_MAX      (2u << 20)
+#define TRACE_SIZE_MAX (16u << 10) /* Received, a field for each tag, what the header lacks */
 
 /* ---- life */
 
@@ -28,7 +31,7 @@ static struct delivery *take_spare(struct deliver *d)
     if (!it) {
         y = check_calloc(1, sizeof *y);
         arena_init(&y->arena, ARENA_MAX);
-        buf_init(&y->trace, 8192);
+        buf_init(&y->trace, TRACE_SIZE_MAX);
         return y;
     }
     d->spare_count--;
@@ -382,5 +385,7 @@ void delivery_trace(struct delivery *y)
     }
     if (y->message->recipient_count == 1) t.for_address = proto_span(y->list[0].record->address);
     mail_received_print(&y->trace, &t);
+    for (size_t i = 0; i < y->message->n_tags; i++)
+        mail_content_tag_print(&y->trace, proto_span(y->message->tags[i]));
     if (o && o->submitted && y->message->body) complete(y, t.hostname);
 }

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "node/mail/mail.h"
+#include "node/mail/params.h"
 #include "node/mail/write.h"
 #include "proto/ground/check.h"
 #include "proto/ground/err.h"
@@ -89,68 +90,6 @@ static bool is_seven_bit(struct span s)
 
 /* ---- Content-Type (RFC 2045 5.1) */
 
-static bool is_token_byte(uint8_t c)
-{
-    return c > ' ' && c < 0x7f && !strchr("()<>@,;:\\\"/[]?=", c);
-}
-
-static void skip_space(struct span *s)
-{
-    unsigned depth = 0;
-
-    while (s->n > 0) {
-        uint8_t c = s->p[0];
-
-        if (c == '(') depth++;
-        if (depth == 0 && c != ' ' && c != '\t') return;
-        if (c == ')' && depth > 0) depth--;
-        if (c == '\\' && s->n > 1) *s = span_from(*s, 1);
-        *s = span_from(*s, 1);
-    }
-}
-
-static struct span take_token(struct span *s)
-{
-    struct span t = *s;
-    size_t n = 0;
-
-    while (n < s->n && is_token_byte(s->p[n]))
-        n++;
-    t.n = n;
-    *s = span_from(*s, n);
-    skip_space(s);
-    return t;
-}
-
-/* A token or a quoted string; cut at size - 1. */
-static size_t take_value(struct span *s, char *out, size_t size)
-{
-    size_t n = 0;
-
-    if (s->n == 0 || s->p[0] != '"') {
-        struct span t = take_token(s);
-
-        n = t.n < size ? t.n : size;
-        memcpy(out, t.p, n);
-        return n;
-    }
-    for (*s = span_from(*s, 1); s->n > 0 && s->p[0] != '"'; *s = span_from(*s, 1)) {
-        if (s->p[0] == '\\' && s->n > 1) *s = span_from(*s, 1);
-        if (n < size) out[n++] = (char)s->p[0];
-    }
-    if (s->n > 0) *s = span_from(*s, 1);
-    skip_space(s);
-    return n;
-}
-
-static bool take_byte(struct span *s, uint8_t c)
-{
-    if (s->n == 0 || s->p[0] != c) return false;
-    *s = span_from(*s, 1);
-    skip_space(s);
-    return true;
-}
-
 struct type {
     struct span main, sub;
     char boundary[BOUNDARY_MAX + 2]; /* one more than may be */
@@ -160,17 +99,17 @@ struct type {
 static void read_type(struct span s, struct type *t)
 {
     t->boundary_size = 0;
-    skip_space(&s);
-    t->main = take_token(&s);
-    if (take_byte(&s, '/')) t->sub = take_token(&s);
-    while (take_byte(&s, ';')) {
-        struct span name = take_token(&s);
+    params_skip_space(&s);
+    t->main = params_take_token(&s);
+    if (params_take_byte(&s, '/')) t->sub = params_take_token(&s);
+    while (params_take_byte(&s, ';')) {
+        struct span name = params_take_token(&s);
         char other[BOUNDARY_MAX + 2];
         bool is_boundary = span_eq_nocase(name, SPAN_LIT("boundary"));
         size_t n;
 
-        if (!take_byte(&s, '=')) continue;
-        n = take_value(&s, is_boundary ? t->boundary : other, sizeof other);
+        if (!params_take_byte(&s, '=')) continue;
+        n = params_take_value(&s, is_boundary ? t->boundary : other, sizeof other);
         if (is_boundary) t->boundary_size = n;
     }
 }
@@ -378,8 +317,8 @@ static enum encoding read_encoding(struct span header)
     if (!mail_header_value(header, SPAN_LIT("Content-Transfer-Encoding"), value, sizeof value))
         return NOT_SAID;
     s = span_cstr(value);
-    skip_space(&s);
-    t = take_token(&s);
+    params_skip_space(&s);
+    t = params_take_token(&s);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (span_eq_nocase(t, span_cstr(names[i].name))) return names[i].encoding;
     return OTHER;

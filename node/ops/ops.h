@@ -36,6 +36,9 @@ uint16_t ops_port(const struct ops *o);
 void ops_set_draining(struct ops *o); /* readyz turns red */
 void ops_close(struct ops **o);
 
+/* The content rules of settings, for SMTP as the API has them; NULL: there are none. Any thread. */
+struct mail_content *ops_content_new(const struct settings *s);
+
 /* What identifies a data directory: DIR/identity.json, made at first start, never changed
  * afterwards but for shards, which may grow. ERR_VERSION: written by a newer format. ERR_CONFIG:
  * another node's directory. */

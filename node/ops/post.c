@@ -27,6 +27,7 @@ void post_deinit(struct post *p)
     for (unsigned i = 0; i < p->piece_count; i++)
         blob_unref(&p->pieces[i]);
     free(p->pieces);
+    mail_content_scan_free(&p->scan);
     arena_deinit(&p->arena);
     *p = (struct post){ 0 };
 }
@@ -180,6 +181,44 @@ static int check_senders(struct post *p, struct span mail, const struct settings
     return refuse(p, PROBLEM_NOT_ALLOWED, "the header: %s", cause);
 }
 
+struct mail_content *ops_content_new(const struct settings *s)
+{
+    static const enum mail_content_part parts[] = {
+        ['h'] = MAIL_CONTENT_HEADER, ['b'] = MAIL_CONTENT_BODY, ['f'] = MAIL_CONTENT_FILE
+    };
+    struct mail_content_rule rules[SETTINGS_CONTENT_RULES_MAX];
+
+    _Static_assert(SETTINGS_CONTENT_RULES_MAX <= MAIL_CONTENT_RULES_MAX, "all rules have room");
+    for (unsigned i = 0; i < s->content_rule_count; i++) {
+        const struct settings_content_rule *r = &s->content_rules[i];
+
+        rules[i] = (struct mail_content_rule){ .name = r->name,
+                                               .part = parts[(uint8_t)r->part[0]],
+                                               .field = r->field,
+                                               .match = r->match,
+                                               .tags = strcmp(r->action, "tag") == 0,
+                                               .text = r->text,
+                                               .tenant = r->tenant };
+    }
+    return mail_content_new(rules, s->content_rule_count, s->content.gtube);
+}
+
+/* As over SMTP. */
+static int check_content(struct post *p, struct span mail, const struct settings *s)
+{
+    struct mail_content *content = ops_content_new(s);
+    struct mail_content_hit hit;
+
+    p->scan = mail_content_scan_new(content, span_cstr(p->tenant));
+    mail_content_unref(&content);
+    mail_content_scan_feed(p->scan, mail);
+    mail_content_scan_finish(p->scan);
+    p->is_rejected = mail_content_refused(p->scan, &hit);
+    if (!p->is_rejected) return 0;
+    commit_content_count(&hit);
+    return refuse(p, PROBLEM_NOT_ALLOWED, "the content is refused, rule %s", hit.said);
+}
+
 static int take_body(struct post *p, struct span mail, const struct settings *s)
 {
     struct span whole = mail;
@@ -201,7 +240,8 @@ static int take_body(struct post *p, struct span mail, const struct settings *s)
     p->facts = *mail_reader_finish(reader);
     mail_reader_free(&reader);
     rv = judge(p, s);
-    return rv == 0 ? check_senders(p, whole, s) : rv;
+    if (rv == 0) rv = check_senders(p, whole, s);
+    return rv == 0 ? check_content(p, whole, s) : rv;
 }
 
 /* Line ends as SMTP wants them: a lone LF becomes CR LF. */

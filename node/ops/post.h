@@ -4,6 +4,7 @@
 #ifndef OPS_POST_H
 #define OPS_POST_H
 
+#include "node/mail/content.h"
 #include "node/mail/mail.h"
 #include "node/ops/inside.h"
 #include "node/smtp/address.h"
@@ -22,6 +23,8 @@ struct post {
     struct blob **pieces; /* the body, each but the last of COMMIT_INLINE_SIZE_MAX */
     unsigned piece_count, piece_next;
     struct mail_facts facts;
+    struct mail_content_scan *scan; /* finished; NULL: no content rule is for this tenant */
+    bool is_rejected;               /* by one: detail says which */
     /* Why not. */
     enum problem problem;
     char detail[200];

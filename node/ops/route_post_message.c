@@ -11,10 +11,13 @@
 
 #include "node/ops/post.h"
 #include "proto/ground/check.h"
+#include "proto/ground/log.h"
 #include "proto/ground/metric.h"
 
 #define POSTS_MAX     64 /* at once */
 #define QUERY_TO_SIZE 8192
+
+#define REJECTED_LOGGED_MAX 100 /* recipients of a mail */
 
 struct post_call {
     struct post post;
@@ -74,6 +77,7 @@ static void on_committed(struct commit_mail *m, int rv, uint64_t id)
 
 struct accept_parts {
     struct commit_facts facts;
+    struct commit_tags tags;
     Angarium__Origin origin;
     Angarium__Accept accept;
     char session[BASE32_SIZE];
@@ -112,6 +116,9 @@ static void fill_accept(struct accept_parts *a, const struct post_call *pc)
     a->accept.recipients = pc->post.recipients;
     a->accept.n_recipients = pc->post.recipient_count;
     a->accept.body = &a->facts.body;
+    commit_tags_fill(&a->tags, pc->post.scan);
+    a->accept.n_tags = a->tags.n;
+    a->accept.tags = a->tags.list;
     a->accept.origin = &a->origin;
     a->accept.expires_at_ms = a->accept.time_ms + ops_settings(ops)->delivery.expire_ms;
 }
@@ -200,6 +207,15 @@ static void abandon(struct call *c)
     if (pc->is_committing || pc->upload) fail(pc, pc->is_committing ? ERR_UNKNOWN : ERR_CLOSED);
 }
 
+/* The event of each recipient, as SMTP has it (node/accept/finish.c). */
+static void log_rejected(const struct post *p)
+{
+    for (unsigned i = 0; i < p->recipient_count && i < REJECTED_LOGGED_MAX; i++)
+        log_event(LOG_INFO, "recipient.rejected", LOG_TEXT("session", "http"),
+                  LOG_SPAN("recipient", proto_span(p->recipients[i]->address)),
+                  LOG_TEXT("tenant", p->tenant), LOG_TEXT("reason", p->detail));
+}
+
 static void on_made(struct loop_work *w)
 {
     struct call *c = CONTAINER_OF(w, struct call, work);
@@ -210,6 +226,7 @@ static void on_made(struct loop_work *w)
         enum problem problem = pc->post.problem;
 
         memcpy(detail, pc->post.detail, sizeof detail);
+        if (pc->post.is_rejected) log_rejected(&pc->post);
         finish(pc);
         metric_add(M_MAILS_REFUSED_NEVER, 1);
         call_answer_problem(c, problem, "%s", detail);

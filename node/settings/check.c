@@ -163,6 +163,41 @@ static void check_credentials(struct parse *p)
 
 /* ---- routes: node/settings/check_route.c */
 
+/* ---- content rules */
+
+static bool is_printable(const char *text)
+{
+    for (; *text; text++)
+        if (*text < 0x20 || *text > 0x7e) return false;
+    return true;
+}
+
+static void check_content_rule(struct parse *p, unsigned i)
+{
+    const struct settings_content_rule *r = &p->s->content_rules[i];
+    bool is_header = same(r->part, "header");
+
+    if (is_header && !is_set(r->field))
+        parse_error(p, parse_mark_of(p, "content_rules", i, "part"),
+                    "part: header needs field: the name of one, as Subject");
+    if (!is_header && is_set(r->field))
+        parse_error(p, parse_mark_of(p, "content_rules", i, "field"),
+                    "field: goes with part: header only");
+    if (!is_printable(r->text))
+        parse_error(p, parse_mark_of(p, "content_rules", i, "text"),
+                    "text: must be printable ASCII, it stands in a reply");
+    if (is_set(r->tenant) && !find_tenant(p->s, p->s->tenant_count, r->tenant))
+        parse_error(p, parse_mark_of(p, "content_rules", i, "tenant"),
+                    "tenant: there is no tenant %s", r->tenant);
+    if (same(r->name, "gtube"))
+        parse_error(p, parse_mark_of(p, "content_rules", i, "name"),
+                    "name: gtube is built in, see content: gtube");
+    for (unsigned k = 0; k < i; k++)
+        if (same(p->s->content_rules[k].name, r->name))
+            parse_error(p, parse_mark_of(p, "content_rules", i, "name"),
+                        "name: there are two content rules %s", r->name);
+}
+
 static void check_delivery(struct parse *p)
 {
     if (p->s->delivery.retry_base_ms > p->s->delivery.retry_cap_ms)
@@ -180,5 +215,7 @@ void check_all(struct parse *p)
     check_credentials(p);
     for (unsigned i = 0; i < p->s->route_count; i++)
         check_route(p, i);
+    for (unsigned i = 0; i < p->s->content_rule_count; i++)
+        check_content_rule(p, i);
     check_delivery(p);
 }

@@ -18,7 +18,8 @@
     ROW_(struct settings_credential, key, section, key, type, fallback, min, max, help)
 #define ROUTE_ROW(section, key, type, fallback, min, max, help)                                    \
     ROW_(struct settings_route, key, section, key, type, fallback, min, max, help)
-
+#define CONTENT_RULE_ROW(section, key, type, fallback, min, max, help)                             \
+    ROW_(struct settings_content_rule, key, section, key, type, fallback, min, max, help)
 #define LOGIN_ROW(section, key, type, fallback, min, max, help)                                    \
     ROW_(struct settings_login, key, section, key, type, fallback, min, max, help)
 #define OAUTH_ROW(section, key, type, fallback, min, max, help)                                    \
@@ -30,6 +31,7 @@ static const struct field certificate_fields[] = { SETTINGS_CERTIFICATE(CERTIFIC
 static const struct field tenant_fields[] = { SETTINGS_TENANT(TENANT_ROW) };
 static const struct field credential_fields[] = { SETTINGS_CREDENTIAL(CREDENTIAL_ROW) };
 static const struct field route_fields[] = { SETTINGS_ROUTE(ROUTE_ROW) };
+static const struct field content_rule_fields[] = { SETTINGS_CONTENT_RULE(CONTENT_RULE_ROW) };
 static const struct field login_fields[] = { SETTINGS_LOGIN(LOGIN_ROW) };
 static const struct field oauth_fields[] = { SETTINGS_OAUTH(OAUTH_ROW) };
 
@@ -72,15 +74,16 @@ enum row { SETTINGS_TABLE(COUNT_ROW) ROWS_ALL };
 #define FIRST_log      ROWS_log_level
 #define FIRST_limits   ROWS_limits_message_size_max
 #define FIRST_delivery ROWS_delivery_retry_base_ms
+#define FIRST_content  ROWS_content_gtube
 /* clang-format off */
 #define SECTION(name, next) \
     { #name, single_fields + FIRST_##name, (size_t)(next) - (size_t)(FIRST_##name) }
 /* clang-format on */
 
 const struct field_set field_sections[] = {
-    SECTION(node, FIRST_http),    SECTION(http, FIRST_tls),   SECTION(tls, FIRST_resolver),
-    SECTION(resolver, FIRST_log), SECTION(log, FIRST_limits), SECTION(limits, FIRST_delivery),
-    SECTION(delivery, ROWS_ALL),
+    SECTION(node, FIRST_http),        SECTION(http, FIRST_tls),   SECTION(tls, FIRST_resolver),
+    SECTION(resolver, FIRST_log),     SECTION(log, FIRST_limits), SECTION(limits, FIRST_delivery),
+    SECTION(delivery, FIRST_content), SECTION(content, ROWS_ALL),
 };
 const size_t field_section_count = sizeof field_sections / sizeof field_sections[0];
 
@@ -97,5 +100,6 @@ const struct list_kind field_lists[] = {
     LIST(tenants, tenant, settings_tenant, SETTINGS_LIST_MAX),
     LIST(credentials, credential, settings_credential, SETTINGS_LIST_MAX),
     LIST(routes, route, settings_route, SETTINGS_LIST_MAX),
+    LIST(content_rules, content_rule, settings_content_rule, SETTINGS_CONTENT_RULES_MAX),
 };
 const size_t field_list_count = sizeof field_lists / sizeof field_lists[0];

@@ -31,6 +31,8 @@ enum field_type {
     FIELD_TLS,
     FIELD_TLS_VERSION,
     FIELD_BARE,
+    FIELD_PART,
+    FIELD_ACTION,
     FIELD_AUTH,
     FIELD_URL,
     FIELD_DOMAINS, /* from here on lists, char ** and a count: of a tenant */

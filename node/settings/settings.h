@@ -22,8 +22,9 @@
 #include "proto/ground/buf.h"
 #include "proto/ground/err.h"
 
-#define SETTINGS_LIST_MAX 256 /* listeners 16, certificates 255, others this */
-#define SETTINGS_PINS_MAX 16  /* of one route */
+#define SETTINGS_LIST_MAX          256 /* listeners 16, certificates 255, others this */
+#define SETTINGS_PINS_MAX          16  /* of one route */
+#define SETTINGS_CONTENT_RULES_MAX 32
 
 enum settings_listener_kind { SETTINGS_SUBMISSION, SETTINGS_SUBMISSIONS, SETTINGS_MX };
 struct settings_listener {
@@ -55,13 +56,20 @@ struct settings_login { /* username NULL: there is none */
 struct settings_route {
     char *match; /* "*", "example.test", ".example.test" */
     enum settings_via via;
-    char *host;        /* via host: "name:port" or "address:port" */
+    char *host; /* via host: "name:port" or "address:port" */
     char *tls; /* "none", "may", "encrypt", "verify"; with auth or pins never less than they need */
     char *tls_min;     /* "1.2", "1.3" */
     char *tls_ca_file; /* empty: the system's */
     char **pins;       /* 64 digits of hex each */
     unsigned pin_count;
     struct settings_login auth;
+};
+struct settings_content_rule { /* node/mail/content.h */
+    char *name;
+    char *part; /* "header", "body", "file" */
+    char *field, *match;
+    char *action; /* "reject", "tag" */
+    char *text, *tenant;
 };
 
 struct settings {
@@ -89,6 +97,8 @@ struct settings {
     unsigned credential_count;
     struct settings_route *routes;
     unsigned route_count;
+    struct settings_content_rule *content_rules;
+    unsigned content_rule_count;
     struct {
         char *address; /* "127.0.0.1:53"; empty: the system's */
         uint64_t mx_port;
@@ -118,6 +128,9 @@ struct settings {
             dot_timeout_ms;
         uint64_t retention_ms;
     } delivery;
+    struct {
+        bool gtube;
+    } content;
     struct { /* set by `angarium dev` only; refused in a file unless dev: true stands in it */
         bool enabled;
     } dev;

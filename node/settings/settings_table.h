@@ -81,7 +81,8 @@
     X(delivery, command_timeout_ms, SPAN, "5m", 100, 10 * MIN, "for the reply to a command (RFC 5321 4.5.3.2)")        \
     X(delivery, data_timeout_ms, SPAN, "3m", 100, 10 * MIN, "for a piece of the mail to leave")                        \
     X(delivery, dot_timeout_ms, SPAN, "10m", 100, 30 * MIN, "for the reply to the final dot")                          \
-    X(delivery, retention_ms, SPAN, "7d", 1 * SEC, 365 * DAY, "what is over stays visible so long")
+    X(delivery, retention_ms, SPAN, "7d", 1 * SEC, 365 * DAY, "what is over stays visible so long")                     \
+    X(content, gtube, BOOL, "false", 0, 0, "a mail with the GTUBE test text is refused: 554 5.7.1")
 
 /* Members of the lists' elements: X(list, key, type, default, min, max, help) */
 #define SETTINGS_LISTENER(X)                                                                                           \
@@ -121,6 +122,14 @@
     X(oauth, refresh_token_file, PATH, NULL, 1, 3000, "holds the refresh token, and gets each new one; mode 600")       \
     X(oauth, scope, TEXT, "", 0, 1024, "what to ask for; not set: what the refresh token is for")                       \
     X(oauth, ca_file, PATH, "", 0, 3000, "PEM, whom the endpoint's certificate must come from; not set: the system's")
+#define SETTINGS_CONTENT_RULE(X)                                                                                       \
+    X(content_rule, name, NAME, NULL, 1, 64, "said to who is refused, and in the field that is added")                 \
+    X(content_rule, part, PART, NULL, 0, 0, "header: the fields called `field`; body: the text; file: names of attachments") \
+    X(content_rule, field, NAME, "", 0, 64, "of part: header, the name of the field")                                  \
+    X(content_rule, match, TEXT, NULL, 1, 128, "header, file: a glob (* and ?) for all of it; body: what stands in it")\
+    X(content_rule, action, ACTION, "reject", 0, 0, "reject: 554 5.7.1; tag: the mail goes out with X-Angarium-Content")\
+    X(content_rule, text, TEXT, "", 0, 120, "said behind the name; printable ASCII")                                   \
+    X(content_rule, tenant, NAME, "", 0, 64, "whose mail it looks at; not set: everybody's")
 /* clang-format on */
 
 #endif

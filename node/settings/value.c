@@ -41,6 +41,8 @@ static const char *const formats[] = { "logfmt", "json", NULL };
 static const char *const tlses[] = { "none", "may", "encrypt", "verify", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const bares[] = { "refuse", "normalise", NULL };
+static const char *const parts[] = { "header", "body", "file", NULL };
+static const char *const actions[] = { "reject", "tag", NULL };
 static const char *const auths[] = { "plain login", "plain", "login", NULL };
 static const char *const bools[] = { "false", "true", NULL };
 
@@ -61,6 +63,10 @@ static const char *const *words_of(enum field_type t)
         return tls_versions;
     case FIELD_BARE:
         return bares;
+    case FIELD_PART:
+        return parts;
+    case FIELD_ACTION:
+        return actions;
     case FIELD_AUTH:
         return auths;
     case FIELD_BOOL:

@@ -72,6 +72,7 @@
     X(NUL, 554, "5.6.0", "Message contains a NUL", "no NUL in header or body") \
     X(HEADER_TOO_LARGE, 554, "5.6.0", "Message header too large", "`limits.header_size_max`") \
     X(TOO_MANY_FIELDS, 554, "5.6.0", "Message header has too many fields", "`limits.header_fields_max`") \
+    X(CONTENT_DENIED, 554, "5.7.1", "Message content refused, rule", "behind it: the name of a rule of `content_rules`, and its text; see *Content rules*. The same mail is refused again: change it, or ask who runs the relay") \
     X(EARLY_TALKER, 554, "5.5.0", "Data before the greeting or inside TLS negotiation", "bytes behind STARTTLS are an attack") \
     X(UNKNOWN_PARAMETER, 555, "5.5.4", "Parameter not recognized", "what EHLO does not offer")
 

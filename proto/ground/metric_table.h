@@ -69,6 +69,20 @@
       "Mails refused at end of data")                                                              \
     X(MAILS_REFUSED_NEVER, COUNTER, "mails_refused_total", "class=\"5yz\"",                        \
       "Mails refused at end of data")                                                              \
+    X(CONTENT_REJECTED_HEADER, COUNTER, "content_rejected_total", "part=\"header\"",               \
+      "Mails refused by a content rule")                                                           \
+    X(CONTENT_REJECTED_BODY, COUNTER, "content_rejected_total", "part=\"body\"",                   \
+      "Mails refused by a content rule")                                                           \
+    X(CONTENT_REJECTED_FILE, COUNTER, "content_rejected_total", "part=\"file\"",                   \
+      "Mails refused by a content rule")                                                           \
+    X(CONTENT_REJECTED_GTUBE, COUNTER, "content_rejected_total", "part=\"gtube\"",                 \
+      "Mails refused by a content rule")                                                           \
+    X(CONTENT_TAGGED_HEADER, COUNTER, "content_tagged_total", "part=\"header\"",                   \
+      "Content rules that tagged a mail")                                                          \
+    X(CONTENT_TAGGED_BODY, COUNTER, "content_tagged_total", "part=\"body\"",                       \
+      "Content rules that tagged a mail")                                                          \
+    X(CONTENT_TAGGED_FILE, COUNTER, "content_tagged_total", "part=\"file\"",                       \
+      "Content rules that tagged a mail")                                                          \
     X(MAILS_REPAIRED, COUNTER, "mails_repaired_total", "",                                         \
       "Mails whose bare CR or LF became CR LF")                                                    \
     X(BODIES_FULL, COUNTER, "bodies_full_total", "",                                               \

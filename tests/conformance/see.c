@@ -89,6 +89,40 @@ static bool word_carries(struct story *st, char *rest)
     return true;
 }
 
+/* rule NAME PART FIELD ACTION TENANT TEXT MATCH: a content rule; "-": not set; MATCH is the rest of the line. */
+static bool word_rule(struct story *st, char *rest)
+{
+    struct world *w = st->world;
+    char *words[6], *line = w->rule_lines[w->rule_count];
+    struct mail_content_rule *r = &w->rules[w->rule_count];
+
+    snprintf(line, sizeof w->rule_lines[0], "%s", rest);
+    for (unsigned i = 0; i < 6; i++) {
+        words[i] = story_cut(&line);
+        if (strcmp(words[i], "-") == 0) words[i] = NULL;
+    }
+    if (!words[0] || !words[1] || !words[3] || !*line) return story_wrong(st, "what rule?");
+    *r = (struct mail_content_rule){ .name = words[0],
+                                     .part = words[1][0] == 'h'   ? MAIL_CONTENT_HEADER
+                                             : words[1][0] == 'b' ? MAIL_CONTENT_BODY
+                                                                  : MAIL_CONTENT_FILE,
+                                     .field = words[2],
+                                     .match = line,
+                                     .tags = strcmp(words[3], "tag") == 0,
+                                     .text = words[5],
+                                     .tenant = words[4] };
+    w->rule_count++;
+    return true;
+}
+
+/* gtube: the test text is refused. */
+static bool word_gtube(struct story *st, char *rest)
+{
+    (void)rest;
+    st->world->has_gtube = true;
+    return true;
+}
+
 /* serves hostname */
 static bool word_serves(struct story *st, char *rest)
 {
@@ -281,6 +315,16 @@ static bool word_asked_of(struct story *st, char *rest)
            same_text(st, "orcpt", a->recipients[number]->orcpt, rest);
 }
 
+/* tags N [TEXT]: so many, and the last one is so. */
+static bool word_tags(struct story *st, char *rest)
+{
+    const Angarium__Accept *a = last_mail(st);
+    const char *count = story_cut(&rest);
+
+    if (!a || !same_number(st, "the number of tags", a->n_tags, count)) return false;
+    return a->n_tags == 0 || same_text(st, "the tag", a->tags[a->n_tags - 1], rest);
+}
+
 /* origin FIELD VALUE */
 static bool word_origin(struct story *st, char *rest)
 {
@@ -422,18 +466,33 @@ story_word *check_word(const char *name)
         const char *name;
         story_word *word;
     } words[] = {
-        { "limit", word_limit },         { "without", word_without },
-        { "serves", word_serves },       { "commit", word_commit },
-        { "count", word_count },         { "mail-is", word_mail_is },
-        { "mail-fill", word_mail_fill }, { "mail-from", word_mail_from },
-        { "mail-to", word_mail_to },     { "recipients", word_recipients },
-        { "origin", word_origin },       { "fact", word_fact },
-        { "drain", word_drain },         { "idle", word_idle },
-        { "wait", word_wait },           { "mark", word_mark },
-        { "writes", word_writes },       { "log-has", word_log_has },
-        { "log-lacks", word_log_lacks }, { "carries", word_carries },
-        { "repairs", word_repairs },     { "asked", word_asked },
-        { "asked-of", word_asked_of },   { "counted", word_counted },
+        { "limit", word_limit },
+        { "without", word_without },
+        { "rule", word_rule },
+        { "gtube", word_gtube },
+        { "tags", word_tags },
+        { "serves", word_serves },
+        { "commit", word_commit },
+        { "count", word_count },
+        { "mail-is", word_mail_is },
+        { "mail-fill", word_mail_fill },
+        { "mail-from", word_mail_from },
+        { "mail-to", word_mail_to },
+        { "recipients", word_recipients },
+        { "origin", word_origin },
+        { "fact", word_fact },
+        { "drain", word_drain },
+        { "idle", word_idle },
+        { "wait", word_wait },
+        { "mark", word_mark },
+        { "writes", word_writes },
+        { "log-has", word_log_has },
+        { "log-lacks", word_log_lacks },
+        { "carries", word_carries },
+        { "repairs", word_repairs },
+        { "asked", word_asked },
+        { "asked-of", word_asked_of },
+        { "counted", word_counted },
         { "mechanism", word_mechanism },
     };
 

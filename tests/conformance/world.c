@@ -24,7 +24,9 @@ void world_begin(struct world *w)
     w->has_tls = true;
     w->bare = ACCEPT_BARE_REFUSE;
     w->mechanisms = 0;
-    w->serves_hostname = w->carries_binary = false;
+    w->serves_hostname = w->carries_binary = w->has_gtube = false;
+    w->rule_count = 0;
+    w->content = NULL;
     accept_limits_default(&w->limits);
     w->limits.auth_delay_ms = 1;
 }
@@ -87,6 +89,8 @@ int world_listen(struct world *w, enum accept_kind kind, struct errmsg *why)
     o.expire_ms = 5ull * 24 * 60 * 60 * 1000;
     o.limits = w->limits;
     o.carries_binary = w->carries_binary;
+    w->content = mail_content_new(w->rules, w->rule_count, w->has_gtube);
+    o.content = w->content;
     rv = accept_new(&w->accept, &o, why);
     return rv ? rv : accept_listen(w->accept, &service, &at, why);
 }
@@ -108,6 +112,7 @@ void world_end(struct world *w)
     double_free(&w->commit);
     if (w->auth) accept_auth_unref(&w->auth);
     if (w->tls) tls_unref(&w->tls);
+    mail_content_unref(&w->content);
     loop_free(&w->loop);
 }
 

@@ -20,6 +20,11 @@ struct world {
     enum accept_bare bare;
     unsigned mechanisms; /* 0: all */
     bool has_tls, serves_hostname, carries_binary;
+    bool has_gtube;
+    struct mail_content_rule rules[MAIL_CONTENT_RULES_MAX];
+    char rule_lines[MAIL_CONTENT_RULES_MAX][256]; /* their words */
+    unsigned rule_count;
+    struct mail_content *content;
     char dir[64]; /* certificates; kept from story to story */
 };
 

@@ -169,6 +169,7 @@ void world_take_in(struct world *w, struct world_mail *m)
     Angarium__BodyFacts facts = ANGARIUM__BODY_FACTS__INIT;
     Angarium__Origin origin = ANGARIUM__ORIGIN__INIT;
     struct double_body body = { .chunks = chunks };
+    ProtobufCBinaryData tag;
     struct words words;
     const char *in, *from;
     char to[8192];
@@ -194,6 +195,9 @@ void world_take_in(struct world *w, struct world_mail *m)
     accept.origin = &origin;
     accept.expires_at_ms = expiry_of(&words, accept.time_ms);
     fill_request(&accept, &words);
+    tag = proto_bytes(span_cstr(words_value(&words, "tag")));
+    accept.tags = &tag;
+    accept.n_tags = tag.len > 0;
     m->index = double_mail(w->commit, &accept, &body);
 }
 

@@ -427,6 +427,30 @@ static void what_the_client_asks_for_is_in_range(void **state)
     expect_refused(s);
 }
 
+/* They become lines of a header. */
+static void tags_are_printable_and_few(void **state)
+{
+    ProtobufCBinaryData tags[PROTO_TAGS_MAX + 1];
+    struct sample *s = *state;
+
+    CHOOSE(ACCEPT);
+    for (unsigned i = 0; i <= PROTO_TAGS_MAX; i++)
+        tags[i] = text("bulk: seen");
+    s->accept.tags = tags;
+    s->accept.n_tags = PROTO_TAGS_MAX;
+    tags[0] = long_text(PROTO_TAG_SIZE_MAX);
+    expect_passes(s);
+    tags[0] = long_text(PROTO_TAG_SIZE_MAX + 1);
+    expect_refused(s);
+    tags[0] = text("a\r\nB: c");
+    expect_refused(s);
+    tags[0] = text("");
+    expect_refused(s);
+    tags[0] = text("a");
+    s->accept.n_tags = PROTO_TAGS_MAX + 1;
+    expect_refused(s);
+}
+
 /* ---- the others */
 
 static void chunks_have_a_name_and_a_number(void **state)
@@ -682,6 +706,7 @@ int main(void)
         SAMPLE_TEST(body_facts_fit_each_other),
         SAMPLE_TEST(origin_texts_are_bounded),
         SAMPLE_TEST(what_the_client_asks_for_is_in_range),
+        SAMPLE_TEST(tags_are_printable_and_few),
         SAMPLE_TEST(a_bounce_has_no_return_path),
         SAMPLE_TEST(chunks_have_a_name_and_a_number),
         SAMPLE_TEST(references_are_in_range),

@@ -75,6 +75,7 @@ static void what_the_client_asked_for_is_kept(void **state)
     const struct scene_mail mail = { .from = "a@x.example",
                                      .to = to,
                                      .to_count = 1,
+                                     .tag = "bulk: seen",
                                      .envid = "QQ+2B314159",
                                      .ret = PROTO_RET_HDRS,
                                      .smtputf8 = true,
@@ -97,6 +98,8 @@ static void what_the_client_asked_for_is_kept(void **state)
         scene_outcome(&s, index, 0, results[i], s.now_ms);
         assert_int_equal(queue_message_get(s.store, SHARD, index, &m), 0);
         assert_true(span_eq(proto_span(m->envid), span_cstr(mail.envid)));
+        assert_int_equal(m->n_tags, 1);
+        assert_true(span_eq(proto_span(m->tags[0]), span_cstr(mail.tag)));
         assert_int_equal(m->ret, mail.ret);
         assert_true(m->smtputf8);
         assert_int_equal(m->body_type, mail.body_type);

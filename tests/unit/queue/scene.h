@@ -47,6 +47,7 @@ struct scene_mail {
     const char *upload;
     uint64_t *chunks;
     size_t chunk_count;
+    const char *tag;           /* NULL: none */
     const char *envid, *orcpt; /* orcpt and notify: of each recipient; NULL, 0: not said */
     uint32_t ret, body_type, notify;
     const uint32_t *told; /* with bounce_of: pairs of recipient and debts */
@@ -154,6 +155,7 @@ static inline uint64_t scene_accept_mail(struct scene *s, const struct scene_mai
     Angarium__Accept a = ANGARIUM__ACCEPT__INIT;
     Angarium__BodyFacts facts = ANGARIUM__BODY_FACTS__INIT;
     Angarium__Origin origin = ANGARIUM__ORIGIN__INIT;
+    ProtobufCBinaryData tag;
 
     facts.size = m->size ? m->size : SCENE_BODY;
     origin.tenant = scene_text("acme");
@@ -170,6 +172,9 @@ static inline uint64_t scene_accept_mail(struct scene *s, const struct scene_mai
     a.n_recipients = m->to_count;
     a.recipients = scene_new(s, m->to_count * sizeof(void *));
     a.envid = scene_text(m->envid);
+    tag = scene_text(m->tag);
+    a.tags = &tag;
+    a.n_tags = tag.len > 0;
     a.ret = m->ret;
     a.smtputf8 = m->smtputf8;
     a.body_type = m->body_type;

@@ -15,11 +15,16 @@ static struct settings *settings;
 
 static int set_up(void **state)
 {
-    static const char text[] = "node: { id: 1, hostname: relay.test, data_dir: d }\n"
-                               "listeners: [ { kind: mx, address: \"127.0.0.1:25\" } ]\n"
-                               "tenants: [ { name: other, domains: [ o.test ] }, { name: demo, "
-                               "domains: [ example.test ] } ]\n"
-                               "limits: { message_size_max: 600KiB, recipients_max: 100 }\n";
+    static const char text[] =
+        "node: { id: 1, hostname: relay.test, data_dir: d }\n"
+        "listeners: [ { kind: mx, address: \"127.0.0.1:25\" } ]\n"
+        "tenants: [ { name: other, domains: [ o.test ] }, { name: demo, "
+        "domains: [ example.test ] } ]\n"
+        "content: { gtube: true }\n"
+        "content_rules: [ { name: pill, part: body, match: pills }, { name: o, part: body, "
+        "match: there, tenant: other }, { name: t, part: header, field: subject, match: \"hi*\", "
+        "action: tag } ]\n"
+        "limits: { message_size_max: 600KiB, recipients_max: 100 }\n";
     struct buf errors;
 
     (void)state;
@@ -209,6 +214,30 @@ static void what_is_refused(void **state)
             PROBLEM_NOT_ALLOWED);
 }
 
+/* C084: the same rules as over SMTP. */
+static void content(void **state)
+{
+    struct mail_content_hit hit;
+    unsigned at = 0;
+    struct post p;
+
+    (void)state;
+    assert_int_equal(make_json(&p, "{\"from\":\"a@example.test\",\"to\":\"b@c.test\",\"subject\":"
+                                   "\"s\",\"text\":\"P\\u00e4 PILLS\"}"),
+                     ERR_SYNTAX);
+    assert_int_equal(p.problem, PROBLEM_NOT_ALLOWED);
+    assert_string_equal(p.detail, "the content is refused, rule pill");
+    assert_true(p.is_rejected);
+    post_deinit(&p);
+    assert_int_equal(make_json(&p, "{\"from\":\"a@example.test\",\"to\":\"b@c.test\",\"subject\":"
+                                   "\"hi there\",\"text\":\"there\"}"),
+                     0);
+    assert_true(mail_content_tagged(p.scan, &at, &hit));
+    assert_string_equal(hit.said, "t");
+    assert_false(p.is_rejected);
+    post_deinit(&p);
+}
+
 static void too_many_recipients(void **state)
 {
     struct buf text;
@@ -226,9 +255,13 @@ static void too_many_recipients(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fields),          cmocka_unit_test(raw),
-        cmocka_unit_test(whole_mails),     cmocka_unit_test(large_mails),
-        cmocka_unit_test(what_is_refused), cmocka_unit_test(too_many_recipients),
+        cmocka_unit_test(content),
+        cmocka_unit_test(fields),
+        cmocka_unit_test(raw),
+        cmocka_unit_test(whole_mails),
+        cmocka_unit_test(large_mails),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(too_many_recipients),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

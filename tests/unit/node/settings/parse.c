@@ -294,6 +294,43 @@ static void tenants_and_credentials(void **state)
         "conf/node.yaml:6:17: username: there are two credentials u\n");
 }
 
+#define RULE(rest) "content_rules: [ { name: r, match: x, " rest " } ]\n"
+
+static void content_rules(void **state)
+{
+    struct buf errors;
+    struct settings *s = parse(OK "content: { gtube: true }\ntenants: [ { name: a } ]\n" RULE(
+                                   "part: header, field: Subject, action: tag, text: t, tenant: a"),
+                               &errors);
+
+    (void)state;
+    assert_non_null(s);
+    assert_true(s->content.gtube);
+    assert_int_equal(s->content_rule_count, 1);
+    assert_string_equal(s->content_rules[0].action, "tag");
+    settings_free(&s);
+    buf_deinit(&errors);
+    good(OK RULE("part: body"));
+    bad(OK RULE("part: all"),
+        "conf/node.yaml:3:45: part: \"all\" is none of: header, body, file\n");
+    bad(OK RULE("part: header"),
+        "conf/node.yaml:3:45: part: header needs field: the name of one, as Subject\n");
+    bad(OK RULE("part: body, field: Subject"),
+        "conf/node.yaml:3:58: field: goes with part: header only\n");
+    bad(OK RULE("part: body, action: drop"),
+        "conf/node.yaml:3:59: action: \"drop\" is none of: reject, tag\n");
+    bad(OK RULE("part: body, text: \"\xc3\xa4\""),
+        "conf/node.yaml:3:57: text: must be printable ASCII, it stands in a reply\n");
+    bad(OK RULE("part: body, tenant: a"), "conf/node.yaml:3:59: tenant: there is no tenant a\n");
+    bad(OK "content_rules: [ { name: gtube, match: x, part: body } ]\n",
+        "conf/node.yaml:3:26: name: gtube is built in, see content: gtube\n");
+    bad(OK "content_rules:\n  - { name: r, match: x, part: body }\n  - { name: r, match: y, part: "
+           "body }\n",
+        "conf/node.yaml:5:13: name: there are two content rules r\n");
+    bad(OK "content_rules: [ { name: r, part: body, match: \"\" } ]\n",
+        "conf/node.yaml:3:48: match: must not be empty\n");
+}
+
 static void hashes_are_not_repeated(void **state)
 {
     (void)state;
@@ -567,6 +604,7 @@ static void printed_and_read(void **state)
            "tenants: [ { name: a, domains: [ a.test, b.test ] }, { name: b } ]\n"
            "credentials: [ { username: u, tenant: a, password_hash: \"" HASH "\" } ]\n"
            "routes: [ { match: \"*\", via: host, host: \"a.test:25\" } ]\n"
+           "content_rules: [ { name: r, part: file, match: \"*.exe\", action: tag } ]\n"
            "limits: { session_idle_ms: 61s, message_size_max: 1025 }\ndev: true\n";
     struct buf errors, first, second;
     struct settings *s = parse(text, &errors), *again = NULL;
@@ -603,6 +641,7 @@ int main(void)
         cmocka_unit_test(domains),
         cmocka_unit_test(fitting_together),
         cmocka_unit_test(tenants_and_credentials),
+        cmocka_unit_test(content_rules),
         cmocka_unit_test(hashes_are_not_repeated),
         cmocka_unit_test(addresses_are_networks),
         cmocka_unit_test(routes),
