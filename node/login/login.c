@@ -286,8 +286,8 @@ static bool held(struct login *l, uint64_t now_ms, bool *must_fetch, uint64_t *u
     }
     if (l->refused_until_ms <= now_ms) return false;
     *must_fetch = is_file && l->current_until_ms <= now_ms;
-    *until_ms = l->refused_until_ms;
-    if (is_file && now_ms + LOGIN_POLL_MS < *until_ms) *until_ms = now_ms + LOGIN_POLL_MS;
+    *until_ms = now_ms + (*must_fetch ? LOGIN_POLL_MS : LOGIN_LOOK_MS);
+    if (!is_file || l->refused_until_ms < *until_ms) *until_ms = l->refused_until_ms;
     return true;
 }
 

@@ -63,7 +63,7 @@ void login_ask_cancel(
     struct login_ask **ask); /* NULL inside is harmless; a secret on its way is given back */
 
 /* Whether asking is of no use now: the account was refused, or its secret could not be had and is being looked for. Then
- * not before *until_ms (mono). On a loop, cheap; sees to it that a file is looked at again. */
+ * look again at *until_ms (mono). On a loop, cheap; sees to it that a file is looked at again. */
 #define LOGIN_POLL_MS 1000u
 bool login_is_held(struct login *l, struct loop *loop, uint64_t *until_ms);
 

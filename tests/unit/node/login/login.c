@@ -343,7 +343,7 @@ static void a_held_account_is_looked_after(void **state)
     tell(&a, LOGIN_REFUSED);
     expect_none(ERR_DENIED, LOGIN_PAUSE_MS);
     assert_true(login_is_held(w.login, w.loop, &until));
-    assert_int_equal(until, w.now_ms + LOGIN_POLL_MS);
+    assert_int_equal(until, w.now_ms + LOGIN_LOOK_MS);
     put(w.file, "right", 0600);
     w.now_ms += LOGIN_LOOK_MS;
     UNTIL(!login_is_held(w.login, w.loop, &until));

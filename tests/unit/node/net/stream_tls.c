@@ -141,6 +141,52 @@ static void test_writes_before_established_wait(void **state)
     pair_free(p);
 }
 
+/* What holds a secret leaves under TLS or not at all: not in clear, not before the handshake is over. */
+static void test_secrets_leave_under_tls_only(void **state)
+{
+    (void)state;
+    struct pair *p = secured(client_ctx, NULL);
+
+    assert_int_equal(stream_write_secret(p->client.s, SPAN_LIT("secret")), 0);
+    UNTIL(p->loop, p->server.n == 6);
+    assert_memory_equal(p->server.in, "secret", 6);
+    pair_free(p);
+    p = pair_new("127.0.0.1");
+    pair_connect(p, NULL);
+    assert_int_equal(stream_write_secret(p->client.s, SPAN_LIT("secret")), ERR_TLS);
+    UNTIL(p->loop, p->client.readies == 1);
+    assert_int_equal(stream_write_secret(p->client.s, SPAN_LIT("secret")), ERR_TLS);
+    assert_int_equal(stream_out_bytes(p->client.s), 0);
+    assert_int_equal(stream_tls(p->client.s, client_ctx, NULL), 0);
+    assert_int_equal(stream_write_secret(p->client.s, SPAN_LIT("secret")), ERR_TLS);
+    pair_free(p);
+}
+
+/* A key that is none of the pins ends the handshake, whoever has signed it; one of several is enough. */
+static void test_pins(void **state)
+{
+    static const char another[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    const char *pins[] = { another, tls_certificate(server_ctx, 0)->spki_sha256 };
+
+    (void)state;
+    for (unsigned count = 1; count <= 2; count++) {
+        struct errmsg why;
+        struct tls *pinned;
+        struct pair *p;
+
+        assert_int_equal(tls_client_new(&pinned, TLS_VERIFY_NONE, NULL, &why), 0);
+        tls_pin(pinned, pins, count);
+        p = secured(pinned, "mx.example.test");
+        assert_int_equal(p->client.readies, count == 2);
+        if (count == 1) {
+            assert_int_equal(p->client.err, ERR_TLS);
+            assert_non_null(strstr(p->client.why, "pins"));
+        }
+        pair_free(p);
+        tls_unref(&pinned);
+    }
+}
+
 static void test_pause_lets_the_handshake_through(void **state)
 {
     (void)state;
@@ -479,6 +525,8 @@ int main(void)
         cmocka_unit_test(test_big_both_ways),
         cmocka_unit_test(test_one_write_and_one_record_per_turn),
         cmocka_unit_test(test_writes_before_established_wait),
+        cmocka_unit_test(test_secrets_leave_under_tls_only),
+        cmocka_unit_test(test_pins),
         cmocka_unit_test(test_pause_lets_the_handshake_through),
         cmocka_unit_test(test_starttls),
         cmocka_unit_test(test_injected_clear_text_is_dropped),
