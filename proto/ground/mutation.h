@@ -47,6 +47,9 @@
     X(READ_OLD_ROUND, "an answer to an older question confirms a read (etcd #20418)")              \
     X(TAINTED_OLD_TERM,                                                                            \
       "who lost synced entries takes part in terms it may have promised in (NATS #7567)")          \
+    X(LOST_COUNTED, "what a peer acknowledged counts on when it says that it lost it (NATS #7549)")  \
+    X(RESTS_UNDER_DEAD, "ours: a late heartbeat lets a follower rest under a node that is down")   \
+    X(SPREAD_CANNOT_COMMIT, "ours: check-quorum does not ask for two zones where a commit does")   \
     X(TAINT_ENDS_EARLY, "ours: who lost synced entries believes the first heartbeat how far it has to go")  \
     X(ANSWER_NEVER_ASKED, "ours: an answer that is lost is never asked for again")                 \
     X(FREE_REMEMBERED, "ours: what a peer once said of its disk counts when it is silent")         \

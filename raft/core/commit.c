@@ -26,6 +26,7 @@ bool commit_could(const struct core *c, bool by_up)
 {
     static const unsigned halves[] = { CORE_VOTES_NEW, CORE_VOTES_OLD };
     struct quorum_voter v[CORE_MEMBERS_MAX];
+    bool spread = c->config->spread != CORE_SPREAD_NONE && !MUTATED(SPREAD_CANNOT_COMMIT);
 
     for (unsigned h = 0; h < 2; h++) {
         unsigned n = config_half(c, halves[h], v);
@@ -35,7 +36,7 @@ bool commit_could(const struct core *c, bool by_up)
 
             v[i].match = v[i].node == c->o.self || (by_up ? p->up : p->active);
         }
-        if (quorum_index(v, n, c->config->spread != CORE_SPREAD_NONE) == 0) return false;
+        if (quorum_index(v, n, spread) == 0) return false;
     }
     return true;
 }

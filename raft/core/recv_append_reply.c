@@ -32,7 +32,7 @@ int recv_append_reply(struct core *c, const struct core_msg *m, struct core_upda
     p->active = true;
     p->lost = m->lost;
     p->free_permille = m->free_permille;
-    if (m->lost && m->reject && m->hint.index < p->match) {
+    if (m->lost && m->reject && m->hint.index < p->match && !MUTATED(LOST_COUNTED)) {
         forget(c, p, m);
     } else if (m->reject) {
         if (p->state != CORE_SNAPSHOTS) back_up(c, p, m);

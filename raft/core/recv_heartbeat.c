@@ -7,7 +7,7 @@ static bool may_rest(const struct core *c, const struct core_msg *m)
     int at = config_find(c->config, m->from);
     struct core_pos end = core_end(c);
 
-    if (at < 0 || !c->peers[at].up) return false; /* a late message of a node that is down */
+    if (at < 0 || (!c->peers[at].up && !MUTATED(RESTS_UNDER_DEAD))) return false; /* a late message of a node that is down */
     return m->rest && m->prev.index == end.index && m->prev.term == end.term &&
            c->commit == c->last && c->durable == c->last && !c->tainted &&
            c->hard_write <= c->durable_write;

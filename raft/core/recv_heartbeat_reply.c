@@ -12,7 +12,7 @@ static void find_loss(struct core *c, struct progress *p, const struct core_msg 
 
     p->tail = is_waiting ? m->hint.index : NEVER;
     p->tail_match = p->match;
-    if (m->lost && m->hint.index < p->match) {
+    if (m->lost && m->hint.index < p->match && !MUTATED(LOST_COUNTED)) {
         p->match = 0;
         progress_probe(c, p, next);
     } else if (p->state == CORE_REPLICATES && is_stuck) {

@@ -46,7 +46,7 @@ static void freeze_links(struct world *w)
             struct link_state *l = &w->links[i][k];
 
             if (w->core_set[i] && w->core_set[k])
-                *l = (struct link_state){ .last_at_us = l->last_at_us };
+                *l = (struct link_state){ .last_at_us = l->last_at_us, .packets = l->packets };
             else if (l->cut_until_us > w->now_us)
                 l->cut_until_us = NEVER;
         }
@@ -79,6 +79,8 @@ void calm_begin(struct world *w)
         else
             freeze(w, n);
     }
+    for (unsigned i = 0; i < w->old_count; i++) /* what was sent long ago comes once more */
+        if (world_chance(w, 500)) net_replay(w);
     world_at(w, SECOND, &(struct action){ .kind = ACT_CALM });
 }
 

@@ -306,16 +306,6 @@ void check_read_end(struct world *w, unsigned group, const struct core_read *r)
 
 /* ---- the end */
 
-static void expect_bounded(struct world *w, struct node *n, unsigned group)
-{
-    const struct host *h = &n->hosts[group];
-
-    if (h->sending > 0 || h->installing) return;
-    if (log_last(&h->log) < h->applied) return; /* it lost them, and is no member any more */
-    EXPECT(w, h->log.count <= w->plan.keep_entries + log_last(&h->log) - h->applied + 1,
-           "n%u g%u: a log of %zu entries is left", n->at + 1, group, h->log.count);
-}
-
 void check_end(struct world *w)
 {
     EXPECT(w, !MUTATED(CANARY), "nothing is, but this run has to fail");
@@ -328,7 +318,7 @@ void check_end(struct world *w)
             struct errmsg why = { "" };
 
             if (!n->hosts[g].open) continue;
-            expect_bounded(w, n, g);
+            bounds_flushed(w, n, g);
             EXPECT(w, queue_verify(n->disk.kept[g].store, g + 1, &why) == 0, "n%u g%u: %s", i + 1,
                    g, why.text);
         }

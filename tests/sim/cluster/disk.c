@@ -10,8 +10,6 @@
 #include "proto/ground/mutation.h"
 #include "tests/sim/cluster/world.h"
 
-#define BATCH_MAX 64u
-
 void disk_init(struct disk *d)
 {
     list_init(&d->waiting);
@@ -29,18 +27,20 @@ void disk_write_free(struct write *x)
     free(x);
 }
 
-static void drop_all(struct list *l)
+static void drop_all(struct disk *d, struct list *l)
 {
     struct list *at;
 
-    while ((at = list_take_first(l)) != NULL)
+    while ((at = list_take_first(l)) != NULL) {
         disk_write_free(CONTAINER_OF(at, struct write, link));
+        d->write_count--;
+    }
 }
 
 void disk_wipe(struct disk *d)
 {
-    drop_all(&d->waiting);
-    drop_all(&d->flight);
+    drop_all(d, &d->waiting);
+    drop_all(d, &d->flight);
     for (unsigned g = 0; g < GROUPS_MAX; g++) {
         log_free(&d->kept[g].log);
         queue_store_close(&d->kept[g].store);
@@ -106,7 +106,7 @@ static void begin_sync(struct world *w, struct node *n)
     uint64_t took;
 
     if (!list_empty(&d->flight) || list_empty(&d->waiting) || d->failed) return;
-    for (unsigned i = 0; i < BATCH_MAX && (at = list_take_first(&d->waiting)) != NULL; i++)
+    for (unsigned i = 0; i < w->plan.sync_batch && (at = list_take_first(&d->waiting)) != NULL; i++)
         list_add(&d->flight, at);
     took = world_between(w, w->plan.sync_min_us, w->plan.sync_max_us) * d->slow;
     world_at(w, took, &(struct action){ .kind = ACT_SYNCED, .node = n->at, .life = n->life });
@@ -116,6 +116,8 @@ void disk_write(struct world *w, struct node *n, struct write *x)
 {
     x->since_us = w->now_us;
     list_add(&n->disk.waiting, &x->link);
+    n->disk.write_count++;
+    bounds_written(w, n);
     begin_sync(w, n);
 }
 
@@ -132,7 +134,7 @@ static void fail(struct world *w, struct node *n)
 
         if (kept) apply(d, x);
     }
-    drop_all(&d->flight);
+    drop_all(d, &d->flight);
     world_at(w, world_below(w, 3 * SECOND),
              &(struct action){ .kind = ACT_DIE, .node = n->at, .life = n->life });
     for (unsigned g = 0; g < w->plan.groups; g++)
@@ -163,6 +165,7 @@ void disk_synced(struct world *w, struct node *n)
         apply(d, x);
         if (x->id) ids[x->group] = x->id;
         disk_write_free(x);
+        d->write_count--;
     }
     if (node_point(w, n)) return;
     for (unsigned g = 0; g < w->plan.groups && n->life == life && n->up; g++)
@@ -177,8 +180,8 @@ void disk_crash(struct world *w, struct node *n)
     if (world_chance(w, w->plan.torn_permille))
         LIST_FOR(at, &d->flight)
             apply(d, CONTAINER_OF(at, struct write, link));
-    drop_all(&d->flight);
-    drop_all(&d->waiting);
+    drop_all(d, &d->flight);
+    drop_all(d, &d->waiting);
     d->failed = d->failing = false;
 }
 

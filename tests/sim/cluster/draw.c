@@ -7,7 +7,22 @@ static const char *const fault_names[FAULTS] = {
     "crash", "crash-point", "power", "pause",    "cut",     "isolate", "split", "bridge",
     "ring",  "flap",        "clog",  "replay",   "stall",   "slow",    "eio",   "lie",
     "loss",  "full",        "clock", "transfer", "members", "read",    "zone",
+    "strand",
 };
+
+/* Faults that are worse together. */
+#define THEME_MAX 5
+static const enum fault themes[][THEME_MAX] = {
+    { FAULT_FULL, FAULT_CUT, FAULT_ISOLATE, FAULT_FULL, FAULT_FULL },
+    { FAULT_MEMBERS, FAULT_SPLIT, FAULT_CUT, FAULT_CRASH, FAULT_TRANSFER },
+    { FAULT_MEMBERS, FAULT_ISOLATE, FAULT_STRAND, FAULT_LOSS, FAULT_LIE },
+    { FAULT_LIE, FAULT_CRASH, FAULT_ISOLATE, FAULT_CUT, FAULT_TRANSFER },
+    { FAULT_READ, FAULT_ISOLATE, FAULT_PAUSE, FAULT_SPLIT, FAULT_TRANSFER },
+    { FAULT_REPLAY, FAULT_CLOG, FAULT_CRASH, FAULT_REPLAY, FAULT_REPLAY },
+    { FAULT_SPLIT, FAULT_ZONE, FAULT_BRIDGE, FAULT_SPLIT, FAULT_SPLIT },
+    { FAULT_STRAND, FAULT_STALL, FAULT_SLOW, FAULT_EIO, FAULT_CRASH_POINT },
+};
+#define THEMES (sizeof themes / sizeof themes[0])
 
 static void draw_net(struct world *w, struct plan *p)
 {
@@ -30,6 +45,7 @@ static void draw_times(struct world *w, struct plan *p)
     p->disk_stall_ms = (uint32_t)world_between(w, 300, 2000);
     p->sync_min_us = world_between(w, 50, 2 * MS);
     p->sync_max_us = p->sync_min_us + world_between(w, 50, world_below(w, 4) ? 5 * MS : 50 * MS);
+    p->sync_batch = world_chance(w, 300) ? 1 + (unsigned)world_below(w, 2) : 64;
     p->knows_lost = world_chance(w, 300);
     p->torn_permille = (unsigned)world_below(w, 1000);
     p->apply_delay_us = world_chance(w, 600) ? 0 : world_below(w, 200 * MS);
@@ -65,6 +81,12 @@ static void draw_faults(struct world *w, struct plan *p)
     for (unsigned f = 0; f < FAULTS; f++)
         if (world_chance(w, share))
             p->fault_every_us[f] = world_between(w, SECOND / 2, 15 * SECOND);
+    if (world_chance(w, 500)) {
+        const enum fault *theme = themes[world_below(w, THEMES)];
+
+        for (unsigned i = 0; i < THEME_MAX; i++)
+            p->fault_every_us[theme[i]] = world_between(w, SECOND / 2, 4 * SECOND);
+    }
     if (p->fault_every_us[FAULT_REPLAY]) p->fault_every_us[FAULT_REPLAY] /= 20;
     if (p->fault_every_us[FAULT_READ]) p->fault_every_us[FAULT_READ] /= 10;
 }

@@ -125,6 +125,17 @@ static void lie(struct world *w, struct node *n)
     disk_lie(w, n);
 }
 
+/* One disk, or most of them. */
+static void fill(struct world *w, struct node *n)
+{
+    uint16_t free_permille = n->disk.free_permille > 50 ? 10 : 500;
+    bool many = world_chance(w, 400);
+
+    for (unsigned i = 0; i < w->node_count; i++)
+        if (i == n->at || (many && world_chance(w, 700)))
+            w->nodes[i].disk.free_permille = free_permille;
+}
+
 /* All of it is gone: the number never comes back, a new node may take the place. */
 static void lose(struct world *w, struct node *n)
 {
@@ -168,12 +179,17 @@ static void isolate(struct world *w, unsigned n)
     }
 }
 
-/* Two sides; with a bridge, the first node reaches both. */
+/* Two sides, sometimes a zone and the others; with a bridge, one node reaches both. */
 static void split(struct world *w, bool bridge)
 {
     uint64_t until_us = some_time(w), sides = rng_next(&w->rng);
     unsigned middle = (unsigned)world_below(w, w->node_count);
+    unsigned zone = world_chance(w, 400) ? 1 + (unsigned)world_below(w, 3) : 0;
 
+    for (unsigned i = 0; i < w->node_count && zone > 0; i++) {
+        sides &= ~(UINT64_C(1) << i);
+        if (w->nodes[i].zone == zone) sides |= UINT64_C(1) << i;
+    }
     TRACE(w, "the network splits%s", bridge ? ", with a bridge" : "");
     for (unsigned i = 0; i < w->node_count; i++)
         for (unsigned k = 0; k < w->node_count; k++)
@@ -248,6 +264,23 @@ static void read(struct world *w, unsigned group)
     node_step(w, n, group, &e, NULL, NULL);
 }
 
+/* A leader reaches one follower only, whose disk stalls: entries of both that nobody else will ever have, and that are
+ * not on the follower's disk when the next leader cuts them off. */
+static void strand(struct world *w, unsigned group)
+{
+    struct node *leader = some_leader(w, group), *with = some_node(w);
+    uint64_t until_us = w->now_us + world_between(w, SECOND, 6 * SECOND);
+
+    if (!leader || with == leader) return;
+    TRACE(w, "n%u reaches n%u only, whose disk stalls", leader->at + 1, with->at + 1);
+    with->disk.stalled_until_us = until_us;
+    for (unsigned i = 0; i < w->node_count; i++) {
+        if (i == with->at) continue;
+        cut(w, i, leader->at, until_us);
+        cut(w, leader->at, i, until_us);
+    }
+}
+
 /* The members as they are wanted now: without those that only go. */
 static void aim_of(const struct core_config *now, struct core_config *aim)
 {
@@ -311,8 +344,10 @@ static void change_members(struct world *w, unsigned group)
     for (unsigned i = 0; i < NODES_MAX; i++)
         all[i] = true;
     aim_of(core_config_now(n->hosts[group].core), &aim);
-    if (aim.count > 1 && world_chance(w, 500)) drop_member(w, &aim);
-    if (world_chance(w, 600)) add_member(w, &aim);
+    for (unsigned i = world_chance(w, 400) ? 1 + (unsigned)world_below(w, 3) : 1; i > 0; i--) {
+        if (aim.count > 1 && world_chance(w, 500)) drop_member(w, &aim);
+        if (world_chance(w, 600)) add_member(w, &aim);
+    }
     if (aim.count > 0 && world_chance(w, 300)) alter_member(w, &aim);
     if (core_config_check(&aim) != 0 || !faults_quorate(w, group, &aim, all)) return;
     e.u.reconf.config = &aim;
@@ -355,7 +390,7 @@ static void do_node_fault(struct world *w, enum fault f)
         lose(w, n);
         return;
     case FAULT_FULL:
-        n->disk.free_permille = n->disk.free_permille > 50 ? 10 : 500;
+        fill(w, n);
         return;
     case FAULT_CLOCK:
         n->wall_offset_ms += (int64_t)world_below(w, 7200000) - 3600000;
@@ -408,6 +443,9 @@ void faults_do(struct world *w, enum fault f)
         return;
     case FAULT_READ:
         read(w, group);
+        return;
+    case FAULT_STRAND:
+        strand(w, group);
         return;
     default:
         do_node_fault(w, f);

@@ -107,6 +107,7 @@ void machine_flush(struct world *w, struct node *n)
         if (node_point(w, n)) return;
         cut(w, n, g);
         if (n->dying) return;
+        bounds_flushed(w, n, g);
     }
 }
 

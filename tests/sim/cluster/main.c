@@ -15,6 +15,7 @@
 
 struct total {
     uint64_t runs, us, events, steps, messages, commits, sends, snapshots, elections, crashes;
+    unsigned held, writes, packets; /* the longest queues */
 };
 
 static struct world world;
@@ -34,6 +35,9 @@ static void run(uint64_t seed, bool loud, struct total *t)
     t->snapshots += w->snapshots;
     t->elections += w->elections;
     t->crashes += w->crashes;
+    if (w->peak.held > t->held) t->held = w->peak.held;
+    if (w->peak.writes > t->writes) t->writes = w->peak.writes;
+    if (w->peak.packets > t->packets) t->packets = w->peak.packets;
     world_end(&world);
 }
 
@@ -61,6 +65,8 @@ static void report(const struct total *t, clock_t began)
         (unsigned long long)t->elections, (unsigned long long)t->crashes,
         (unsigned long long)t->snapshots, (unsigned long long)t->sends,
         (unsigned long long)t->messages, (unsigned long long)t->steps);
+    printf("at most %u messages waited for a write, %u writes for a disk, %u packets on a link\n",
+           t->held, t->writes, t->packets);
     printf("%llu seeds ok, %.0f events/s, %.2f h simulated in %.1f s: %.0f times life\n",
            (unsigned long long)t->runs, (double)t->events / seconds, (double)t->us / 3.6e9, seconds,
            (double)t->us / 1e6 / seconds);

@@ -54,6 +54,7 @@ static uint64_t delay(struct world *w, struct link_state *l, bool healed)
 
 void net_deliver(struct world *w, struct packet *p, uint64_t delay_us)
 {
+    bounds_sent(w, p);
     world_at(
         w, delay_us,
         &(struct action){

@@ -121,6 +121,7 @@ static void hold(struct host *h, const struct core_send *s)
     x->after_write = s->after_write;
     x->msg = s->msg;
     list_add(&h->held, &x->link);
+    h->held_count++;
 }
 
 static void send_all(struct world *w, struct node *n, unsigned group, const struct core_update *u)
@@ -310,6 +311,7 @@ int node_step(struct world *w, struct node *n, unsigned group, struct core_event
     w->steps++;
     rv = core_step(h->core, e, &w->update);
     carry_out(w, n, group, p, own);
+    bounds_step(w, n, group);
     return rv;
 }
 
@@ -326,6 +328,7 @@ void node_durable(struct world *w, struct node *n, unsigned group, uint64_t id)
         if (x->after_write > id) continue;
         if (node_point(w, n)) return;
         list_remove(&x->link);
+        h->held_count--;
         send(w, n, group, &x->msg);
         free(x);
     }
@@ -408,6 +411,7 @@ int node_propose(struct world *w, struct node *n, unsigned group, struct span he
            "n%u g%u: a proposal of term %llu is made in term %llu (R8)", n->at + 1, group,
            (unsigned long long)term, (unsigned long long)p->term);
     list_add(&h->proposals, &p->link);
+    bounds_proposed(w, n, group);
     return 0;
 }
 

@@ -66,9 +66,10 @@ void world_at(struct world *w, uint64_t delay_us, const struct action *a)
 
 /* ---- doing them */
 
-static void drop(struct action *a)
+static void drop(struct world *w, struct action *a)
 {
     if (!a->thing) return;
+    if (a->kind == ACT_ARRIVE) bounds_arrived(w, a->thing);
     if (a->kind == ACT_REMOTE)
         mail_proposal_free(a->thing);
     else
@@ -131,6 +132,7 @@ static void do_inner(struct world *w, struct node *n, struct action *a)
         do_timer(w, n, a);
         return;
     case ACT_ARRIVE:
+        bounds_arrived(w, a->thing);
         node_arrive(w, n, a->thing);
         packet_unref(a->thing);
         return;
@@ -179,7 +181,7 @@ static void do_action(struct world *w, struct action *a)
     trace_mix(w, a->kind, a->node, a->group);
     if (do_outer(w, a)) return;
     if (!n->up || n->dying || (a->life && a->life != n->life)) {
-        drop(a);
+        drop(w, a);
     } else if (n->paused_until_us > w->now_us) {
         a->at_us = n->paused_until_us;
         heap_add(w, a);
@@ -231,7 +233,7 @@ void world_end(struct world *w)
     while (w->heap_count > 0) {
         struct action a = heap_take(w);
 
-        drop(&a);
+        drop(w, &a);
     }
     for (unsigned i = 0; i < w->old_count; i++)
         packet_unref(w->old[i]);

@@ -14,6 +14,7 @@
  *   faults.c  who breaks what and when
  *   calm.c    the second phase: a majority heals, the rest stays broken, and all must drain
  *   check.c   what may never happen
+ *   bounds.c  what may not grow without end
  *   trace.c   the hash of all that happened, and its text
  * Time: microseconds of the world; each node has a clock of its own that drifts, and a wall clock that jumps.
  */
@@ -112,6 +113,7 @@ struct undo { /* one synced write, as it was before: a disk that lies goes back 
 struct disk {
     struct kept kept[GROUPS_MAX];
     struct list waiting, flight;
+    unsigned write_count; /* in both */
     bool failing; /* the next sync fails */
     bool failed;
     uint64_t stalled_until_us;
@@ -136,6 +138,7 @@ struct packet {
 };
 struct link_state {
     uint64_t cut_until_us, clogged_until_us, last_at_us;
+    unsigned packets; /* on their way */
 };
 
 /* ---- node.c */
@@ -179,6 +182,7 @@ struct host { /* a group on a node, while it runs */
     uint64_t sending_upto; /* snapshot on its way from here: nothing behind it is cut; 0: none */
     unsigned sending;
     struct list held, proposals;
+    unsigned held_count;
     bool works;          /* the round of delivery is on its way */
     uint64_t doubt_term; /* what earlier terms had claimed is in doubt, all of it, in this one */
 };
@@ -269,6 +273,7 @@ enum fault {
     FAULT_MEMBERS,
     FAULT_READ,
     FAULT_ZONE,
+    FAULT_STRAND,
     FAULTS
 };
 struct plan {
@@ -280,6 +285,7 @@ struct plan {
     bool in_order;
     bool knows_lost; /* a log that lost something knows up to where it was */
     uint64_t sync_min_us, sync_max_us;
+    unsigned sync_batch;    /* writes of one sync */
     unsigned torn_permille; /* an unacknowledged sync survives the crash */
     uint64_t mail_every_us, apply_delay_us, remote_max_us, flush_every_us, work_every_us;
     unsigned fail_permille, bounce_permille, drop_permille; /* of sends */
@@ -344,6 +350,9 @@ struct world {
     struct core_update update;
     struct check check;
     /* trace.c */
+    struct {
+        unsigned held, writes, packets; /* the longest queues of the run */
+    } peak;
     uint64_t hash;
     bool loud;
     uint64_t events, messages, commits, sends, snapshots, elections, crashes;
@@ -466,6 +475,14 @@ uint64_t check_read_begin(struct world *w, unsigned group);
 void check_read_end(struct world *w, unsigned group, const struct core_read *r);
 struct entry *check_canon(const struct world *w, unsigned group, uint64_t index);
 void check_end(struct world *w);
+
+/* bounds.c */
+void bounds_step(struct world *w, struct node *n, unsigned group);
+void bounds_proposed(struct world *w, struct node *n, unsigned group);
+void bounds_flushed(struct world *w, struct node *n, unsigned group);
+void bounds_written(struct world *w, const struct node *n);
+void bounds_sent(struct world *w, const struct packet *p);
+void bounds_arrived(struct world *w, const struct packet *p);
 
 /* trace.c */
 void trace_mix(struct world *w, uint64_t a, uint64_t b, uint64_t c);
