@@ -22,7 +22,6 @@
     X(R5_COMMIT_REGRESSES, "R5: a refused append moves the commit index back (NATS)")              \
     X(R6_NOT_ROLLED_BACK, "R6: a configuration that was cut off goes on counting")                 \
     X(R6_ONE_HALF, "R6: in a joint configuration the new half decides alone")                      \
-    X(R6_EARLY_CHANGE, "R6: a change before an entry of the own term is committed")                \
     X(R7_GAP_SKIPPED, "R7: a gap between state and log is skipped (NATS 7620, RedisRaft)")         \
     X(R8_NO_FENCE, "R8: a proposal is taken under another term (NATS 8370)")                       \
     X(R9_DISK_IGNORED, "R9: a leader with a hung disk stays (hashicorp/raft 503)")                 \
@@ -50,6 +49,8 @@
     X(LOST_COUNTED, "what a peer acknowledged counts on when it says that it lost it (NATS #7549)")  \
     X(RESTS_UNDER_DEAD, "ours: a late heartbeat lets a follower rest under a node that is down")   \
     X(SPREAD_CANNOT_COMMIT, "ours: check-quorum does not ask for two zones where a commit does")   \
+    X(OLD_REJECTS, "ours: each refusal of long ago makes a leader send a whole window again: a storm")  \
+    X(PRIORITY_FRUITLESS, "ours: the preferred one is wanted back though it can commit nothing")   \
     X(TAINT_ENDS_EARLY, "ours: who lost synced entries believes the first heartbeat how far it has to go")  \
     X(ANSWER_NEVER_ASKED, "ours: an answer that is lost is never asked for again")                 \
     X(FREE_REMEMBERED, "ours: what a peer once said of its disk counts when it is silent")         \

@@ -87,7 +87,7 @@ int become_follower_of(struct core *c, const struct core_msg *m, struct core_upd
     c->lease_until_ms = c->now_ms + c->o.election_ms;
     c->rescue.on = false;
     elect_forget_hint(c);
-    priority_reset(c);
+    priority_heard(c);
     elect_set_timer(c);
     if (MUTATED(TAINT_ENDS_EARLY)) taint_heard(c, m->commit);
     return 0;

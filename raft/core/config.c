@@ -258,8 +258,7 @@ int config_reconf(struct core *c, const struct core_event *e, struct core_update
     const struct core_config *aim = e->u.reconf.config;
     struct core_config next;
 
-    if (!c->ready && !(MUTATED(R6_EARLY_CHANGE) && c->role == CORE_LEADER))
-        return ERR_NOT_LEADER; /* R6: not before an entry of its own term is committed */
+    if (!c->ready) return ERR_NOT_LEADER; /* R6: not before an entry of its own term is committed */
     if (e->u.reconf.version != 0 && e->u.reconf.version != c->config->version)
         return ERR_SUPERSEDED;
     if (c->config->joint || !config_is_committed(c) || c->transfer.to != 0) return ERR_BUSY;

@@ -93,7 +93,8 @@ enum tally quorum_tally(const struct quorum_voter *v, unsigned n); /* 0 voters: 
 struct progress {
     uint64_t node;
     uint64_t match, next;
-    uint64_t asked_ms; /* the last probe or snapshot */
+    uint64_t asked_ms;  /* the last probe or snapshot */
+    uint64_t backed_ms; /* when a refusal was last believed while it replicated */
     uint64_t round;    /* of reads, confirmed */
     uint64_t tail,
         tail_match; /* as of its last heartbeat reply: its last entry, match; NEVER: nothing was on its way */
@@ -289,6 +290,7 @@ int transfer_best(const struct core *c); /* place of the best successor, or -1 *
 /* ---- priority.c */
 uint8_t priority_own(const struct core *c);
 void priority_reset(struct core *c);
+void priority_heard(struct core *c); /* a leader was heard */
 bool priority_hands_over(
     const struct core *c);           /* leads for want of a better one, who may be there now */
 bool priority_waits(struct core *c); /* true: this timeout is left to the preferred ones */

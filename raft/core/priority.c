@@ -1,7 +1,7 @@
 /* priority - who should lead, when several could.
  *
  * At first only the voters of the highest priority stand. Each timeout that passes without a leader lowers what
- * is wanted, so that the others follow, in order; a leader heard sets it back. Priority 0 comes last: it may hold
+ * is wanted, so that the others follow, in order; a leader heard that commits sets it back. Priority 0 comes last: it may hold
  * the only complete log of a quorum. It hands over as soon as another is fit to lead.
  */
 #include "raft/core/inside.h"
@@ -22,6 +22,13 @@ void priority_reset(struct core *c)
         if (m->flags & (CORE_VOTES_NEW | CORE_VOTES_OLD))
             c->wanted_priority = MAX(c->wanted_priority, m->priority);
     }
+}
+
+/* A leader that has committed nothing in its term may never do: wanting it back would bring it back for ever. */
+void priority_heard(struct core *c)
+{
+    if (trail_term(&c->trail, c->commit) == c->hard.term || MUTATED(PRIORITY_FRUITLESS))
+        priority_reset(c);
 }
 
 bool priority_waits(struct core *c)

@@ -8,6 +8,14 @@ static void forget(struct core *c, struct progress *p, const struct core_msg *m)
     progress_probe(c, p, MIN(m->hint.index, c->last) + 1);
 }
 
+/* Its log has grown since; or what was refused has just been sent again: each refusal of a whole window would make
+ * it go out once more. Heartbeats find what is lost all the same (find_loss). */
+static bool is_old(const struct core *c, const struct progress *p, const struct core_msg *m)
+{
+    if (m->hint.index < p->match) return true;
+    return p->state == CORE_REPLICATES && c->now_ms < p->backed_ms + c->o.heartbeat_ms;
+}
+
 /* Thesis 3.5: go back to where the terms may agree. */
 static void back_up(struct core *c, struct progress *p, const struct core_msg *m)
 {
@@ -15,10 +23,12 @@ static void back_up(struct core *c, struct progress *p, const struct core_msg *m
 
     if (p->state == CORE_PROBES && m->prev.index != p->next - 1) return; /* of an older question */
     if (m->prev.index <= p->match) return;                               /* older still */
+    if (!MUTATED(OLD_REJECTS) && is_old(c, p, m)) return;
     if (next > m->prev.index &&
         (m->hint.term == 0 || trail_term(&c->trail, next - 1) != m->hint.term))
         next =
             m->prev.index; /* above what was asked for only when both surely have the same there */
+    if (p->state == CORE_REPLICATES) p->backed_ms = c->now_ms;
     progress_probe(c, p, MAX(next, p->match + 1));
 }
 

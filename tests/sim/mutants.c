@@ -112,13 +112,8 @@ static bool find(enum mutation m, uint64_t seeds)
     return found;
 }
 
-/* Not found in some thousand seeds: searched by name only. */
-static const char *const rare[] = { "R6_EARLY_CHANGE" };
-
 static bool is_wanted(const char *name, char **names, int count)
 {
-    for (unsigned i = 0; i < sizeof rare / sizeof rare[0] && count == 0; i++)
-        if (strcmp(rare[i], name) == 0) return false;
     for (int i = 0; i < count; i++)
         if (strcmp(names[i], name) == 0) return true;
     return count == 0;

@@ -127,7 +127,8 @@ void boot_start(struct world *w, struct node *n)
     n->rest_generation = n->life << 20;
     n->crash_in = 0;
     n->paused_until_us = 0;
-    memset(n->peers, 0, sizeof n->peers);
+    for (unsigned i = 0; i < NODES_MAX; i++) /* who is never heard is down in time */
+        n->peers[i] = (struct peer){ .up = true, .heard_us = w->now_us };
     TRACE(w, "n%u starts, incarnation %llu", n->at + 1, (unsigned long long)n->life);
     for (unsigned g = 0; g < w->plan.groups && !n->dying; g++)
         if (w->wanted[g][n->at]) boot_open(w, n, g);

@@ -84,6 +84,7 @@ static void draw_faults(struct world *w, struct plan *p)
     if (world_chance(w, 500)) {
         const enum fault *theme = themes[world_below(w, THEMES)];
 
+        if (world_chance(w, 300)) memset(p->fault_every_us, 0, sizeof p->fault_every_us);
         for (unsigned i = 0; i < THEME_MAX; i++)
             p->fault_every_us[theme[i]] = world_between(w, SECOND / 2, 4 * SECOND);
     }

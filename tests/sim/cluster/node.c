@@ -436,7 +436,7 @@ void node_peer_told(struct world *w, struct node *n, unsigned peer, bool up, boo
 static void hear(struct world *w, struct node *n, const struct node *from)
 {
     struct peer *p = &n->peers[from->at];
-    bool new_life = p->life != from->life, woke = p->generation < from->rest_generation;
+    bool new_life = p->life != 0 && p->life != from->life, woke = p->generation < from->rest_generation;
 
     p->heard_us = w->now_us;
     p->life = from->life;
