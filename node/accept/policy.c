@@ -24,7 +24,7 @@ static bool may_write_from(void *arg, struct span domain)
 
     const struct session *s = arg;
 
-    if (!s->transaction.smtputf8 && !smtp_domain_ok(domain)) return false;
+    if (smtp_is_ascii(domain) && !smtp_domain_ok(domain)) return false;
     buf_init(&key, SMTP_DOMAIN_SIZE_MAX + 1);
     may =
         smtp_domain_key(domain, &key) == 0 && !buf_failed(&key) && policy_sender(s, buf_span(&key));

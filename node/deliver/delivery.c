@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "node/mail/content.h"
+#include "node/smtp/address.h"
 
 #define ARENA_MAX      (2u << 20)
 #define TRACE_SIZE_MAX (16u << 10) /* Received, a field for each tag, what the header lacks */
@@ -352,20 +353,25 @@ void delivery_orphan(struct delivery *y)
     delivery_close(y);
 }
 
-/* RFC 6409 8: what a submitted mail's header lacks. */
+/* RFC 6409 8: what a submitted mail's header lacks. A From that could do with ASCII must not make the mail need SMTPUTF8. */
 static void complete(struct delivery *y, struct span hostname)
 {
     const Angarium__BodyFacts *f = y->message->body;
+    struct span from = proto_span(y->message->mail_from);
+    struct buf ascii;
     struct mail_completion c = { .lacks_date = !f->has_date,
                                  .lacks_message_id = !f->has_message_id,
                                  .lacks_from = !f->has_from,
                                  .lacks_header = f->n_fields > 0 && f->fields[0]->name_length == 0,
-                                 .return_path = proto_span(y->message->mail_from),
+                                 .return_path = from,
                                  .id = y->id,
                                  .hostname = hostname,
                                  .time_ms = y->message->accepted_at_ms };
 
+    buf_init(&ascii, PROTO_ADDRESS_SIZE_MAX + SMTP_DOMAIN_SIZE_MAX);
+    if (smtp_address_ascii(from, &ascii) == 0) c.return_path = buf_span(&ascii);
     mail_completion_print(&y->trace, &c);
+    buf_deinit(&ascii);
 }
 
 void delivery_trace(struct delivery *y)

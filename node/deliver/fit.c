@@ -10,6 +10,7 @@
  * any. Recipients who alone need more do not hold the others up: these come again at once.
  */
 #include "node/deliver/inside.h"
+#include "node/smtp/address.h"
 
 bool fit_is_ascii(struct span s)
 {
@@ -30,11 +31,34 @@ bool fit_needs_8bit(const struct delivery *y)
     return body && (body->eight_bit || body->eight_bit_header);
 }
 
+/* A name before the @ has no other form; a domain has. */
+static bool needs_utf8(struct span address)
+{
+    size_t at = address.n;
+
+    while (at > 0 && address.p[at - 1] != '@')
+        at--;
+    return !fit_is_ascii(span_sub(address, 0, at));
+}
+
+/* Asked of the very conversion that MAIL makes: what it cannot do is no surprise there. */
+static bool sender_needs_utf8(struct span from)
+{
+    struct buf ascii;
+    bool needs;
+
+    if (fit_is_ascii(from)) return false;
+    buf_init(&ascii, PROTO_ADDRESS_SIZE_MAX + SMTP_DOMAIN_SIZE_MAX);
+    needs = smtp_address_ascii(from, &ascii) != 0;
+    buf_deinit(&ascii);
+    return needs;
+}
+
 bool fit_needs_utf8(const struct delivery *y)
 {
     const Angarium__BodyFacts *body = y->message->body;
 
-    return !fit_is_ascii(proto_span(y->message->mail_from)) ||
+    return sender_needs_utf8(proto_span(y->message->mail_from)) ||
            (y->message->smtputf8 && body && body->eight_bit_header);
 }
 
@@ -93,17 +117,6 @@ static struct verdict *no_utf8(struct conn *c, struct delivery *y)
     return v;
 }
 
-/* A name before the @ has no other form; a domain has (the queue's key). */
-static bool needs_utf8(const struct delivery_recipient *to)
-{
-    struct span address = proto_span(to->record->address);
-    size_t at = address.n;
-
-    while (at > 0 && address.p[at - 1] != '@')
-        at--;
-    return !fit_is_ascii(span_sub(address, 0, at));
-}
-
 static bool refuses_utf8(struct conn *c, struct delivery *y)
 {
     const struct verdict *no = NULL;
@@ -111,7 +124,7 @@ static bool refuses_utf8(struct conn *c, struct delivery *y)
 
     if (c->offer.smtputf8) return false;
     for (unsigned i = 0; i < y->count; i++) {
-        if (!fit_needs_utf8(y) && !needs_utf8(&y->list[i])) continue;
+        if (!fit_needs_utf8(y) && !needs_utf8(proto_span(y->list[i].record->address))) continue;
         if (!no) no = no_utf8(c, y);
         y->list[i].verdict = no;
     }

@@ -340,7 +340,7 @@ bool auth_is_held(const struct deliver *d, const struct router_plan *p, uint64_t
 void auth_start(struct conn *c); /* asks for the secret: find_go() or find_give_up() comes */
 void auth_drop(struct conn *c);  /* gives back what it has */
 void auth_broken(struct conn *c, const struct verdict *v); /* in the middle of it */
-void say_mail(struct conn *c); /* with PIPELINING also RCPT and DATA */
+void say_mail(struct conn *c);                             /* with PIPELINING also RCPT and DATA */
 void hear_mail(struct conn *c, const struct smtp_reply *r);
 void say_rcpt(struct conn *c); /* the next one, or with PIPELINING all */
 void hear_rcpt(struct conn *c, const struct smtp_reply *r);
@@ -413,6 +413,7 @@ struct delivery {
     struct commit_read read;
     struct smtp_data_writer writer;
     bool by_bdat;                     /* RFC 3030, instead of DATA */
+    bool asks_utf8;                   /* MAIL was said with SMTPUTF8 */
     bool converts;                    /* to 7 bits, on its way (RFC 6152 3) */
     struct mail_downgrade *downgrade; /* while it does */
     struct inbox_job *inbox;
@@ -464,7 +465,7 @@ void inbox_over(struct delivery *y);
 /* Whether the server can take this mail, and how. False: all recipients are judged. */
 bool fit(struct conn *c);
 bool fit_needs_8bit(const struct delivery *y);
-bool fit_needs_utf8(const struct delivery *y); /* of itself, whatever its recipients are */
+bool fit_needs_utf8(const struct delivery *y); /* of itself: no host without SMTPUTF8 can take it */
 bool fit_is_ascii(struct span s);
 bool fit_is_binary(const struct delivery *y);
 

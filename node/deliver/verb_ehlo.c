@@ -41,7 +41,7 @@ void say_ehlo(struct conn *c)
 void hear_ehlo(struct conn *c, const struct smtp_reply *r)
 {
     if (reply_is(r, 2)) {
-        smtp_offer_parse(span_cstr(r->text), &c->offer);
+        c->offer = c->reader.offer;
         if (c->offer.starttls && secure_is_wanted(c) && !stream_has_tls(c->stream))
             say_starttls(c);
         else

@@ -6,6 +6,8 @@
 
 #include <inttypes.h>
 
+#include "node/smtp/address.h"
+
 static void add_body(const struct conn *c, struct buf *line)
 {
     const struct delivery *y = c->y;
@@ -18,14 +20,15 @@ static void add_body(const struct conn *c, struct buf *line)
 }
 
 /* RFC 6531 3.4: for what needs it. */
-static void add_utf8(const struct conn *c, struct buf *line)
+static void add_utf8(struct conn *c, struct buf *line)
 {
-    const struct delivery *y = c->y;
-    bool needs = fit_needs_utf8(y);
+    struct delivery *y = c->y;
+    bool needs = fit_needs_utf8(y) || !fit_is_ascii(proto_span(y->message->mail_from));
 
     for (unsigned i = 0; i < y->count; i++)
         needs |= !fit_is_ascii(proto_span(y->list[i].record->address));
-    if (needs && c->offer.smtputf8) buf_add_cstr(line, " SMTPUTF8");
+    y->asks_utf8 = needs && c->offer.smtputf8;
+    if (y->asks_utf8) buf_add_cstr(line, " SMTPUTF8");
 }
 
 /* What the client asked of notifications is the next host's to do, if it can (RFC 3461 5.2.1). */
@@ -41,6 +44,18 @@ static void add_dsn(const struct conn *c, struct buf *line)
     buf_add_span(line, proto_span(m->envid));
 }
 
+/* As it was given; to a host without SMTPUTF8 a domain in UTF-8 goes in its A-label form. fit() has seen to it that
+ * there is one. */
+static void add_sender(const struct conn *c, struct buf *line)
+{
+    struct span from = proto_span(c->y->message->mail_from);
+
+    if (c->offer.smtputf8)
+        buf_add_span(line, from);
+    else
+        CHECK(smtp_address_ascii(from, line) == 0);
+}
+
 static void say(struct conn *c)
 {
     const struct delivery *y = c->y;
@@ -49,7 +64,7 @@ static void say(struct conn *c)
 
     buf_reset(line);
     buf_add_cstr(line, "MAIL FROM:<");
-    buf_add_span(line, proto_span(y->message->mail_from));
+    add_sender(c, line);
     buf_add_cstr(line, ">");
     if (c->offer.size && !y->converts) buf_addf(line, " SIZE=%" PRIu64, size);
     add_body(c, line);

@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#include "node/smtp/notify.h"
+
 /* As it was given; to a host without SMTPUTF8 a domain in UTF-8 goes in its A-label form. */
 static void add_address(const struct conn *c, const Angarium__RecipientRecord *r, struct buf *line)
 {
@@ -22,8 +24,24 @@ static void add_address(const struct conn *c, const Angarium__RecipientRecord *r
     buf_add_span(line, proto_span(r->domain));
 }
 
+/* RFC 6533 3: raw UTF-8 goes where MAIL has SMTPUTF8 alone. What has no form there that is short enough is left out: the
+ * next host then reports of the address that it got. */
+static void add_orcpt(const struct conn *c, struct span orcpt, struct buf *line)
+{
+    struct buf ascii;
+
+    if (orcpt.n == 0) return;
+    buf_init(&ascii, 4 * SMTP_ORCPT_SIZE_MAX);
+    if (c->y->asks_utf8) buf_add_span(&ascii, orcpt);
+    if (c->y->asks_utf8 || smtp_orcpt_ascii(orcpt, &ascii) == 0) {
+        buf_add_cstr(line, " ORCPT=");
+        buf_add_span(line, buf_span(&ascii));
+    }
+    buf_deinit(&ascii);
+}
+
 /* RFC 3461 5.2.1 */
-static void add_dsn(const Angarium__RecipientRecord *r, struct buf *line)
+static void add_dsn(const struct conn *c, const Angarium__RecipientRecord *r, struct buf *line)
 {
     static const struct {
         uint32_t bit;
@@ -39,9 +57,7 @@ static void add_dsn(const Angarium__RecipientRecord *r, struct buf *line)
         buf_addf(line, "%s%s", before, words[i].name);
         before = ",";
     }
-    if (r->orcpt.len == 0) return;
-    buf_add_cstr(line, " ORCPT=");
-    buf_add_span(line, proto_span(r->orcpt));
+    add_orcpt(c, proto_span(r->orcpt), line);
 }
 
 static void say_one(struct conn *c, struct buf *line)
@@ -52,7 +68,7 @@ static void say_one(struct conn *c, struct buf *line)
     buf_add_cstr(line, "RCPT TO:<");
     add_address(c, r, line);
     buf_add_cstr(line, ">");
-    if (c->offer.dsn) add_dsn(r, line);
+    if (c->offer.dsn) add_dsn(c, r, line);
     buf_add_cstr(line, "\r\n");
 }
 

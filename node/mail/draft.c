@@ -96,7 +96,7 @@ static int split_mailbox(struct span s, struct span *name, struct span *address)
         *name = span_trim(span_sub(s, 0, open));
         *address = span_sub(s, open + 1, s.n - open - 2);
     }
-    if (address->n == 0 || address->n > 320 || !write_is_ascii(*address)) return ERR_SYNTAX;
+    if (address->n == 0 || address->n > 320 || !write_is_utf8(*address)) return ERR_SYNTAX;
     if (span_find(*address, 0, '@') == address->n) return ERR_SYNTAX;
     for (size_t i = 0; i < address->n; i++)
         if (strchr(" ,;<>", address->p[i])) return ERR_SYNTAX;

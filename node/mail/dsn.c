@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "node/mail/complete.h"
 #include "node/mail/write.h"
 
 struct kind {
@@ -249,12 +250,8 @@ static const char *original_type(const struct mail_dsn *d)
     return d->utf8 ? "message/global-headers" : "text/rfc822-headers";
 }
 
-static void add_original(struct buf *out, const struct mail_dsn *d)
+static void add_lines(struct buf *out, const struct mail_dsn *d, struct span h)
 {
-    struct span h = d->returns_all ? d->original : cut_header(d->original);
-
-    buf_addf(out, "\r\n--%s\r\nContent-Type: %s\r\n%s\r\n", d->boundary, original_type(d),
-             is_eight_bit(d) ? eight_bit : "");
     for (size_t i = 0; i < h.n; i++) {
         uint8_t c = h.p[i];
         if (c == '\r' && i + 1 < h.n && h.p[i + 1] == '\n') {
@@ -265,6 +262,20 @@ static void add_original(struct buf *out, const struct mail_dsn *d)
         if (c == 0 || c == '\r' || c == '\n' || (c > 0x7f && !is_eight_bit(d))) c = '?';
         buf_add_u8(out, c);
     }
+}
+
+static void add_original(struct buf *out, const struct mail_dsn *d)
+{
+    struct span h = d->returns_all ? d->original : cut_header(d->original);
+    size_t at = 0, begin, end;
+
+    buf_addf(out, "\r\n--%s\r\nContent-Type: %s\r\n%s\r\n", d->boundary, original_type(d),
+             is_eight_bit(d) ? eight_bit : "");
+    while (mail_private_next(h, at, &begin, &end)) {
+        add_lines(out, d, span_sub(h, at, begin - at));
+        at = end;
+    }
+    add_lines(out, d, span_from(h, at));
     if (h.n > 0 && h.p[h.n - 1] != '\n') buf_add_cstr(out, "\r\n");
     buf_addf(out, "\r\n--%s--\r\n", d->boundary);
 }

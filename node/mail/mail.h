@@ -88,9 +88,12 @@ struct mail_dsn {
     struct span envid; /* xtext, as the client gave it; empty: left out */
     const struct mail_dsn_recipient *recipients;
     size_t recipient_count;
-    struct span original; /* the message, or as much of it as is at hand */
-    bool returns_all;     /* the whole of it; else its header, cut at MAIL_DSN_HEADER_SIZE_MAX */
-    bool eight_bit;       /* what is returned may have bytes over 127: the parts are announced so */
+    /* The message, or as much of it as is at hand. Bcc, Resent-Bcc and Return-Path of its header are left out: a report
+     * goes to the return path, which may be a list, an assistant or a program and not the author, who alone may see
+     * whom he wrote to in secret (RFC 5322 3.6.3), and it is forwarded when help is asked for. */
+    struct span original;
+    bool returns_all; /* the whole of it; else its header, cut at MAIL_DSN_HEADER_SIZE_MAX */
+    bool eight_bit;   /* what is returned may have bytes over 127: the parts are announced so */
     bool utf8; /* RFC 6533: addresses in UTF-8, message/global-delivery-status, message/global... */
 };
 #define MAIL_DSN_HEADER_SIZE_MAX (32u << 10)

@@ -68,7 +68,8 @@ static bool parse_address(struct post *p, struct span text, struct span *address
     struct smtp_address a;
     struct buf key;
 
-    if (smtp_address_parse(bare_address(text), false, false, &a) != 0 || a.is_utf8) return false;
+    if (smtp_address_parse(bare_address(text), false, false, &a) != 0) return false;
+    p->smtputf8 |= a.is_utf8;
     buf_init(&key, 512);
     smtp_domain_key(a.domain, &key);
     *address = arena_dup(&p->arena, a.text);
@@ -161,10 +162,9 @@ static bool may_write_from(void *arg, struct span domain)
     const char *tenant;
     struct buf key;
 
-    if (!smtp_domain_ok(domain)) return false;
+    if (smtp_is_ascii(domain) && !smtp_domain_ok(domain)) return false;
     buf_init(&key, SMTP_DOMAIN_SIZE_MAX + 1);
-    smtp_domain_key(domain, &key);
-    tenant = tenant_of(rule->settings, buf_span(&key));
+    tenant = smtp_domain_key(domain, &key) == 0 ? tenant_of(rule->settings, buf_span(&key)) : NULL;
     buf_deinit(&key);
     return tenant && strcmp(tenant, rule->tenant) == 0;
 }

@@ -54,6 +54,11 @@ static bool has_utf8(struct span s)
     return all >= 0x80;
 }
 
+bool smtp_is_ascii(struct span s)
+{
+    return !has_utf8(s);
+}
+
 static bool label_ok(struct span label)
 {
     if (label.n == 0 || label.n > LABEL_SIZE_MAX) return false;
@@ -246,4 +251,25 @@ int smtp_address_parse(struct span inside, bool allow_empty, bool allow_postmast
     if (inside.p[local_size] != '@') return ERR_SYNTAX;
     out->domain = span_from(inside, local_size + 1);
     return check_domain(out);
+}
+
+int smtp_address_ascii(struct span text, struct buf *out)
+{
+    struct buf key;
+    size_t at = text.n;
+    int rv;
+
+    if (!has_utf8(text)) {
+        buf_add_span(out, text);
+        return 0;
+    }
+    while (at > 0 && text.p[at - 1] != '@')
+        at--;
+    if (has_utf8(span_sub(text, 0, at))) return ERR_SYNTAX;
+    buf_init(&key, SMTP_DOMAIN_SIZE_MAX + 1);
+    rv = smtp_domain_key(span_from(text, at), &key);
+    if (rv == 0) buf_add_span(out, span_sub(text, 0, at));
+    if (rv == 0) buf_add_span(out, buf_span(&key));
+    buf_deinit(&key);
+    return rv;
 }

@@ -30,6 +30,10 @@ int smtp_address_parse(struct span inside, bool allow_empty, bool allow_postmast
  * libidn2, non-transitional UTS 46); literals as "[1.2.3.4]". Appends to out. 0, or ERR_SYNTAX: a UTF-8
  * domain without such a form (nothing is appended; never for a domain that smtp_address_parse took). */
 int smtp_domain_key(struct span domain, struct buf *out);
+/* The address as a host without SMTPUTF8 takes it: its domain in A-labels. ERR_SYNTAX (nothing is appended): its
+ * local part is not ASCII, it has no such form. `text` is an address that smtp_address_parse took, or empty. */
+int smtp_address_ascii(struct span text, struct buf *out);
+bool smtp_is_ascii(struct span s);
 /* Letters, digits, hyphens, dots (underscore tolerated); labels 1-63. ASCII only. */
 bool smtp_domain_ok(struct span domain);
 /* "[192.0.2.1]" or "[IPv6:...]" (RFC 5321 4.1.3): the bare address text. 0 or ERR_SYNTAX. */

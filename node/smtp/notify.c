@@ -121,3 +121,32 @@ int smtp_orcpt_check(struct span value, bool may_be_utf8)
     if (at == value.n || !type_ok(type)) return ERR_SYNTAX;
     return check_xtext(span_from(value, at + 1), may_be_utf8 && is_utf8_type(type));
 }
+
+static uint32_t code_point(const uint8_t *p, size_t n)
+{
+    uint32_t v = n == 2 ? p[0] & 0x1fu : n == 3 ? p[0] & 0x0fu : p[0] & 0x07u;
+
+    for (size_t i = 1; i < n; i++)
+        v = v << 6 | (p[i] & 0x3fu);
+    return v;
+}
+
+int smtp_orcpt_ascii(struct span value, struct buf *out)
+{
+    size_t before = out->n;
+
+    while (value.n > 0) {
+        size_t n = value.p[0] < 0x80 ? 1 : span_utf8_size(value);
+
+        if (n < 2) {
+            buf_add_u8(out, value.p[0]);
+            n = 1;
+        } else {
+            buf_addf(out, "\\x{%X}", (unsigned)code_point(value.p, n));
+        }
+        value = span_from(value, n);
+    }
+    if (out->n - before <= SMTP_ORCPT_SIZE_MAX) return 0;
+    out->n = before;
+    return ERR_TOO_LONG;
+}

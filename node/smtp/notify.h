@@ -1,6 +1,7 @@
 /* notify - what a client asks of delivery reports (RFC 3461), and xtext, in which it says so. Pure.
  *
- * ENVID and ORCPT are kept and passed on as they were given (RFC 3461 5.2.7); who shows them decodes them.
+ * ENVID and ORCPT are kept and passed on as they were given (RFC 3461 5.2.7), but for raw UTF-8 to a host that does
+ * not take it; who shows them decodes them.
  * What they decode to has no control bytes, so that it can stand in the fields of a report (RFC 3464).
  */
 #ifndef SMTP_NOTIFY_H
@@ -27,5 +28,8 @@ int smtp_ret_parse(struct span value, unsigned *out);
 int smtp_envid_check(struct span value);
 /* may_be_utf8: the transaction has SMTPUTF8, so that a "utf-8" address may stand unencoded (RFC 6533 3). */
 int smtp_orcpt_check(struct span value, bool may_be_utf8);
+/* A value that passed smtp_orcpt_check for a host without SMTPUTF8: characters that are not ASCII as "\x{E4}", the
+ * utf-8-addr-xtext of RFC 6533 3. Appends to out. ERR_TOO_LONG, nothing is appended: it is over SMTP_ORCPT_SIZE_MAX so. */
+int smtp_orcpt_ascii(struct span value, struct buf *out);
 
 #endif

@@ -35,7 +35,7 @@ static void take_values(struct span keyword, struct span values, struct smtp_off
         out->size_max = size_max;
 }
 
-static void take_line(struct span line, struct smtp_offer *out)
+void smtp_offer_add(struct smtp_offer *out, struct span line)
 {
     size_t end = 0;
 
@@ -47,19 +47,4 @@ static void take_line(struct span line, struct smtp_offer *out)
         *(bool *)((char *)out + keywords[i].offset) = true;
     }
     if (end < line.n) take_values(span_sub(line, 0, end), span_from(line, end + 1), out);
-}
-
-void smtp_offer_parse(struct span text, struct smtp_offer *out)
-{
-    static const char between[] = " / ";
-    bool is_greeting = true;
-
-    *out = (struct smtp_offer){ .size_max = 0 };
-    while (text.n > 0) {
-        const uint8_t *p = memmem(text.p, text.n, between, 3);
-        size_t n = p ? (size_t)(p - text.p) : text.n;
-        if (!is_greeting) take_line(span_sub(text, 0, n), out);
-        is_greeting = false;
-        text = span_from(text, p ? n + 3 : n);
-    }
 }

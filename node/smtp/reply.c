@@ -50,6 +50,7 @@ static void begin_reply(struct smtp_reply_reader *r)
     r->reply.enhanced[0] = '\0';
     r->reply.text[0] = '\0';
     r->reply.line_count = 0;
+    r->offer = (struct smtp_offer){ .size_max = 0 };
     r->text_size = 0;
     r->done = false;
 }
@@ -99,6 +100,13 @@ static void add_text(struct smtp_reply_reader *r, struct span s)
     r->reply.text[r->text_size] = '\0';
 }
 
+/* The text is cut, an offer never: what stands at the end of a long reply counts as well. */
+static void add_line(struct smtp_reply_reader *r, struct span text)
+{
+    add_text(r, text);
+    if (r->reply.line_count > 1) smtp_offer_add(&r->offer, text);
+}
+
 /* The code at the front of a line; 0 when there is none. */
 static unsigned line_code(struct span line)
 {
@@ -125,7 +133,7 @@ static int take_line(struct smtp_reply_reader *r)
     if (code == 0 || (r->reply.line_count > 0 && code != r->reply.code)) return ERR_SYNTAX;
     r->reply.code = code;
     if (r->reply.line_count++ > 0) add_text(r, SPAN_LIT(" / "));
-    if (line.n > 4) add_text(r, take_enhanced(&r->reply, span_trim(span_from(line, 4))));
+    if (line.n > 4) add_line(r, take_enhanced(&r->reply, span_trim(span_from(line, 4))));
     r->done = line.n == 3 || line.p[3] == ' ';
     return r->done ? 0 : ERR_AGAIN;
 }

@@ -103,28 +103,30 @@ struct smtp_reply {
     unsigned line_count;
 };
 
-/* Reads reply lines from a stream in any pieces. Feed bytes; each complete reply is given out.
- * Lines end with LF, with or without CR. */
-struct smtp_reply_reader {
-    struct smtp_reply reply;
-    char line[SMTP_REPLY_LINE_SIZE_MAX];
-    size_t line_size, text_size;
-    bool line_cut, done;
-};
-void smtp_reply_reader_init(struct smtp_reply_reader *r);
-/* Eats from *in what belongs to the next reply. 0: r->reply is complete (valid until the next call);
- * ERR_AGAIN: more bytes are needed; ERR_SYNTAX: not a reply (codes differ between lines, no code, ...);
- * ERR_TOO_LONG. After an error other than ERR_AGAIN the connection is of no use. */
-int smtp_reply_read(struct smtp_reply_reader *r, struct span *in);
-
-/* What EHLO offered. The first line of the reply is the greeting and offers nothing. */
+/* What EHLO offered, line by line. */
 struct smtp_offer {
     bool pipelining, starttls, eight_bit_mime, chunking, enhanced_status, smtputf8, dsn, size, auth,
         binarymime;
     uint64_t size_max;   /* 0: not told */
     unsigned mechanisms; /* of AUTH: enum smtp_mechanism */
 };
-/* `text` is the joined text of the reply (lines joined by " / "). Unknown keywords are skipped. */
-void smtp_offer_parse(struct span text, struct smtp_offer *out);
+/* Adds what one line says, without its code. Unknown keywords are skipped. */
+void smtp_offer_add(struct smtp_offer *out, struct span line);
+
+/* Reads reply lines from a stream in any pieces. Feed bytes; each complete reply is given out.
+ * Lines end with LF, with or without CR. */
+struct smtp_reply_reader {
+    struct smtp_reply reply;
+    struct smtp_offer
+        offer; /* if that is the answer to EHLO: of all its lines but the first, the greeting */
+    char line[SMTP_REPLY_LINE_SIZE_MAX];
+    size_t line_size, text_size;
+    bool line_cut, done;
+};
+void smtp_reply_reader_init(struct smtp_reply_reader *r);
+/* Eats from *in what belongs to the next reply. 0: r->reply and r->offer are complete (valid until the next call);
+ * ERR_AGAIN: more bytes are needed; ERR_SYNTAX: not a reply (codes differ between lines, no code, ...);
+ * ERR_TOO_LONG. After an error other than ERR_AGAIN the connection is of no use. */
+int smtp_reply_read(struct smtp_reply_reader *r, struct span *in);
 
 #endif

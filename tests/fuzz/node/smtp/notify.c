@@ -25,6 +25,19 @@ static void expect_text(struct span xtext)
     }
 }
 
+/* For a host without SMTPUTF8: a value like others, or none. */
+static void expect_ascii(struct span orcpt)
+{
+    struct buf b;
+
+    buf_init(&b, 4 * SMTP_ORCPT_SIZE_MAX);
+    if (smtp_orcpt_ascii(orcpt, &b) == 0)
+        CHECK(smtp_orcpt_check(buf_span(&b), false) == 0);
+    else
+        CHECK(b.n == 0);
+    buf_deinit(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     struct span value = span_of(bytes, n);
@@ -41,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     if (smtp_orcpt_check(value, true) == 0) {
         CHECK(n <= SMTP_ORCPT_SIZE_MAX && span_find(value, 0, ';') < n);
         expect_text(value);
+        expect_ascii(value);
     }
     return 0;
 }

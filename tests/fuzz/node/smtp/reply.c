@@ -13,8 +13,6 @@ struct reading {
 
 static void expect_reply(const struct smtp_reply *r, struct reading *out)
 {
-    struct smtp_offer offer;
-
     CHECK(r->code >= 200 && r->code <= 599);
     CHECK(strlen(r->text) <= SMTP_REPLY_TEXT_SIZE_MAX);
     CHECK(r->enhanced[0] == '\0' || r->enhanced[0] == (char)('0' + r->code / 100));
@@ -27,9 +25,13 @@ static void expect_reply(const struct smtp_reply *r, struct reading *out)
     out->count++;
     out->code_sum += r->code;
     out->line_sum += r->line_count;
-    smtp_offer_parse(span_cstr(r->text), &offer);
-    CHECK(offer.size || offer.size_max == 0);
-    CHECK(offer.auth || offer.mechanisms == 0);
+}
+
+static void expect_offer(const struct smtp_offer *o, struct reading *out)
+{
+    CHECK(o->size || o->size_max == 0);
+    CHECK(o->auth || o->mechanisms == 0);
+    out->text_hash = out->text_hash * 31 + o->size_max + o->starttls + o->mechanisms;
 }
 
 static bool read_piece(struct smtp_reply_reader *r, struct span piece, struct reading *out)
@@ -37,6 +39,7 @@ static bool read_piece(struct smtp_reply_reader *r, struct span piece, struct re
     while (piece.n > 0) {
         out->err = smtp_reply_read(r, &piece);
         if (out->err == 0) expect_reply(&r->reply, out);
+        if (out->err == 0) expect_offer(&r->offer, out);
         if (out->err != 0 && out->err != ERR_AGAIN) return false;
     }
     return true;

@@ -104,11 +104,9 @@ static void what_is_refused(void **state)
         SPAN_LIT("\xe2\x82"),
     };
     const struct span bad_mailboxes[] = {
-        SPAN_LIT(""),           SPAN_LIT("a"),
-        SPAN_LIT("<>"),         SPAN_LIT("x <a@b> y"),
-        SPAN_LIT("a@b, c@d"),   SPAN_LIT("a b@c"),
-        SPAN_LIT("x <a b@c>"),  SPAN_LIT("x <a@b"),
-        SPAN_LIT("\xc3\xa4@b"), SPAN_LIT("a@b\r\nX: y"),
+        SPAN_LIT(""),         SPAN_LIT("a"),           SPAN_LIT("<>"),        SPAN_LIT("x <a@b> y"),
+        SPAN_LIT("a@b, c@d"), SPAN_LIT("a b@c"),       SPAN_LIT("x <a b@c>"), SPAN_LIT("x <a@b"),
+        SPAN_LIT("\xc3@b"),   SPAN_LIT("a@b\r\nX: y"),
     };
     struct buf b;
 

@@ -174,6 +174,29 @@ static void long_headers_are_cut_at_a_line(void **state)
     buf_deinit(&header);
 }
 
+/* RFC 5322 3.6.3: whom the author wrote to in secret. Only of the header; and where it ends the header, too. */
+static void what_is_private_is_not_returned(void **state)
+{
+    struct mail_dsn_recipient r = { .address = SPAN_LIT("x@b"), .action = MAIL_DSN_FAILED };
+    struct mail_dsn d = example(&r, 1);
+    struct buf b;
+
+    (void)state;
+    d.original = SPAN_LIT("Return-Path: <a@a>\r\nFrom: a\r\nbcc: b@b,\r\n c@c\r\nSubject: s\r\n"
+                          "Resent-Bcc: d@d\r\n\r\nBcc: body\r\n");
+    buf_init(&b, 1 << 20);
+    mail_dsn_print(&b, &d);
+    expect_lines(buf_span(&b), false);
+    assert_non_null(strstr(buf_cstr(&b), "rfc822-headers\r\n\r\nFrom: a\r\nSubject: s\r\n\r\n--"));
+    buf_reset(&b);
+    d.returns_all = true;
+    mail_dsn_print(&b, &d);
+    expect_lines(buf_span(&b), false);
+    assert_non_null(
+        strstr(buf_cstr(&b), "rfc822\r\n\r\nFrom: a\r\nSubject: s\r\n\r\nBcc: body\r\n\r\n--"));
+    buf_deinit(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +204,7 @@ int main(void)
         cmocka_unit_test(actions_and_statuses),
         cmocka_unit_test(hostile_texts_are_tamed),
         cmocka_unit_test(long_headers_are_cut_at_a_line),
+        cmocka_unit_test(what_is_private_is_not_returned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

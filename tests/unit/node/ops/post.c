@@ -19,7 +19,7 @@ static int set_up(void **state)
         "node: { id: 1, hostname: relay.test, data_dir: d }\n"
         "listeners: [ { kind: mx, address: \"127.0.0.1:25\" } ]\n"
         "tenants: [ { name: other, domains: [ o.test ] }, { name: demo, "
-        "domains: [ example.test ] } ]\n"
+        "domains: [ example.test, xn--bcher-kva.test ] } ]\n"
         "content: { gtube: true }\n"
         "content_rules: [ { name: pill, part: body, match: pills }, { name: o, part: body, "
         "match: there, tenant: other }, { name: t, part: header, field: subject, match: \"hi*\", "
@@ -238,6 +238,34 @@ static void content(void **state)
     post_deinit(&p);
 }
 
+/* RFC 6531 3.2: as over SMTP with SMTPUTF8; a domain is the tenant's by its A-labels. */
+static void addresses_in_utf8(void **state)
+{
+    static const char text[] = "{\"from\":\"\xc3\xa4@b\xc3\xbc"
+                               "cher.test\",\"to\":\"\xc3\xbc@c.test\","
+                               "\"subject\":\"s\",\"text\":\"x\"}";
+    struct post p;
+
+    (void)state;
+    assert_int_equal(make_json(&p, text), 0);
+    assert_true(p.smtputf8);
+    assert_true(p.facts.eight_bit_header);
+    assert_true(span_eq(p.from, SPAN_LIT("\xc3\xa4@b\xc3\xbc"
+                                         "cher.test")));
+    assert_true(span_eq(proto_span(p.recipients[0]->address), SPAN_LIT("\xc3\xbc@c.test")));
+    assert_true(span_eq(proto_span(p.recipients[0]->domain), SPAN_LIT("c.test")));
+    post_deinit(&p);
+    assert_int_equal(
+        make_json(&p, "{\"from\":\"a@example.test\",\"to\":\"b@c.test\",\"text\":\"x\"}"), 0);
+    assert_false(p.smtputf8);
+    post_deinit(&p);
+    refused("{\"from\":\"a@example.test\",\"to\":\"b\\u202e@c.test\",\"text\":\"x\"}",
+            PROBLEM_NOT_A_MAIL);
+    refused("{\"from\":\"a@b\xc3\xbc"
+            "chers.test\",\"to\":\"b@c.test\",\"text\":\"x\"}",
+            PROBLEM_NOT_ALLOWED);
+}
+
 static void too_many_recipients(void **state)
 {
     struct buf text;
@@ -255,6 +283,7 @@ static void too_many_recipients(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses_in_utf8),
         cmocka_unit_test(content),
         cmocka_unit_test(fields),
         cmocka_unit_test(raw),

@@ -100,13 +100,36 @@ static void original_recipients(void **state)
     assert_int_equal(smtp_orcpt_check(span_of(longest, sizeof longest), false), ERR_TOO_LONG);
 }
 
+/* RFC 6533 3 */
+static void for_hosts_without_utf8(void **state)
+{
+    char raw[SMTP_ORCPT_SIZE_MAX + 1] = "utf-8;";
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 4 * SMTP_ORCPT_SIZE_MAX);
+    assert_int_equal(
+        smtp_orcpt_ascii(SPAN_LIT("utf-8;\xc3\xa4+2B\xe2\x82\xac\xf0\x9f\x98\x80@a.b"), &b), 0);
+    assert_string_equal(buf_cstr(&b), "utf-8;\\x{E4}+2B\\x{20AC}\\x{1F600}@a.b");
+    assert_int_equal(smtp_orcpt_check(buf_span(&b), false), 0);
+    buf_reset(&b);
+    assert_int_equal(smtp_orcpt_ascii(SPAN_LIT("rfc822;a+2Bb@c"), &b), 0);
+    assert_string_equal(buf_cstr(&b), "rfc822;a+2Bb@c");
+    buf_reset(&b);
+    for (unsigned i = 6; i + 2 < sizeof raw; i += 2)
+        memcpy(raw + i, "\xc3\xa4", 2);
+    assert_int_equal(smtp_orcpt_check(span_cstr(raw), true), 0);
+    assert_int_equal(smtp_orcpt_ascii(span_cstr(raw), &b), ERR_TOO_LONG);
+    assert_int_equal(b.n, 0);
+    buf_deinit(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(notify_words),
-        cmocka_unit_test(ret_words),
-        cmocka_unit_test(envelope_ids),
-        cmocka_unit_test(original_recipients),
+        cmocka_unit_test(notify_words),           cmocka_unit_test(ret_words),
+        cmocka_unit_test(envelope_ids),           cmocka_unit_test(original_recipients),
+        cmocka_unit_test(for_hosts_without_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

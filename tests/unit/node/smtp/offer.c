@@ -1,4 +1,4 @@
-/* offer - what EHLO's reply offers, read from the joined text as the reply reader gives it. */
+/* offer - what EHLO's reply offers, as the reply reader gives it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -11,12 +11,10 @@ static struct smtp_offer offer_of(const char *reply)
 {
     static struct smtp_reply_reader r;
     struct span in = span_cstr(reply);
-    struct smtp_offer o;
 
     smtp_reply_reader_init(&r);
     assert_int_equal(smtp_reply_read(&r, &in), 0);
-    smtp_offer_parse(span_cstr(r.reply.text), &o);
-    return o;
+    return r.offer;
 }
 
 static void a_common_offer(void **state)
@@ -56,8 +54,26 @@ static void forms(void **state)
     assert_int_equal(o.size_max, 0);
     o = offer_of("250-x\r\n250 SIZE  10 \r\n");
     assert_int_equal(o.size_max, 10);
-    smtp_offer_parse(span_of(NULL, 0), &o);
+    o = offer_of("250 x\r\n");
     assert_false(o.size);
+}
+
+/* RFC 5321 4.1.1.1: the text that is kept of a reply is bounded, what its lines offer is not cut with it. */
+static void an_offer_behind_a_long_text_counts(void **state)
+{
+    struct smtp_offer o;
+    struct buf reply;
+
+    (void)state;
+    buf_init(&reply, 8192);
+    buf_add_cstr(&reply, "250-x\r\n");
+    for (unsigned i = 0; i < 60; i++)
+        buf_add_cstr(&reply, "250-X-UNKNOWN-EXTENSION with some words behind it\r\n");
+    buf_add_cstr(&reply, "250-STARTTLS\r\n250 SIZE 77 / 8BITMIME\r\n");
+    o = offer_of(buf_cstr(&reply));
+    buf_deinit(&reply);
+    assert_true(o.starttls && o.size);
+    assert_false(o.eight_bit_mime); /* no line of its own */
 }
 
 int main(void)
@@ -66,6 +82,7 @@ int main(void)
         cmocka_unit_test(a_common_offer),
         cmocka_unit_test(the_greeting_offers_nothing),
         cmocka_unit_test(forms),
+        cmocka_unit_test(an_offer_behind_a_long_text_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
