@@ -69,8 +69,12 @@ const struct tls_certificate *tls_certificate(const struct tls *t,
 int64_t tls_days_left(const struct tls_certificate *c, uint64_t wall_ms);
 
 /* Makes a CA and a certificate for hosts signed by it (P-256), PEM, mode 0600 for keys: for `angarium dev`
- * and tests. Files: dir/ca.pem, dir/ca.key, dir/node.pem, dir/node.key; what exists is kept. */
+ * and tests. Files: dir/ca.pem, dir/ca.key, dir/node.pem, dir/node.key; what exists is kept. A host is a name, an address, or
+ * a node's name among peers (angarium://CLUSTER/node/N). The first one, which is no node's name, is the subject. */
 int tls_make_dev_files(const char *dir, const char *const *hosts, unsigned host_count,
                        struct errmsg *why);
+/* The same, with the certificate in dir/NAME.pem, dir/NAME.key: several under one CA. */
+int tls_make_dev_leaf(const char *dir, const char *name, const char *const *hosts,
+                      unsigned host_count, struct errmsg *why);
 
 #endif

@@ -27,6 +27,11 @@
 #define LEAF_DAYS 825
 #define SANS_SIZE 8192
 
+#define NODE_SCHEME     "angarium://"
+#define CLUSTER_SIZE    32
+#define NODE_DIGITS_MAX 20
+#define LEAF_NAME_MAX   32
+
 struct pair {
     X509 *cert;
     EVP_PKEY *key;
@@ -204,13 +209,29 @@ static bool make_leaf(struct pair *leaf, const struct pair *ca, const char *subj
            X509_sign(leaf->cert, ca->key, EVP_sha256()) > 0;
 }
 
-/* A host may be a name or an address; a name has no byte that the extension's syntax would take for
- * its own. */
+/* angarium://<cluster: 32 lower-case hex digits>/node/<number>, as peers ask for it (raft/wire/wire.h). */
+static bool is_node_name(const char *text)
+{
+    static const char middle[] = "/node/";
+    const char *number = text + strlen(NODE_SCHEME) + CLUSTER_SIZE + strlen(middle);
+
+    return strlen(text) > (size_t)(number - text) && strlen(number) <= NODE_DIGITS_MAX &&
+           strspn(text + strlen(NODE_SCHEME), "0123456789abcdef") == CLUSTER_SIZE &&
+           strncmp(number - strlen(middle), middle, strlen(middle)) == 0 && number[0] != '0' &&
+           strspn(number, "0123456789") == strlen(number);
+}
+
+/* A host may be a name, an address, or a node's name; it has no byte that the extension's syntax would take for its own. */
 static int add_san(struct buf *sans, const char *host)
 {
     struct stream_address a = { 0 };
     struct sockaddr_storage sa;
 
+    if (strncmp(host, NODE_SCHEME, strlen(NODE_SCHEME)) == 0) {
+        if (!is_node_name(host)) return ERR_SYNTAX;
+        buf_addf(sans, "%sURI:%s", sans->n > 0 ? "," : "", host);
+        return buf_failed(sans) ? ERR_TOO_LONG : 0;
+    }
     if (host[0] == '\0' || strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                         "0123456789-_.:*") != strlen(host))
         return ERR_SYNTAX;
@@ -232,25 +253,28 @@ static int make_ca_files(struct pair *ca, const char *dir, struct errmsg *why)
     return err ? err : write_cert(dir, "ca.pem", ca->cert, NULL, why);
 }
 
-static int make_leaf_files(const struct pair *ca, const char *dir, const char *subject,
-                           const char *sans, struct errmsg *why)
+static int make_leaf_files(const struct pair *ca, const char *dir, const char *name,
+                           const char *subject, const char *sans, struct errmsg *why)
 {
     struct pair leaf = { 0 };
+    char key[LEAF_NAME_MAX + 5], cert[LEAF_NAME_MAX + 5];
     bool exists;
-    int err = pair_look(dir, "node", &exists, why);
+    int err = pair_look(dir, name, &exists, why);
 
     if (err || exists) return err;
+    snprintf(key, sizeof key, "%s.key", name);
+    snprintf(cert, sizeof cert, "%s.pem", name);
     if (!make_leaf(&leaf, ca, subject, sans))
         err = errmsg_set(why, ERR_TLS, "the certificate could not be made");
     else
-        err = write_key(dir, "node.key", leaf.key, why);
-    if (err == 0) err = write_cert(dir, "node.pem", leaf.cert, ca->cert, why);
+        err = write_key(dir, key, leaf.key, why);
+    if (err == 0) err = write_cert(dir, cert, leaf.cert, ca->cert, why);
     pair_free(&leaf);
     return err;
 }
 
-int tls_make_dev_files(const char *dir, const char *const *hosts, unsigned host_count,
-                       struct errmsg *why)
+int tls_make_dev_leaf(const char *dir, const char *name, const char *const *hosts,
+                      unsigned host_count, struct errmsg *why)
 {
     struct pair ca = { 0 };
     struct buf sans;
@@ -258,6 +282,7 @@ int tls_make_dev_files(const char *dir, const char *const *hosts, unsigned host_
 
     if (strlen(dir) > 1000)
         return errmsg_set(why, ERR_TOO_LONG, "the path %.40s... is too long", dir);
+    CHECK(strlen(name) <= LEAF_NAME_MAX && !strchr(name, '/'));
     if (host_count == 0) return errmsg_set(why, ERR_RANGE, "a certificate needs a host");
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
         return errmsg_set(why, ERR_IO, "%s: %s", dir, strerror(errno));
@@ -267,9 +292,15 @@ int tls_make_dev_files(const char *dir, const char *const *hosts, unsigned host_
         if (err) errmsg_set(why, err, "host %.200s: %s", hosts[i], err_text(err));
     }
     if (err == 0) err = make_ca_files(&ca, dir, why);
-    if (err == 0) err = make_leaf_files(&ca, dir, hosts[0], buf_cstr(&sans), why);
+    if (err == 0) err = make_leaf_files(&ca, dir, name, hosts[0], buf_cstr(&sans), why);
     pair_free(&ca);
     buf_deinit(&sans);
     ERR_clear_error();
     return err;
+}
+
+int tls_make_dev_files(const char *dir, const char *const *hosts, unsigned host_count,
+                       struct errmsg *why)
+{
+    return tls_make_dev_leaf(dir, "node", hosts, host_count, why);
 }

@@ -2,7 +2,9 @@
  * turn. */
 #include "tests/unit/node/net/net_test.h"
 
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <sys/stat.h>
 
 #include "node/net/stream_private.h"
@@ -35,10 +37,11 @@ static int make_contexts(void **state)
 /* One file, or NULL: all and their folder. */
 static void remove_files(const char *from, const char *one)
 {
-    static const char *const names[] = { "ca.pem", "ca.key", "node.pem", "node.key" };
+    static const char *const names[] = { "ca.pem",    "ca.key",    "node.pem",  "node.key",
+                                         "node0.pem", "node0.key", "node1.pem", "node1.key" };
     char path[160];
 
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", from, names[i]);
         if (!one || strcmp(one, names[i]) == 0) unlink(path);
     }
@@ -518,6 +521,60 @@ static void test_dev_files(void **state)
     assert_int_equal(tls_client_new(&t, TLS_VERIFY_PEER, "/nonexistent/ca", &why), ERR_TLS);
 }
 
+#define CLUSTER "00112233445566778899aabbccddeeff"
+
+static bool has_uri(const char *path, const char *uri)
+{
+    FILE *f = fopen(path, "r");
+    X509 *cert = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+    GENERAL_NAMES *names = cert ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
+    unsigned found = 0;
+
+    for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+
+        if (n->type != GEN_URI) continue;
+        found +=
+            strcmp((const char *)ASN1_STRING_get0_data(n->d.uniformResourceIdentifier), uri) == 0;
+    }
+    GENERAL_NAMES_free(names);
+    X509_free(cert);
+    if (f) fclose(f);
+    return found == 1;
+}
+
+/* Several nodes under one CA, each with the name that its peers ask for. */
+static void test_dev_peers(void **state)
+{
+    static const char *const uris[] = { "angarium://" CLUSTER "/node/1",
+                                        "angarium://" CLUSTER "/node/12" };
+    static const char *const wrong[] = { "angarium://" CLUSTER "/node/",
+                                         "angarium://" CLUSTER "/node/0",
+                                         "angarium://" CLUSTER "/node/1,DNS:b",
+                                         "angarium://" CLUSTER "0/node/1",
+                                         "angarium://0011/node/1",
+                                         "angarium://" CLUSTER "/nods/1",
+                                         "angarium://" };
+    char peers[128], path[160];
+    struct errmsg why;
+
+    (void)state;
+    snprintf(peers, sizeof peers, "%s/peers", dir);
+    for (unsigned i = 0; i < 2; i++) {
+        const char *hosts[] = { "localhost", "127.0.0.1", uris[i] };
+        char name[16];
+
+        snprintf(name, sizeof name, "node%u", i);
+        assert_int_equal(tls_make_dev_leaf(peers, name, hosts, 3, &why), 0);
+        snprintf(path, sizeof path, "%s/%s.pem", peers, name);
+        assert_true(has_uri(path, uris[i]));
+        assert_false(has_uri(path, uris[1 - i]));
+    }
+    for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_int_equal(tls_make_dev_files(peers, &wrong[i], 1, &why), ERR_SYNTAX);
+    remove_files(peers, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -542,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_context_outlives_its_owner),
         cmocka_unit_test(test_dev_files),
+        cmocka_unit_test(test_dev_peers),
     };
     return cmocka_run_group_tests(tests, make_contexts, drop_contexts);
 }
