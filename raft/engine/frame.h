@@ -85,6 +85,8 @@ void frame_end(struct frame_out *f); /* frees; may be called twice */
 bool frame_is_empty(const struct frame_out *f);
 /* False: it does not fit any more (nothing was added): pack this one and begin another. An empty frame takes any one. Bytes
  * are borrowed until frame_pack. */
+/* How many of these entries one message may carry, so that an empty frame takes it: at least one. The core knows sizes only about. */
+unsigned frame_entries_fit(const struct frame_entry *bytes, unsigned count);
 bool frame_add(struct frame_out *f, uint64_t group, const struct core_msg *m,
                const struct frame_entry *bytes);
 bool frame_add_chunk(struct frame_out *f, const struct frame_chunk *chunk);

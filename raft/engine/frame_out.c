@@ -10,7 +10,8 @@
 #include "raft/engine/config.h"
 #include "raft/engine/frame.h"
 
-#define FRAME_COST   64u  /* of a frame without anything */
+#define FRAME_COST   64u /* of a frame without anything */
+#define FRAME_ROOM   (WIRE_FRAME_MAX - FRAME_LEAD_SIZE - FRAME_COST)
 #define MESSAGE_COST 160u /* 15 fields, at most 11 bytes each */
 #define ENTRY_COST   32u
 #define CHUNK_COST   160u
@@ -49,7 +50,7 @@ static void reset(struct frame_out *f)
     g->frame.replies = g->replies;
     g->entries = 0;
     arena_reset(&f->arena);
-    f->room = WIRE_FRAME_MAX - FRAME_LEAD_SIZE - FRAME_COST;
+    f->room = FRAME_ROOM;
     f->payload_count = f->payload_bytes = 0;
 }
 
@@ -115,6 +116,21 @@ static void add_entries(struct frame_out *f, Angarium__GroupMessage *to, const s
         add_payload(f, bytes[i].head);
         add_payload(f, bytes[i].body);
     }
+}
+
+unsigned frame_entries_fit(const struct frame_entry *bytes, unsigned count)
+{
+    size_t room = FRAME_ROOM - MESSAGE_COST;
+    unsigned n = 0;
+
+    for (; n < count; n++) {
+        size_t cost = ENTRY_COST + bytes[n].head.n + bytes[n].body.n;
+
+        if (cost > room) break;
+        room -= cost;
+    }
+    CHECK(n > 0); /* an entry is bounded so that one fits */
+    return n;
 }
 
 bool frame_add(struct frame_out *f, uint64_t group, const struct core_msg *m,

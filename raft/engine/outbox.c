@@ -241,14 +241,35 @@ bool outbox_send_frame(struct engine_loop *l, struct outbox *o, enum wire_lane l
     return rv == 0;
 }
 
+static bool pack_part(struct engine_loop *l, struct outbox *o, enum wire_lane lane,
+                      const struct outgoing *m, unsigned from, unsigned count)
+{
+    struct core_msg part = m->msg;
+
+    part.entries = l->entries + from;
+    part.count = count;
+    if (from > 0) {
+        part.first += from;
+        part.prev = (struct core_pos){ part.first - 1, l->entries[from - 1].term };
+    }
+    if (frame_add(&l->frame, m->group->number, &part, l->bytes + from)) return true;
+    if (!outbox_send_frame(l, o, lane)) return false;
+    CHECK(frame_add(&l->frame, m->group->number, &part, l->bytes + from));
+    return true;
+}
+
+/* What the core took for one message may be larger than a frame: it goes in parts, each behind the one before. */
 static bool pack(struct engine_loop *l, struct outbox *o, enum wire_lane lane, struct outgoing *m)
 {
-    struct core_msg msg = m->msg;
+    unsigned from = 0;
 
-    msg.entries = l->entries;
-    if (frame_add(&l->frame, m->group->number, &msg, l->bytes)) return true;
-    if (!outbox_send_frame(l, o, lane)) return false;
-    CHECK(frame_add(&l->frame, m->group->number, &msg, l->bytes));
+    do {
+        unsigned left = m->msg.count - from;
+        unsigned count = left > 0 ? frame_entries_fit(l->bytes + from, left) : 0;
+
+        if (!pack_part(l, o, lane, m, from, count)) return false;
+        from += count;
+    } while (from < m->msg.count);
     return true;
 }
 

@@ -210,11 +210,42 @@ static void configurations_come_back(void **state)
     buf_deinit(&bytes);
 }
 
+static void what_is_too_much_goes_in_parts(void **state)
+{
+    static uint8_t body[400000];
+    struct core_entry entries[5];
+    struct frame_entry bytes[5];
+    struct frame_out out;
+    unsigned parts = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        entries[i] = (struct core_entry){ .term = 1, .kind = CORE_COMMAND };
+        bytes[i] = (struct frame_entry){ span_of(body, 10), span_of(body, i == 2 ? 1 : 400000) };
+    }
+    frame_begin(&out);
+    for (unsigned from = 0, n; from < 5; from += n, parts++) {
+        struct core_msg m = append_of(entries + from, 5 - from);
+        struct blob *b;
+
+        n = frame_entries_fit(bytes + from, 5 - from);
+        assert_true(n >= 1 && n <= 5 - from);
+        m.count = n;
+        assert_true(frame_add(&out, 1, &m, bytes + from)); /* an empty frame takes it */
+        b = frame_pack(&out, 1, 0, false);
+        blob_unref(&b);
+    }
+    assert_int_equal(parts, 2); /* 2 and a small one; 2 */
+    assert_int_equal(frame_entries_fit(bytes, 2), 2);
+    frame_end(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_goes_comes_back),
         cmocka_unit_test(the_largest_entry_fits),
+        cmocka_unit_test(what_is_too_much_goes_in_parts),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(damage_hurts_nobody),
         cmocka_unit_test(memory_is_bounded_before_anything_is_unpacked),
