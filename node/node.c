@@ -23,6 +23,7 @@
 
 #include "node/accept/accept.h"
 #include "node/certificates.h"
+#include "node/cluster/cluster.h"
 #include "node/commit/commit.h"
 #include "node/deliver/deliver.h"
 #include "node/emit/emit.h"
@@ -57,7 +58,10 @@ struct node {
     struct settings *settings, **retired; /* in force; those before, which others may still read */
     unsigned retired_count;
     struct ops_identity identity;
+    struct cluster_self self; /* of a node of several */
     struct raft *raft;
+    struct wire *wire;
+    struct cluster *cluster; /* NULL: alone */
     struct queue_store *store;
     struct commit *commit;
     struct tls_tickets *tickets;
@@ -96,6 +100,98 @@ static int path_in(char *out, size_t size, const char *dir, const char *name, st
     return errmsg_set(why, ERR_TOO_LONG, "%s: the path is too long", dir);
 }
 
+static bool is_set(const char *text)
+{
+    return text && *text;
+}
+
+/* ---- among others */
+
+static bool is_alone(const struct node *n)
+{
+    return !is_set(n->settings->cluster.id);
+}
+
+static int check_self(const struct node *n, struct errmsg *why)
+{
+    uint8_t id[CONTROL_CLUSTER_SIZE];
+
+    CHECK(cluster_parse_id(n->settings->cluster.id, id) == 0); /* the settings were checked */
+    if (n->self.node != n->settings->node.id || memcmp(id, n->self.cluster, sizeof id) != 0)
+        return errmsg_set(why, ERR_CONFIG,
+                          "%s: belongs to another node or another cluster than the settings say",
+                          n->settings->node.data_dir);
+    return 0;
+}
+
+/* Who this node is. A disk that is new asks to be let in. */
+static int know_self(struct node *n, struct errmsg *why)
+{
+    const char *dir = n->settings->node.data_dir;
+    int rv;
+
+    if (is_alone(n)) return 0;
+    rv = cluster_self_read(dir, &n->self, why);
+    if (rv == ERR_NOT_FOUND) rv = ops_join(n->settings, n->identity.uuid, &n->self, why);
+    if (rv == 0) rv = check_self(n, why);
+    return rv == 0 ? cluster_self_start(dir, &n->self, why) : rv;
+}
+
+static int open_wire(struct node *n, struct errmsg *why)
+{
+    const struct settings *s = n->settings;
+    struct wire_options o = { .node = s->node.id,
+                              .incarnation = n->self.incarnation,
+                              .format_min = PROTO_FORMAT_VERSION,
+                              .format_max = PROTO_FORMAT_VERSION,
+                              .listen = s->cluster.address,
+                              .certificate = s->cluster.certificate,
+                              .key = s->cluster.key,
+                              .ca = s->cluster.ca,
+                              .events = raft_wire_events(n->raft) };
+    int rv;
+
+    memcpy(o.cluster, n->self.cluster, sizeof o.cluster);
+    rv = wire_open(&n->wire, &o, why);
+    if (rv == 0) raft_wire_attach(n->raft, n->wire);
+    return rv;
+}
+
+static void on_shard(void *arg, uint32_t shard, const struct core_config *founders,
+                     const struct core_config *wanted)
+{
+    struct node *n = arg;
+    struct commit_placement p = { .shard = shard, .founders = *founders, .wanted = *wanted };
+
+    commit_place(n->commit, &p);
+}
+
+static int open_cluster(struct node *n, struct errmsg *why)
+{
+    const struct settings *s = n->settings;
+    int rv;
+
+    if (is_alone(n)) return 0;
+    rv = open_wire(n, why);
+    if (rv != 0) return rv;
+    return cluster_open(
+        &n->cluster,
+        &(struct cluster_options){ .loop = n->loops[0].loop,
+                                   .raft = n->raft,
+                                   .wire = n->wire,
+                                   .dir = s->node.data_dir,
+                                   .self = &n->self,
+                                   .address = s->cluster.address,
+                                   .zone = s->cluster.zone,
+                                   .region = s->cluster.region,
+                                   .shards_per_node = (uint32_t)s->cluster.shards_per_node,
+                                   .replicas = (uint32_t)s->cluster.replicas,
+                                   .calls = { .arg = n, .on_shard = on_shard } },
+        why);
+}
+
+/* ---- stores */
+
 static int open_stores(struct node *n, struct errmsg *why)
 {
     const struct settings *s = n->settings;
@@ -110,12 +206,14 @@ static int open_stores(struct node *n, struct errmsg *why)
     if (rv == 0)
         rv = ops_identity_open(s->node.data_dir, s->node.id, (uint32_t)s->node.shards, &n->identity,
                                why);
+    if (rv == 0) rv = know_self(n, why);
     if (rv == 0)
         rv = raft_open(&n->raft,
                        &(struct raft_options){ .dir = log_dir,
                                                .node_id = s->node.id,
                                                .loops = n->ports,
                                                .loop_count = n->loop_count,
+                                               .incarnation = n->self.incarnation,
                                                .seed = clock_wall_ms(&clock_real) ^ s->node.id },
                        &tainted, why);
     if (rv != 0) return rv;
@@ -151,11 +249,6 @@ static int make_auth(const struct settings *s, struct accept_auth **out, struct 
     free(credentials);
     free(tenants);
     return rv;
-}
-
-static bool is_set(const char *text)
-{
-    return text && *text;
 }
 
 static void push_reload(struct node *n, struct accept_auth *auth, struct mail_content *content,
@@ -245,7 +338,8 @@ static int open_commit(struct node *n, struct errmsg *why)
                                               .store = n->store,
                                               .data_dir = s->node.data_dir,
                                               .node = s->node.id,
-                                              .shard_count = n->identity.shards,
+                                              .shard_count = is_alone(n) ? n->identity.shards : 0,
+                                              .shard_max = CONTROL_SHARDS_MAX,
                                               .body_cache_bytes = s->limits.body_cache_bytes,
                                               .queue_messages_max = s->limits.queue_messages_max,
                                               .queue_bytes_max = s->limits.queue_bytes_max,
@@ -480,6 +574,7 @@ static int open_ops(struct node *n, struct errmsg *why)
     return ops_open(&n->ops,
                     &(struct ops_options){ .loop = n->loops[0].loop,
                                            .commit = n->commit,
+                                           .cluster = n->cluster,
                                            .settings = n->settings,
                                            .tls = certificates_http(&n->certificates),
                                            .smtp_tls = certificates_smtp(&n->certificates),
@@ -559,6 +654,7 @@ static int start(struct node *n, struct errmsg *why)
     if (rv == 0) rv = open_commit(n, why);
     for (unsigned i = 0; rv == 0 && i < n->loop_count; i++)
         rv = open_loop_rooms(n, &n->loops[i], why);
+    if (rv == 0) rv = open_cluster(n, why);
     if (rv == 0) rv = open_ops(n, why);
     if (rv == 0) certificates_start(&n->certificates);
     return rv;
@@ -797,6 +893,8 @@ static void take_down(struct node *n)
         emit_free(&l->emit);
         dns_close(&l->dns);
     }
+    wire_close(&n->wire);
+    cluster_close(&n->cluster);
     commit_close(&n->commit);
     raft_close(&n->raft);
     queue_store_close(&n->store);

@@ -21,6 +21,7 @@ fuzz_runs="${FUZZ_RUNS:-20000}"
 fuzz_seconds="${FUZZ_SECONDS:-45}" # of one target, at most; whole sessions on a busy machine need more than that
 kill_rounds="${KILL_ROUNDS:-200}"
 powercut_rounds="${POWERCUT_ROUNDS:-30}"
+failover_rounds="${FAILOVER_ROUNDS:-3}"
 mkdir -p "$logs"
 passed=0
 failed=0
@@ -150,6 +151,7 @@ run_whole() {
     check crash/powercut-layer 60 /usr/bin/python3 cluster-test/lib/powercut_test.py build/release
     check crash/ledger 30 /usr/bin/python3 cluster-test/lib/ledger_test.py
     check crash/kill9 600 /usr/bin/python3 cluster-test/scenarios/kill9.py --build build/release --rounds "$kill_rounds"
+    check crash/failover 300 /usr/bin/python3 cluster-test/scenarios/failover.py --build build/release --rounds "$failover_rounds"
     check crash/powercut 600 /usr/bin/python3 cluster-test/scenarios/powercut.py --build build/release --rounds "$powercut_rounds"
 }
 

@@ -24,7 +24,7 @@
 #include "proto/proto.h"
 
 #define CONTROL_NODES_MAX        64u /* ever; members of group 0 */
-#define CONTROL_SHARDS_MAX       4096u
+#define CONTROL_SHARDS_MAX       1024u
 #define CONTROL_TOKENS_MAX       256u /* not used and not over */
 #define CONTROL_VOTERS_MAX       7u
 #define CONTROL_ADDRESS_SIZE_MAX 270u
@@ -92,12 +92,31 @@ const struct control_shard *control_shard(const struct control *c, uint32_t numb
 uint16_t control_zone_number(const struct control *c, uint64_t node);
 uint16_t control_region_number(const struct control *c, uint64_t node);
 
+/* ---- what is to be done next (plan.c) */
+
+struct control_up { /* nodes that are seen to live */
+    unsigned count;
+    uint64_t nodes[CONTROL_NODES_MAX];
+};
+enum control_step_kind { CONTROL_SERVE, CONTROL_PLACE, CONTROL_CREATE };
+struct control_step {
+    enum control_step_kind kind;
+    uint64_t node;           /* SERVE */
+    uint32_t shard, version; /* PLACE */
+    unsigned voter_count;    /* PLACE, CREATE */
+    uint64_t voters[CONTROL_VOTERS_MAX];
+};
+/* The next step; false: nothing is to be done, or nothing can be with those who are up. */
+bool control_plan(const struct control *c, const struct control_up *up, struct control_step *out);
+
 /* ---- as a whole */
 
 /* Appends all of the state; ERR_FULL when `out` has no room (CONTROL_STATE_SIZE_MAX suffices). */
 int control_save(const struct control *c, struct buf *out);
 /* The state takes the place of what was there. ERR_VERSION (a newer format), ERR_CORRUPT: nothing has changed. */
 int control_load(struct control *c, struct span saved);
+/* Up to `index` nothing more comes for this state: what is behind control_applied() there is raft's own. */
+void control_reach(struct control *c, uint64_t index);
 /* Checks K1-K8. 0, or ERR_CORRUPT and the first broken one in words. */
 int control_verify(const struct control *c, struct errmsg *why);
 

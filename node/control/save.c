@@ -174,3 +174,9 @@ int control_load(struct control *c, struct span saved)
     angarium__control_state__free_unpacked(s, NULL);
     return rv;
 }
+
+void control_reach(struct control *c, uint64_t index)
+{
+    CHECK(index >= c->applied);
+    c->applied = index;
+}

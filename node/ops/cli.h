@@ -72,6 +72,8 @@ int cli_follow(const struct cli_target *t, const char *path,
 long cli_probe(const char *url, unsigned timeout_ms);
 /* Appends ?key=value or &key=value, the value percent-encoded; nothing for a NULL value. */
 void cli_add_query(struct buf *path, const char *key, const char *value);
+/* A join token of the cluster; an enum cli_exit, told on stderr. */
+int cli_cluster_token(const struct cli_target *t, uint64_t lives_s, char *out, size_t out_size);
 /* What exit a refusal of the API means. */
 int cli_exit_of(long status, const char *type);
 
@@ -103,6 +105,7 @@ bool cli_is_terminal(FILE *f);
 
 #define CLI_VERBS(X)                                                                               \
     X(check_config)                                                                                \
+    X(cluster)                                                                                     \
     X(dev)                                                                                         \
     X(status)                                                                                      \
     X(nodes)                                                                                       \
@@ -118,7 +121,8 @@ const struct cli_verb *cli_verb_at(unsigned i); /* NULL: no more */
 
 /* ---- the dev cluster (cli_dev*.c) */
 
-#define CLI_DEV_PORTS 6
+#define CLI_DEV_PORTS     6
+#define CLI_DEV_NODES_MAX 15
 struct cli_dev_node {
     unsigned id;
     pid_t pid;
@@ -127,29 +131,37 @@ struct cli_dev_node {
 };
 struct cli_dev {
     char dir[4000]; /* absolute */
-    char username[64], password[64], token[128], ca_file[4096];
+    char username[64], password[64], token[128], ca_file[4096], cluster_id[33];
     uint64_t base_port, nodes, mx_port;
     char next_hop[300], resolver[80];
     char sets[CLI_LIST_MAX][160]; /* "delivery.retry_base_ms=1s" */
     unsigned set_count;
-    struct cli_dev_node node;
+    pid_t pids[CLI_DEV_NODES_MAX];
+    struct cli_dev_node node; /* the one that is spoken of: cli_dev_select */
 };
-void cli_dev_place(struct cli_dev *d); /* ports and paths from dir and base_port */
+/* Node `id`, from 1, is spoken of from now on: its ports and paths from dir and base_port, its pid. */
+void cli_dev_select(struct cli_dev *d, unsigned id);
 json_t *cli_dev_cluster_json(const struct cli_dev *d);
 void cli_dev_settings(const struct cli_dev *d, const char *password_hash, struct buf *out);
 int cli_dev_read_cluster(struct cli_dev *d, const char *dir, struct errmsg *why);
 int cli_dev_write_cluster(const struct cli_dev *d, struct errmsg *why);
-/* Makes the directory and all that is missing in it, writes the settings. */
+/* Makes the directory and all that is missing in it, writes the settings of all nodes. */
 int cli_dev_prepare(struct cli_dev *d, struct errmsg *why);
 /* What was chosen when the directory was made; ERR_NOT_FOUND: it is new. */
 int cli_dev_recall(struct cli_dev *d, struct errmsg *why);
 int cli_dev_write_file(const char *path, struct span bytes, mode_t mode, struct errmsg *why);
 
-/* Processes of a dev cluster. */
+/* A cluster of several: node 1 begins it; the node that is spoken of has not joined yet, and gets a join token. */
+int cli_dev_begin(struct cli_dev *d, struct errmsg *why);
+bool cli_dev_has_joined(const struct cli_dev *d);
+int cli_dev_let_in(struct cli_dev *d); /* an enum cli_exit; tells on stderr */
+
+/* Processes of a dev cluster: of the node that is spoken of, but for stop. */
 bool cli_dev_is_running(const struct cli_dev *d);
+bool cli_dev_runs(struct cli_dev *d); /* any of its nodes, which is spoken of then */
 int cli_dev_spawn(struct cli_dev *d, bool detached, struct errmsg *why);
 int cli_dev_wait_ready(struct cli_dev *d);   /* an enum cli_exit; tells on stderr */
-int cli_dev_stop(struct cli_dev *d);         /* an enum cli_exit; tells on stderr */
+int cli_dev_stop(struct cli_dev *d);         /* all nodes; an enum cli_exit; tells on stderr */
 int cli_dev_signal_number(const char *name); /* -1: no such signal */
 void cli_dev_block_signals(void);
 /* Waits for SIGINT, SIGTERM or SIGCHLD: the signal, 0 when the time is over. */

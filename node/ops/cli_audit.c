@@ -4,7 +4,7 @@
  * Offline, directory by directory: what the log holds beyond the state is applied to the state in
  * memory, as the node would do at its start; then every shard's invariants are checked by scanning
  * (queue_verify) and its sums compared. Nothing of this is flushed: the directory stays as it was.
- * With one voter every entry that is in the log is committed.
+ * With one voter every entry that is in the log is committed; with several all but the last ones of a node that was killed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 
 struct audit {
     const char *dir;
-    bool list, json;
+    bool list, json, in_cluster;
     struct ops_identity identity;
     struct store *log;
     struct queue_store *state;
@@ -319,18 +319,37 @@ static void audit_shard(struct audit *a, uint32_t number)
     queue_close(&s.queue);
 }
 
+/* A node of several holds those shards that its log knows. */
+static uint32_t shards_max(const struct audit *a)
+{
+    return a->in_cluster ? CONTROL_SHARDS_MAX : a->identity.shards;
+}
+
+static bool is_held(struct audit *a, uint32_t shard)
+{
+    struct store_group g;
+    struct errmsg why;
+
+    if (!a->in_cluster) return true;
+    return store_group_read(a->log, shard, &g, &why) != 0 || g.known;
+}
+
 static int audit_dir(struct audit *a, const char *dir)
 {
     struct errmsg why = { "" };
+    struct cluster_self self;
     int rv;
 
     a->dir = dir;
     rv = ops_identity_read(dir, &a->identity, &why);
     if (rv != 0) return cli_fail(rv == ERR_NOT_FOUND ? CLI_NOT_FOUND : CLI_FAILED, "%s", why.text);
+    rv = cluster_self_read(dir, &self, &why);
+    if (rv != 0 && rv != ERR_NOT_FOUND) return cli_fail(CLI_FAILED, "%s", why.text);
+    a->in_cluster = rv == 0;
     rv = refuse_if_running(dir);
     if (rv == CLI_DONE) rv = open_stores(a);
-    for (uint32_t i = 1; rv == CLI_DONE && i <= a->identity.shards; i++)
-        audit_shard(a, i);
+    for (uint32_t i = 1; rv == CLI_DONE && i <= shards_max(a); i++)
+        if (is_held(a, i)) audit_shard(a, i);
     close_stores(a);
     return rv;
 }

@@ -1,7 +1,7 @@
 /* cli_dev - angarium dev: a cluster on this machine, for trying and for tests.
  *
- * Foreground: the node is our child, Ctrl-C stops it. --detach: the node goes on without us. In
- * both cases DIR/cluster.json says what runs where, and stop, kill and start find the node by it.
+ * Foreground: the nodes are our children, Ctrl-C stops them. --detach: they go on without us. In
+ * both cases DIR/cluster.json says what runs where, and stop, kill and start find the nodes by it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -15,6 +15,7 @@
 
 #define DEFAULT_DIR       "./angarium-dev"
 #define DEFAULT_BASE_PORT 12500
+#define DEFAULT_NODES     3
 
 struct dev_args {
     const char *dir, *nodes, *regions, *base_port, *next_hop, *resolver, *mx_port, *node, *signal;
@@ -62,41 +63,46 @@ static int take_sets(struct cli_dev *d, const struct dev_args *a)
     return 0;
 }
 
-/* Several nodes are not in this version: said clearly, not half done. */
-static int take_counts(const struct dev_args *a)
+/* Several regions are not in this version: said clearly, not half done. */
+static int take_counts(struct cli_dev *d, const struct dev_args *a)
 {
-    uint64_t nodes = 1, regions = 1;
+    uint64_t nodes = d->nodes ? d->nodes : DEFAULT_NODES, regions = 1;
     int rv = 0;
 
-    if (a->nodes) rv = cli_number("nodes", a->nodes, 1, 99, &nodes);
+    if (a->nodes) rv = cli_number("nodes", a->nodes, 1, CLI_DEV_NODES_MAX, &nodes);
     if (rv == 0 && a->regions) rv = cli_number("regions", a->regions, 1, 9, &regions);
     if (rv != 0) return rv;
-    if (nodes == 1 && regions == 1) return 0;
-    return cli_fail(CLI_USAGE,
-                    "several nodes come with clustering, which this version does not have yet; "
-                    "use --nodes 1");
+    if (regions != 1)
+        return cli_fail(CLI_USAGE, "several regions are not in this version yet; use --regions 1");
+    if (d->nodes != 0 && d->nodes != nodes)
+        return cli_fail(CLI_REFUSED, "the cluster in %s has %" PRIu64 " nodes", d->dir, d->nodes);
+    d->nodes = nodes;
+    return 0;
 }
 
 static int take_args(struct cli_dev *d, const struct dev_args *a)
 {
-    int rv = take_counts(a);
+    int rv = take_counts(d, a);
 
     if (rv == 0 && a->base_port)
-        rv = cli_number("base-port", a->base_port, 1024, 65529, &d->base_port);
+        rv = cli_number("base-port", a->base_port, 1024, 65535 - 10 * CLI_DEV_NODES_MAX,
+                        &d->base_port);
     if (rv == 0) rv = take_route(d, a);
     if (rv == 0) rv = take_sets(d, a);
     return rv;
 }
 
-static int take_node(const struct dev_args *a)
+static int take_node(struct cli_dev *d, const struct dev_args *a)
 {
     uint64_t n = 0;
 
     if (!a->node) return cli_usage("dev", "which node? --node 1");
     if (cli_number("node", a->node, 1, 99, &n) != 0) return CLI_USAGE;
-    return n == 1
-               ? 0
-               : cli_fail(CLI_NOT_FOUND, "there is no node %" PRIu64 "; this cluster has one", n);
+    if (n > d->nodes)
+        return cli_fail(CLI_NOT_FOUND, "there is no node %" PRIu64 "; this cluster has %" PRIu64, n,
+                        d->nodes);
+    cli_dev_select(d, (unsigned)n);
+    return 0;
 }
 
 static int find_cluster(struct cli_dev *d, const struct dev_args *a)
@@ -113,7 +119,7 @@ static int find_cluster(struct cli_dev *d, const struct dev_args *a)
 
 static void print_summary(const struct cli_dev *d, bool detached)
 {
-    printf("angarium is ready: 1 node in %s\n"
+    printf("angarium is ready: %" PRIu64 " node%s in %s; the first one:\n"
            "\n"
            "  submission   %-18s STARTTLS, then AUTH\n"
            "  submissions  %-18s TLS from the first byte\n"
@@ -130,8 +136,8 @@ static void print_summary(const struct cli_dev *d, bool detached)
            "See it:\n"
            "  angarium queue --dir %s\n"
            "%s%s%s",
-           d->dir, d->node.ports[0], d->node.ports[1], d->node.ports[3], d->node.ports[2],
-           d->username, d->dir, d->dir, d->ca_file,
+           d->nodes, d->nodes > 1 ? "s" : "", d->dir, d->node.ports[0], d->node.ports[1],
+           d->node.ports[3], d->node.ports[2], d->username, d->dir, d->dir, d->ca_file,
            d->next_hop[0]   ? d->next_hop
            : d->resolver[0] ? "its MX, asked at "
                             : "the built-in inbox (angarium message ID --body)",
@@ -141,7 +147,7 @@ static void print_summary(const struct cli_dev *d, bool detached)
     fflush(stdout);
 }
 
-/* True when the child has ended; says so unless it ended as it was asked to. */
+/* True when the child has ended as it was asked to; says so when it ended otherwise. */
 static bool child_ended(const struct cli_dev *d)
 {
     int status = 0;
@@ -149,14 +155,26 @@ static bool child_ended(const struct cli_dev *d)
     if (waitpid(d->node.pid, &status, WNOHANG) != d->node.pid) return false;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
     if (WIFSIGNALED(status))
-        fprintf(stderr, "angarium: node 1 was ended by signal %d\n", WTERMSIG(status));
+        fprintf(stderr, "angarium: node %u was ended by signal %d\n", d->node.id, WTERMSIG(status));
     else
-        fprintf(stderr, "angarium: node 1 ended with %d; see %s\n", WEXITSTATUS(status),
-                d->node.log_file);
+        fprintf(stderr, "angarium: node %u ended with %d; see %s\n", d->node.id,
+                WEXITSTATUS(status), d->node.log_file);
     fprintf(stderr,
-            "angarium: start it again: angarium dev start --dir %s --node 1; Ctrl-C ends this\n",
-            d->dir);
+            "angarium: start it again: angarium dev start --dir %s --node %u; Ctrl-C ends this\n",
+            d->dir, d->node.id);
     return false;
+}
+
+/* All of them, as far as they are our children. */
+static bool children_ended(struct cli_dev *d)
+{
+    unsigned ended = 0;
+
+    for (unsigned i = 1; i <= d->nodes; i++) {
+        cli_dev_select(d, i);
+        ended += child_ended(d) || (d->nodes > 1 && !cli_dev_is_running(d) && ended == i - 1);
+    }
+    return ended == d->nodes;
 }
 
 static int stay_in_front(struct cli_dev *d)
@@ -165,7 +183,7 @@ static int stay_in_front(struct cli_dev *d)
         int signum = cli_dev_wait_signal(1000);
         struct errmsg why = { "" };
 
-        if (child_ended(d)) return CLI_DONE;
+        if (children_ended(d)) return CLI_DONE;
         if (signum != SIGINT && signum != SIGTERM) continue;
         fprintf(stderr, "angarium: stopping\n");
         if (cli_dev_read_cluster(d, d->dir, &why) != 0) fprintf(stderr, "angarium: %s\n", why.text);
@@ -173,17 +191,52 @@ static int stay_in_front(struct cli_dev *d)
     }
 }
 
-/* Starts the node and waits until it can commit; cluster.json then says where it is. */
+static int spawn(struct cli_dev *d, bool detached)
+{
+    struct errmsg why = { "" };
+
+    if (cli_dev_spawn(d, detached, &why) == 0) return CLI_DONE;
+    return cli_fail(CLI_FAILED, "%s", why.text);
+}
+
+/* Those that were there before start together, for only together they can commit; the others are let in one after the other. */
+static int spawn_all(struct cli_dev *d, bool detached)
+{
+    bool is_new[CLI_DEV_NODES_MAX + 1] = { false };
+    struct errmsg why = { "" };
+    int rv = CLI_DONE;
+
+    if (d->nodes > 1 && cli_dev_begin(d, &why) != 0) return cli_fail(CLI_FAILED, "%s", why.text);
+    for (unsigned i = 1; rv == CLI_DONE && i <= d->nodes; i++) {
+        cli_dev_select(d, i);
+        is_new[i] = !cli_dev_has_joined(d);
+        if (!is_new[i]) rv = spawn(d, detached);
+    }
+    for (unsigned i = 1; rv == CLI_DONE && i <= d->nodes; i++) {
+        if (!is_new[i]) continue;
+        cli_dev_select(d, 1);
+        rv = cli_dev_wait_ready(d);
+        cli_dev_select(d, i);
+        if (rv == CLI_DONE) rv = cli_dev_let_in(d);
+        if (rv == CLI_DONE) rv = spawn(d, detached);
+    }
+    return rv;
+}
+
+/* Starts the nodes and waits until they can commit; cluster.json then says where they are. */
 static int bring_up(struct cli_dev *d, bool detached)
 {
     struct errmsg why = { "" };
-    int rv;
+    int rv = spawn_all(d, detached);
 
-    if (cli_dev_spawn(d, detached, &why) != 0) return cli_fail(CLI_FAILED, "%s", why.text);
-    rv = cli_dev_wait_ready(d);
+    for (unsigned i = 1; rv == CLI_DONE && i <= d->nodes; i++) {
+        cli_dev_select(d, i);
+        rv = cli_dev_wait_ready(d);
+    }
     if (rv == CLI_DONE && cli_dev_write_cluster(d, &why) != 0)
         rv = cli_fail(CLI_FAILED, "%s", why.text);
     if (rv != CLI_DONE) cli_dev_stop(d);
+    cli_dev_select(d, 1);
     return rv;
 }
 
@@ -204,7 +257,7 @@ static int run_cluster(const struct dev_args *a)
         if (err != 0 && err != ERR_NOT_FOUND) rv = cli_fail(CLI_FAILED, "%s", why.text);
     }
     if (rv == CLI_DONE) rv = take_args(d, a);
-    if (rv == CLI_DONE && cli_dev_is_running(d))
+    if (rv == CLI_DONE && cli_dev_runs(d))
         rv = cli_fail(CLI_REFUSED,
                       "this cluster runs already (pid %d); stop it: angarium dev stop --dir %s",
                       (int)d->node.pid, d->dir);
@@ -224,7 +277,7 @@ static int stop_cluster(struct cli_dev *d, const struct dev_args *a)
     int rv = find_cluster(d, a);
 
     if (rv != 0) return rv;
-    if (!cli_dev_is_running(d)) {
+    if (!cli_dev_runs(d)) {
         fprintf(stderr, "angarium: nothing runs in %s\n", d->dir);
         return CLI_DONE;
     }
@@ -236,29 +289,37 @@ static int kill_node(struct cli_dev *d, const struct dev_args *a)
     int signum = cli_dev_signal_number(a->signal ? a->signal : "KILL");
     int rv = find_cluster(d, a);
 
-    if (rv == 0) rv = take_node(a);
+    if (rv == 0) rv = take_node(d, a);
     if (rv != 0) return rv;
     if (signum < 0) return cli_usage("dev", "there is no signal %s", a->signal);
-    if (!cli_dev_is_running(d)) return cli_fail(CLI_NOT_FOUND, "node 1 of %s does not run", d->dir);
+    if (!cli_dev_is_running(d))
+        return cli_fail(CLI_NOT_FOUND, "node %u of %s does not run", d->node.id, d->dir);
     if (kill(d->node.pid, signum) != 0)
-        return cli_fail(CLI_FAILED, "node 1 (pid %d): %s", (int)d->node.pid, strerror(errno));
+        return cli_fail(CLI_FAILED, "node %u (pid %d): %s", d->node.id, (int)d->node.pid,
+                        strerror(errno));
     for (unsigned i = 0; signum == SIGKILL && i < 200 && cli_dev_is_running(d); i++)
         cli_dev_wait_signal(25);
-    fprintf(stderr, "angarium: node 1 (pid %d) was sent signal %d\n", (int)d->node.pid, signum);
+    fprintf(stderr, "angarium: node %u (pid %d) was sent signal %d\n", d->node.id, (int)d->node.pid,
+            signum);
     return CLI_DONE;
 }
 
 static int start_node(struct cli_dev *d, const struct dev_args *a)
 {
+    struct errmsg why = { "" };
     int rv = find_cluster(d, a);
 
-    if (rv == 0) rv = take_node(a);
+    if (rv == 0) rv = take_node(d, a);
     if (rv != 0) return rv;
     if (cli_dev_is_running(d))
-        return cli_fail(CLI_REFUSED, "node 1 of %s runs already (pid %d)", d->dir,
+        return cli_fail(CLI_REFUSED, "node %u of %s runs already (pid %d)", d->node.id, d->dir,
                         (int)d->node.pid);
-    rv = bring_up(d, true);
-    if (rv == CLI_DONE) fprintf(stderr, "angarium: node 1 is ready (pid %d)\n", (int)d->node.pid);
+    rv = spawn(d, true);
+    if (rv == CLI_DONE && cli_dev_write_cluster(d, &why) != 0)
+        rv = cli_fail(CLI_FAILED, "%s", why.text);
+    if (rv == CLI_DONE) rv = cli_dev_wait_ready(d);
+    if (rv == CLI_DONE)
+        fprintf(stderr, "angarium: node %u is ready (pid %d)\n", d->node.id, (int)d->node.pid);
     return rv;
 }
 
@@ -308,7 +369,8 @@ static int run(int argc, char **argv)
 const struct cli_verb cli_verb_dev = {
     .name = "dev",
     .usage =
-        "[--dir DIR] [--base-port 12500] [--next-hop HOST:PORT | --resolver HOST:PORT] [--detach]\n"
+        "[--nodes 3] [--dir DIR] [--base-port 12500] [--next-hop HOST:PORT | --resolver HOST:PORT] "
+        "[--detach]\n"
         "       angarium dev stop --dir DIR | dev kill --dir DIR --node 1 [--signal KILL] | dev "
         "start --dir DIR "
         "--node 1",
@@ -321,11 +383,12 @@ const struct cli_verb cli_verb_dev = {
             "again.\n"
             "\n"
             "  --dir DIR            where everything is kept (./angarium-dev)\n"
-            "  --nodes N            nodes; 1 in this version, several come with clustering (1)\n"
+            "  --nodes N            nodes, at most 15 (3)\n"
             "  --regions N          regions; 1 in this version (1)\n"
-            "  --base-port P        first port of node 1: P submission, P+1 submissions, P+2 HTTP, "
+            "  --base-port P        first port of node 1, of node 2 P+10: P submission, P+1 "
+            "submissions, P+2 HTTP, "
             "P+3 MX service,\n"
-            "                       P+4 peers and P+5 sandbox, which are kept free (12500)\n"
+            "                       P+4 peers and P+5 sandbox, which is kept free (12500)\n"
             "  --next-hop HOST:PORT relay everything to that SMTP server, in clear\n"
             "  --resolver HOST:PORT real routing by MX, asking that DNS server\n"
             "  --mx-port P          port of mail exchangers with --resolver, for tests (25)\n"

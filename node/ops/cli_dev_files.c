@@ -3,6 +3,7 @@
  *   cluster.json   what runs where, for programs; written whole when the cluster can commit
  *   dev.json       what was chosen when it was made, so that it can be started again
  *   ca.pem ca.key node.pem node.key   password   api.token   node-1.yaml   node-1.log   node-1/
+ *   of several nodes: cluster.id, and for each N node-N.pem node-N.key node-N.token node-N.yaml node-N.log node-N/
  *
  * Files that hold a secret are readable by their owner only. What exists is kept.
  */
@@ -27,16 +28,19 @@
 static const char *const port_names[CLI_DEV_PORTS] = { "submission", "submissions", "http",
                                                        "mx",         "peer",        "sandbox" };
 
-void cli_dev_place(struct cli_dev *d)
+void cli_dev_select(struct cli_dev *d, unsigned id)
 {
     struct cli_dev_node *n = &d->node;
 
-    n->id = 1;
+    CHECK(id >= 1 && id <= CLI_DEV_NODES_MAX);
+    n->id = id;
+    n->pid = d->pids[id - 1];
     for (unsigned k = 0; k < CLI_DEV_PORTS; k++)
-        snprintf(n->ports[k], sizeof n->ports[k], "127.0.0.1:%" PRIu64, d->base_port + k);
-    snprintf(n->store_dir, sizeof n->store_dir, "%s/node-1", d->dir);
-    snprintf(n->log_file, sizeof n->log_file, "%s/node-1.log", d->dir);
-    snprintf(n->settings_file, sizeof n->settings_file, "%s/node-1.yaml", d->dir);
+        snprintf(n->ports[k], sizeof n->ports[k], "127.0.0.1:%" PRIu64,
+                 d->base_port + (uint64_t)10 * (id - 1) + k);
+    snprintf(n->store_dir, sizeof n->store_dir, "%s/node-%u", d->dir, id);
+    snprintf(n->log_file, sizeof n->log_file, "%s/node-%u.log", d->dir, id);
+    snprintf(n->settings_file, sizeof n->settings_file, "%s/node-%u.yaml", d->dir, id);
     snprintf(d->ca_file, sizeof d->ca_file, "%s/ca.pem", d->dir);
 }
 
@@ -101,17 +105,30 @@ static int keep_secret(const struct cli_dev *d, const char *name, char *out, siz
 
 /* ---- cluster.json */
 
-json_t *cli_dev_cluster_json(const struct cli_dev *d)
+static json_t *node_json(const struct cli_dev_node *n)
 {
-    const struct cli_dev_node *n = &d->node;
     json_t *node = json_pack("{s:i, s:i}", "id", (int)n->id, "pid", (int)n->pid);
 
     for (unsigned k = 0; k < CLI_DEV_PORTS; k++)
         json_object_set_new(node, port_names[k], json_string(n->ports[k]));
     json_object_set_new(node, "data_dir", json_string(n->store_dir));
     json_object_set_new(node, "log_file", json_string(n->log_file));
-    return json_pack("{s:s, s:s, s:s, s:s, s:[o]}", "username", d->username, "password",
-                     d->password, "api_token", d->token, "ca_file", d->ca_file, "nodes", node);
+    return node;
+}
+
+json_t *cli_dev_cluster_json(const struct cli_dev *d)
+{
+    struct cli_dev *each = check_malloc(sizeof *each);
+    json_t *nodes = json_array();
+
+    *each = *d;
+    for (unsigned i = 1; i <= d->nodes; i++) {
+        cli_dev_select(each, i);
+        json_array_append_new(nodes, node_json(&each->node));
+    }
+    free(each);
+    return json_pack("{s:s, s:s, s:s, s:s, s:o}", "username", d->username, "password", d->password,
+                     "api_token", d->token, "ca_file", d->ca_file, "nodes", nodes);
 }
 
 int cli_dev_write_cluster(const struct cli_dev *d, struct errmsg *why)
@@ -145,7 +162,6 @@ int cli_dev_read_cluster(struct cli_dev *d, const char *dir, struct errmsg *why)
 {
     char path[4200];
     json_t *j;
-    const json_t *node;
     int rv = make_absolute(d, dir, why);
 
     if (rv == 0) rv = cli_dev_recall(d, why);
@@ -153,8 +169,6 @@ int cli_dev_read_cluster(struct cli_dev *d, const char *dir, struct errmsg *why)
     path_in(path, d, "cluster.json");
     j = cli_read_json(path, why);
     if (!j) return ERR_NOT_FOUND;
-    node = json_array_get(json_object_get(j, "nodes"), 0);
-    d->node.pid = (pid_t)cli_int(node, "pid");
     snprintf(d->username, sizeof d->username, "%s", cli_text(j, "username"));
     snprintf(d->password, sizeof d->password, "%s", cli_text(j, "password"));
     snprintf(d->token, sizeof d->token, "%s", cli_text(j, "api_token"));
@@ -172,9 +186,9 @@ static int remember(const struct cli_dev *d, struct errmsg *why)
 
     for (unsigned i = 0; i < d->set_count; i++)
         json_array_append_new(sets, json_string(d->sets[i]));
-    j = json_pack("{s:I, s:s, s:s, s:I, s:o}", "base_port", (json_int_t)d->base_port, "next_hop",
-                  d->next_hop, "resolver", d->resolver, "mx_port", (json_int_t)d->mx_port, "set",
-                  sets);
+    j = json_pack("{s:I, s:I, s:s, s:s, s:I, s:o}", "nodes", (json_int_t)d->nodes, "base_port",
+                  (json_int_t)d->base_port, "next_hop", d->next_hop, "resolver", d->resolver,
+                  "mx_port", (json_int_t)d->mx_port, "set", sets);
     if (!j) return errmsg_set(why, ERR_SYNTAX, "an option is not UTF-8");
     path_in(path, d, "dev.json");
     rv = write_json(path, j, why);
@@ -187,6 +201,9 @@ static void take_recalled(struct cli_dev *d, const json_t *j)
     const json_t *sets = json_object_get(j, "set"), *one;
     size_t i;
 
+    json_int_t nodes = cli_int(j, "nodes");
+
+    d->nodes = nodes > 0 && nodes <= CLI_DEV_NODES_MAX ? (uint64_t)nodes : 1;
     if (cli_int(j, "base_port") > 0) d->base_port = (uint64_t)cli_int(j, "base_port");
     if (cli_int(j, "mx_port") > 0) d->mx_port = (uint64_t)cli_int(j, "mx_port");
     snprintf(d->next_hop, sizeof d->next_hop, "%s", cli_text(j, "next_hop"));
@@ -210,11 +227,12 @@ int cli_dev_recall(struct cli_dev *d, struct errmsg *why)
     d->set_count = 0;
     take_recalled(d, j);
     json_decref(j);
-    cli_dev_place(d);
     path_in(path, d, "cluster.json");
     j = access(path, F_OK) == 0 ? cli_read_json(path, why) : NULL;
-    if (j) d->node.pid = (pid_t)cli_int(json_array_get(json_object_get(j, "nodes"), 0), "pid");
+    for (unsigned i = 0; j && i < d->nodes; i++)
+        d->pids[i] = (pid_t)cli_int(json_array_get(json_object_get(j, "nodes"), i), "pid");
     json_decref(j);
+    cli_dev_select(d, 1);
     return 0;
 }
 
@@ -272,24 +290,64 @@ static void print_route(const struct cli_dev *d, struct buf *out)
         buf_add_cstr(out, "routes: [ { match: \"*\", via: inbox } ]\n");
 }
 
+static const char *certificate_of(const struct cli_dev *d, char out[32])
+{
+    if (d->nodes == 1)
+        snprintf(out, 32, "node");
+    else
+        snprintf(out, 32, "node-%u", d->node.id);
+    return out;
+}
+
+/* The others are the seeds; the token's file is there once the node is let in. */
+static void print_cluster(const struct cli_dev *d, struct buf *out)
+{
+    const struct cli_dev_node *n = &d->node;
+    char name[32];
+
+    if (d->nodes == 1) return;
+    certificate_of(d, name);
+    buf_addf(out,
+             "cluster:\n"
+             "  id: \"%s\"\n"
+             "  address: \"%s\"\n"
+             "  ca: ca.pem\n"
+             "  certificate: %s.pem\n"
+             "  key: %s.key\n"
+             "  zone: zone-%u\n"
+             "  token_file: node-%u.token\n"
+             "  seeds: \"",
+             d->cluster_id, n->ports[4], name, name, n->id, n->id);
+    for (unsigned i = 1; i <= d->nodes; i++)
+        if (i != n->id)
+            buf_addf(out, "http://127.0.0.1:%" PRIu64 " ",
+                     d->base_port + (uint64_t)10 * (i - 1) + 2);
+    buf_add_cstr(out, "\"\n");
+}
+
 void cli_dev_settings(const struct cli_dev *d, const char *password_hash, struct buf *out)
 {
     static const char *const open_sections[] = { "limits", "delivery", "log" };
     const struct cli_dev_node *n = &d->node;
+    char name[32];
 
+    certificate_of(d, name);
     buf_addf(out,
              "# Made by `angarium dev`, which writes it anew at each start; not for production.\n"
              "dev: true\n"
-             "node: { id: %u, hostname: node-%u.example.test, data_dir: node-%u }\n"
+             "node: { id: %u, hostname: node-%u.example.test, data_dir: node-%u }\n",
+             n->id, n->id, n->id);
+    print_cluster(d, out);
+    buf_addf(out,
              "listeners:\n"
              "  - { kind: submission, address: \"%s\" }\n"
              "  - { kind: submissions, address: \"%s\" }\n"
              "  - { kind: mx, address: \"%s\" }\n"
              "http: { address: \"%s\", token_file: api.token }\n"
-             "tls: { certificate: node.pem, key: node.key }\n"
+             "tls: { certificate: %s.pem, key: %s.key }\n"
              "tenants: [ { name: demo, domains: [ example.test ] } ]\n"
              "credentials: [ { username: \"%s\", tenant: demo, password_hash: \"%s\" } ]\n",
-             n->id, n->id, n->id, n->ports[0], n->ports[1], n->ports[3], n->ports[2], d->username,
+             n->ports[0], n->ports[1], n->ports[3], n->ports[2], name, name, d->username,
              password_hash);
     print_route(d, out);
     for (unsigned i = 0; i < sizeof open_sections / sizeof open_sections[0]; i++)
@@ -335,16 +393,99 @@ static int write_settings(struct cli_dev *d, struct errmsg *why)
     CHECK(sodium_init() >= 0);
     if (crypto_pwhash_str(hash, d->password, strlen(d->password), HASH_PASSES, HASH_MEMORY) != 0)
         return errmsg_set(why, ERR_FULL, "out of memory for the password's hash");
-    buf_init(&text, SETTINGS_SIZE);
-    cli_dev_settings(d, hash, &text);
-    rv = cli_dev_write_file(d->node.settings_file, buf_span(&text), 0600, why);
-    buf_deinit(&text);
-    return rv == 0 ? check_settings(d, why) : rv;
+    for (unsigned i = 1; rv == 0 && i <= d->nodes; i++) {
+        cli_dev_select(d, i);
+        buf_init(&text, SETTINGS_SIZE);
+        cli_dev_settings(d, hash, &text);
+        rv = cli_dev_write_file(d->node.settings_file, buf_span(&text), 0600, why);
+        buf_deinit(&text);
+        if (rv == 0) rv = check_settings(d, why);
+    }
+    cli_dev_select(d, 1);
+    return rv;
+}
+
+/* ---- several nodes */
+
+/* 32 hex digits of DIR/cluster.id, made when it is not there. */
+static int keep_cluster_id(struct cli_dev *d, struct errmsg *why)
+{
+    char text[128] = "";
+    int rv = keep_secret(d, "cluster.id", text, sizeof text, why);
+
+    if (rv == 0 && strlen(text) < 32) rv = errmsg_set(why, ERR_CORRUPT, "%s/cluster.id", d->dir);
+    snprintf(d->cluster_id, sizeof d->cluster_id, "%.32s", text);
+    return rv;
+}
+
+static int make_leaf(struct cli_dev *d, unsigned id, struct errmsg *why)
+{
+    char name[32], host[64], peer[120];
+    const char *hosts[] = { "localhost", "127.0.0.1", "::1", host, peer };
+
+    snprintf(name, sizeof name, "node-%u", id);
+    snprintf(host, sizeof host, "node-%u.example.test", id);
+    snprintf(peer, sizeof peer, "angarium://%s/node/%u", d->cluster_id, id);
+    return tls_make_dev_leaf(d->dir, name, hosts, sizeof hosts / sizeof hosts[0], why);
+}
+
+static int make_certificates(struct cli_dev *d, struct errmsg *why)
+{
+    static const char *const hosts[] = { "localhost", "127.0.0.1", "::1", "node-1.example.test" };
+    int rv;
+
+    if (d->nodes == 1)
+        return tls_make_dev_files(d->dir, hosts, sizeof hosts / sizeof hosts[0], why);
+    rv = keep_cluster_id(d, why);
+    for (unsigned i = 1; rv == 0 && i <= d->nodes; i++)
+        rv = make_leaf(d, i, why);
+    return rv;
+}
+
+bool cli_dev_has_joined(const struct cli_dev *d)
+{
+    char path[4200];
+
+    snprintf(path, sizeof path, "%s/cluster", d->node.store_dir);
+    return d->nodes == 1 || access(path, F_OK) == 0;
+}
+
+int cli_dev_begin(struct cli_dev *d, struct errmsg *why)
+{
+    struct settings *s = NULL;
+    struct buf errors;
+    int rv;
+
+    cli_dev_select(d, 1);
+    if (cli_dev_has_joined(d)) return 0;
+    buf_init(&errors, SETTINGS_SIZE);
+    rv = settings_read(&s, d->node.settings_file, &errors);
+    if (rv != 0) errmsg_set(why, rv, "%s", buf_cstr(&errors));
+    if (rv == 0) rv = ops_cluster_init(s, why);
+    settings_free(&s);
+    buf_deinit(&errors);
+    return rv;
+}
+
+int cli_dev_let_in(struct cli_dev *d)
+{
+    struct cli_target t = { 0 };
+    struct errmsg why = { "" };
+    char token[128], name[32], path[4200];
+    int rv;
+
+    snprintf(t.url, sizeof t.url, "http://127.0.0.1:%" PRIu64, d->base_port + 2);
+    snprintf(t.token, sizeof t.token, "%s", d->token);
+    rv = cli_cluster_token(&t, 600, token, sizeof token);
+    if (rv != CLI_DONE) return rv;
+    snprintf(name, sizeof name, "node-%u.token", d->node.id);
+    path_in(path, d, name);
+    if (cli_dev_write_file(path, span_cstr(token), 0600, &why) == 0) return CLI_DONE;
+    return cli_fail(CLI_FAILED, "%s", why.text);
 }
 
 int cli_dev_prepare(struct cli_dev *d, struct errmsg *why)
 {
-    static const char *const hosts[] = { "localhost", "127.0.0.1", "::1", "node-1.example.test" };
     int rv;
 
     if (mkdir(d->dir, 0700) != 0 && errno != EEXIST)
@@ -352,9 +493,9 @@ int cli_dev_prepare(struct cli_dev *d, struct errmsg *why)
                           strerror(errno));
     rv = make_absolute(d, d->dir, why);
     if (rv != 0) return rv;
-    cli_dev_place(d);
+    cli_dev_select(d, 1);
     snprintf(d->username, sizeof d->username, "demo");
-    rv = tls_make_dev_files(d->dir, hosts, sizeof hosts / sizeof hosts[0], why);
+    rv = make_certificates(d, why);
     if (rv == 0) rv = keep_secret(d, "password", d->password, sizeof d->password, why);
     if (rv == 0) rv = keep_secret(d, "api.token", d->token, sizeof d->token, why);
     if (rv == 0) rv = write_settings(d, why);

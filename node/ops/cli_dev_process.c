@@ -173,7 +173,7 @@ int cli_dev_spawn(struct cli_dev *d, bool detached, struct errmsg *why)
     if (pid == 0) become_node(d, log, detached);
     close(log);
     if (pid < 0) return errmsg_set(why, ERR_IO, "cannot start a process: %s", strerror(errno));
-    d->node.pid = pid;
+    d->node.pid = d->pids[d->node.id - 1] = pid;
     return 0;
 }
 
@@ -203,17 +203,18 @@ static void show_progress(uint64_t waited_ms, bool is_last)
     if (is_last)
         fprintf(stderr, "\r\033[K");
     else if (waited_ms % 1000 < PROBE_EVERY_MS)
-        fprintf(stderr, "\rwaiting for node 1 ... %llu s", (unsigned long long)waited_ms / 1000);
+        fprintf(stderr, "\rwaiting for the nodes ... %llu s", (unsigned long long)waited_ms / 1000);
 }
 
 static int tell_death(const struct cli_dev *d, int status)
 {
     show_progress(0, true);
     if (WIFSIGNALED(status))
-        fprintf(stderr, "angarium: node 1 was ended by signal %d while it started\n",
+        fprintf(stderr, "angarium: node %u was ended by signal %d while it started\n", d->node.id,
                 WTERMSIG(status));
     else
-        fprintf(stderr, "angarium: node 1 ended with %d while it started\n", WEXITSTATUS(status));
+        fprintf(stderr, "angarium: node %u ended with %d while it started\n", d->node.id,
+                WEXITSTATUS(status));
     print_tail(d->node.log_file);
     return CLI_FAILED;
 }
@@ -236,7 +237,8 @@ int cli_dev_wait_ready(struct cli_dev *d)
         if (signum == SIGINT || signum == SIGTERM) return cli_fail(CLI_FAILED, "interrupted");
     }
     show_progress(0, true);
-    fprintf(stderr, "angarium: node 1 is not ready after %d s\n", READY_TIMEOUT_MS / 1000);
+    fprintf(stderr, "angarium: node %u is not ready after %d s\n", d->node.id,
+            READY_TIMEOUT_MS / 1000);
     print_tail(d->node.log_file);
     return CLI_FAILED;
 }
@@ -253,16 +255,40 @@ static bool wait_gone(const struct cli_dev *d, uint64_t timeout_ms)
     return true;
 }
 
+bool cli_dev_runs(struct cli_dev *d)
+{
+    for (unsigned i = 1; i <= d->nodes; i++) {
+        cli_dev_select(d, i);
+        if (cli_dev_is_running(d)) return true;
+    }
+    cli_dev_select(d, 1);
+    return false;
+}
+
+static int wait_end(struct cli_dev *d)
+{
+    if (wait_gone(d, STOP_TIMEOUT_MS)) return CLI_DONE;
+    fprintf(stderr, "angarium: node %u (pid %d) did not end within %d s and is killed\n",
+            d->node.id, (int)d->node.pid, STOP_TIMEOUT_MS / 1000);
+    kill(d->node.pid, SIGKILL);
+    return wait_gone(d, 5000) ? CLI_DONE
+                              : cli_fail(CLI_FAILED, "node %u (pid %d) does not end", d->node.id,
+                                         (int)d->node.pid);
+}
+
 int cli_dev_stop(struct cli_dev *d)
 {
-    if (!cli_dev_is_running(d)) return CLI_DONE;
-    kill(d->node.pid, SIGTERM);
-    kill(d->node.pid, SIGCONT); /* a stopped one could not hear */
-    if (wait_gone(d, STOP_TIMEOUT_MS)) return CLI_DONE;
-    fprintf(stderr, "angarium: node 1 (pid %d) did not end within %d s and is killed\n",
-            (int)d->node.pid, STOP_TIMEOUT_MS / 1000);
-    kill(d->node.pid, SIGKILL);
-    return wait_gone(d, 5000)
-               ? CLI_DONE
-               : cli_fail(CLI_FAILED, "node 1 (pid %d) does not end", (int)d->node.pid);
+    int rv = CLI_DONE;
+
+    for (unsigned i = 1; i <= d->nodes; i++) {
+        cli_dev_select(d, i);
+        if (!cli_dev_is_running(d)) continue;
+        kill(d->node.pid, SIGTERM);
+        kill(d->node.pid, SIGCONT); /* a stopped one could not hear */
+    }
+    for (unsigned i = 1; i <= d->nodes; i++) {
+        cli_dev_select(d, i);
+        if (cli_dev_is_running(d) && wait_end(d) != CLI_DONE) rv = CLI_FAILED;
+    }
+    return rv;
 }

@@ -47,6 +47,7 @@ static inline const struct settings *ops_settings(const struct ops *ops)
     X(NOT_ALLOWED, "not-allowed", 403, "That is not allowed")                                      \
     X(NOT_FOUND, "not-found", 404, "There is no such thing")                                       \
     X(WRONG_METHOD, "method-not-allowed", 405, "The path knows other methods")                     \
+    X(TAKEN, "taken", 409, "Somebody has it already")                                              \
     X(NOTHING_TO_DO, "nothing-to-do", 409, "There is nothing to do")                               \
     X(GONE, "gone", 410, "It was there and is gone")                                               \
     X(TOO_LARGE, "too-large", 413, "It is larger than its limit")                                  \
@@ -177,6 +178,8 @@ void route_events(struct call *c);
 void route_event_stream(struct call *c);
 void route_nodes(struct call *c);
 void route_shards(struct call *c);
+void route_join_token(struct call *c);
+void route_join(struct call *c);
 void route_openapi(struct call *c);
 void route_livez(struct call *c);
 void route_readyz(struct call *c);

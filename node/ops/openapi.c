@@ -90,7 +90,8 @@ static const char *const schemas[][2] = {
               "\"properties\":{\"id\":{"
               "\"type\":\"integer\"},\"hostname\":{\"type\":\"string\"},\"version\":{\"type\":"
               "\"string\"},\"format\":{"
-              "\"type\":\"integer\"},\"state\":{\"enum\":[\"serving\",\"draining\"]},\"started_"
+              "\"type\":\"integer\"},\"state\":{\"enum\":[\"joining\",\"serving\",\"draining\","
+              "\"gone\"]},\"started_"
               "at\":{\"$ref\":"
               "\"#/components/schemas/"
               "Time\"},\"shards\":{\"type\":\"integer\"},\"leads\":{\"type\":\"integer\"},"
@@ -104,6 +105,12 @@ static const char *const schemas[][2] = {
       "\"not_after\":{\"$ref\":\"#/components/schemas/Time\"},\"days_left\":{\"type\":\"integer\"},"
       "\"sha256\":{\"type\":\"string\"},\"spki_sha256\":{\"type\":\"string\"},"
       "\"chain\":{\"type\":\"integer\"},\"doubt\":{\"type\":[\"string\",\"null\"]}}}" },
+    { "Token",
+      "{\"type\":\"object\",\"required\":[\"token\",\"expires_at\"],\"properties\":{"
+      "\"token\":{\"type\":\"string\"},\"expires_at\":{\"$ref\":\"#/components/schemas/Time\"}}}" },
+    { "Joined", "{\"type\":\"object\",\"required\":[\"cluster\",\"nodes\"],\"properties\":{"
+                "\"cluster\":{\"type\":\"string\"},\"nodes\":{\"type\":\"array\",\"items\":{"
+                "\"type\":\"object\"}}}}" },
     { "Shard", "{\"type\":\"object\",\"required\":[\"id\",\"leads\",\"role\",\"applied\","
                "\"digest\",\"counts\"],"
                "\"properties\":{\"id\":{\"type\":\"integer\"},\"leads\":{\"type\":\"boolean\"},"

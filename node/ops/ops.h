@@ -11,6 +11,7 @@
 #define OPS_OPS_H
 
 #include "node/accept/accept.h"
+#include "node/cluster/cluster.h"
 #include "node/commit/commit.h"
 #include "node/net/http.h"
 #include "node/settings/settings.h"
@@ -19,6 +20,7 @@ struct ops;
 struct ops_options {
     struct loop *loop;
     struct commit *commit;
+    struct cluster *cluster;         /* NULL: a node alone */
     const struct settings *settings; /* borrowed, outlives ops */
     struct tls *tls;                 /* of the HTTP listener; NULL: in clear */
     struct tls *smtp_tls;            /* of the SMTP listeners, to be shown; NULL: none */
@@ -49,6 +51,11 @@ struct ops_identity {
 };
 int ops_identity_open(const char *data_dir, uint64_t node, uint32_t shards,
                       struct ops_identity *out, struct errmsg *why);
+/* Writes DATA/cluster of a cluster that begins with this node. ERR_EXISTS: the disk is not new. Blocks. */
+int ops_cluster_init(const struct settings *s, struct errmsg *why);
+/* Asks the seeds to let this node, whose disk is new, into their cluster; writes DATA/cluster. Blocks, for a minute at most. */
+int ops_join(const struct settings *s, const char *uuid, struct cluster_self *out,
+             struct errmsg *why);
 int ops_identity_read(const char *data_dir, struct ops_identity *out, struct errmsg *why);
 
 /* ---- the command line */

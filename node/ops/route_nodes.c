@@ -63,11 +63,88 @@ static json_t *json_of_self(const struct ops *ops)
     return j;
 }
 
+/* How many shards of this node's the other one leads, as far as is known here. */
+static unsigned leads_of(struct commit *commit, uint64_t node)
+{
+    unsigned leads = 0;
+
+    for (uint32_t i = 1; i <= commit_shard_count(commit); i++) {
+        struct commit_shard_view v;
+
+        commit_shard_see(commit, i, &v);
+        leads += v.is_open && v.raft.leader == node;
+    }
+    return leads;
+}
+
+static unsigned shards_of(const struct control *control, uint64_t node)
+{
+    unsigned shards = 0;
+
+    for (uint32_t i = 1; i <= control_shard_count(control); i++) {
+        const struct control_shard *s = control_shard(control, i);
+
+        for (unsigned k = 0; k < s->voter_count; k++)
+            shards += s->voters[k] == node;
+    }
+    return shards;
+}
+
+/* What control knows of a node is put beside what it says of itself. */
+static void put_control(json_t *j, const struct ops *ops, const struct control_node *n)
+{
+    const struct cluster *cluster = ops->o.cluster;
+
+    json_object_set_new(j, "id", json_integer((json_int_t)n->id));
+    json_object_set_new(j, "address", json_string(n->address));
+    json_object_set_new(j, "zone", json_string(n->zone));
+    json_object_set_new(j, "region", json_string(n->region));
+    json_object_set_new(j, "up", json_boolean(cluster_is_up(cluster, n->id)));
+    json_object_set_new(j, "control",
+                        json_string(cluster_leader(cluster) == n->id ? "leader"
+                                    : cluster_votes(cluster, n->id)  ? "voter"
+                                                                     : "learner"));
+    json_put_time(j, "joined_at", n->joined_ms);
+    if (n->id == ops->o.node && ops->draining) return;
+    json_object_set_new(j, "state", json_string(control_node_state_name(n->state)));
+}
+
+static json_t *json_of_other(const struct ops *ops, const struct control_node *n)
+{
+    const struct control *control = cluster_control(ops->o.cluster);
+    json_t *j = json_object();
+
+    json_object_set_new(j, "shards", json_integer(shards_of(control, n->id)));
+    json_object_set_new(j, "leads", json_integer(leads_of(ops->o.commit, n->id)));
+    put_control(j, ops, n);
+    return j;
+}
+
+static void add_nodes(const struct ops *ops, json_t *items)
+{
+    const struct control *control = cluster_control(ops->o.cluster);
+    bool is_known = false;
+
+    for (unsigned i = 0; i < control_node_count(control); i++) {
+        const struct control_node *n = control_node_at(control, i);
+        bool is_self = n->id == ops->o.node;
+        json_t *j = is_self ? json_of_self(ops) : json_of_other(ops, n);
+
+        if (is_self) put_control(j, ops, n);
+        is_known = is_known || is_self;
+        json_array_append_new(items, j);
+    }
+    if (!is_known) json_array_append_new(items, json_of_self(ops));
+}
+
 void route_nodes(struct call *c)
 {
     json_t *items = json_array();
 
-    json_array_append_new(items, json_of_self(c->ops));
+    if (c->ops->o.cluster)
+        add_nodes(c->ops, items);
+    else
+        json_array_append_new(items, json_of_self(c->ops));
     call_answer_json(c, 200, json_page(items, NULL));
 }
 

@@ -70,6 +70,47 @@ static void check_http(struct parse *p)
                     "http: without a certificate the address must be a loopback one (127.0.0.1)");
 }
 
+/* ---- cluster */
+
+static bool is_cluster_id(const char *text)
+{
+    return strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32 && strspn(text, "0") < 32;
+}
+
+static void check_place(struct parse *p, const char *key, const char *name)
+{
+    for (; *name; name++)
+        if ((unsigned char)*name <= ' ' || (unsigned char)*name >= 0x7f) {
+            parse_error(p, parse_mark(p, "cluster", key), "%s: a name without blanks is needed",
+                        key);
+            return;
+        }
+}
+
+static void check_cluster(struct parse *p)
+{
+    const struct settings *s = p->s;
+    const char *const needed[][2] = { { "address", s->cluster.address },
+                                      { "ca", s->cluster.ca },
+                                      { "certificate", s->cluster.certificate },
+                                      { "key", s->cluster.key } };
+
+    for (unsigned i = 0; i < sizeof needed / sizeof needed[0]; i++) {
+        if (is_set(s->cluster.id) && !is_set(needed[i][1]))
+            parse_error(p, parse_mark(p, "cluster", "id"), "cluster: %s is missing", needed[i][0]);
+        if (!is_set(s->cluster.id) && is_set(needed[i][1]))
+            parse_error(p, parse_mark(p, "cluster", needed[i][0]), "cluster: id is missing");
+    }
+    if (is_set(s->cluster.id) && !is_cluster_id(s->cluster.id))
+        parse_error(p, parse_mark(p, "cluster", "id"),
+                    "id: 32 hex digits in lower case are needed, as of: openssl rand -hex 16");
+    check_place(p, "zone", s->cluster.zone);
+    check_place(p, "region", s->cluster.region);
+    check_file(p, "cluster", "ca", s->cluster.ca);
+    check_file(p, "cluster", "certificate", s->cluster.certificate);
+    check_file(p, "cluster", "key", s->cluster.key);
+}
+
 /* ---- listeners */
 
 static bool is_any_port(const char *address)
@@ -209,6 +250,7 @@ void check_all(struct parse *p)
 {
     check_pair(p, "tls", p->s->tls.certificate, p->s->tls.key);
     check_certificates(p);
+    check_cluster(p);
     check_http(p);
     check_listeners(p);
     check_tenants(p);

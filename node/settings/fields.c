@@ -68,6 +68,7 @@ const struct field field_dev = {
 enum row { SETTINGS_TABLE(COUNT_ROW) ROWS_ALL };
 
 #define FIRST_node     ROWS_node_id
+#define FIRST_cluster  ROWS_cluster_id
 #define FIRST_http     ROWS_http_address
 #define FIRST_tls      ROWS_tls_certificate
 #define FIRST_resolver ROWS_resolver_address
@@ -81,9 +82,9 @@ enum row { SETTINGS_TABLE(COUNT_ROW) ROWS_ALL };
 /* clang-format on */
 
 const struct field_set field_sections[] = {
-    SECTION(node, FIRST_http),        SECTION(http, FIRST_tls),   SECTION(tls, FIRST_resolver),
-    SECTION(resolver, FIRST_log),     SECTION(log, FIRST_limits), SECTION(limits, FIRST_delivery),
-    SECTION(delivery, FIRST_content), SECTION(content, ROWS_ALL),
+    SECTION(node, FIRST_cluster),    SECTION(cluster, FIRST_http),     SECTION(http, FIRST_tls),
+    SECTION(tls, FIRST_resolver),    SECTION(resolver, FIRST_log),     SECTION(log, FIRST_limits),
+    SECTION(limits, FIRST_delivery), SECTION(delivery, FIRST_content), SECTION(content, ROWS_ALL),
 };
 const size_t field_section_count = sizeof field_sections / sizeof field_sections[0];
 

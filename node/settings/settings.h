@@ -79,6 +79,10 @@ struct settings {
         char *hostname, *data_dir;
         uint64_t shards, loops; /* loops 0: one per core */
     } node;
+    struct { /* id empty: a node alone */
+        char *id, *address, *ca, *certificate, *key, *zone, *region, *seeds, *token_file;
+        uint64_t shards_per_node, replicas;
+    } cluster;
     struct settings_listener *listeners;
     unsigned listener_count;
     struct {

@@ -25,6 +25,17 @@
     X(node, data_dir, PATH, NULL, 1, 3000, "where log, state and inbox are")                                           \
     X(node, shards, NUMBER, "4", 1, 1024, "queues side by side; may grow, never shrink")                               \
     X(node, loops, NUMBER, "0", 0, 64, "event loops; 0: one per core")                                                 \
+    X(cluster, id, TEXT, "", 0, 32, "32 hex digits, the same on all nodes; not set: this node is alone")                  \
+    X(cluster, address, ADDRESS, "", 0, 64, "where peers find this node, and it listens for them")                     \
+    X(cluster, ca, PATH, "", 0, 3000, "PEM, who signs the certificates of this cluster's nodes, and nothing else")     \
+    X(cluster, certificate, PATH, "", 0, 3000, "PEM chain with the name angarium://ID/node/NUMBER")                    \
+    X(cluster, key, PATH, "", 0, 3000, "PEM key of the certificate")                                                   \
+    X(cluster, zone, TEXT, "", 0, 63, "what fails together: a rack, a data centre; shards are spread over zones")      \
+    X(cluster, region, TEXT, "", 0, 63, "where the zone is")                                                           \
+    X(cluster, seeds, TEXT, "", 0, 1024, "HTTP addresses of nodes, with blanks between; a disk that is new joins there") \
+    X(cluster, token_file, PATH, "", 0, 3000, "holds a join token, for a disk that is new")                             \
+    X(cluster, shards_per_node, NUMBER, "4", 1, 64, "taken when the cluster begins")                                   \
+    X(cluster, replicas, NUMBER, "3", 1, 7, "voters of a shard, when there are nodes enough; taken when the cluster begins") \
     X(http, address, ADDRESS, "", 0, 64, "API, health and metrics; not set: none")                                     \
     X(http, token_file, PATH, "", 0, 3000, "holds the bearer token of the API, at least 16 characters")                \
     X(http, certificate, PATH, "", 0, 3000, "PEM chain; not set: in clear, on a loopback address only")                \

@@ -23,8 +23,9 @@ static void fill(struct cli_dev *d)
     snprintf(d->username, sizeof d->username, "demo");
     snprintf(d->password, sizeof d->password, "secret");
     snprintf(d->token, sizeof d->token, "token");
-    cli_dev_place(d);
-    d->node.pid = 42;
+    cli_dev_select(d, 1);
+    d->pids[0] = 42;
+    cli_dev_select(d, 1);
 }
 
 static void cluster_json(void **state)
@@ -84,6 +85,34 @@ static void settings_are_right(void **state)
     settings_free(&s);
 }
 
+static void a_cluster_of_three(void **state)
+{
+    struct cli_dev d;
+    struct settings *s;
+    json_t *j, *nodes;
+
+    (void)state;
+    fill(&d);
+    d.nodes = 3;
+    snprintf(d.cluster_id, sizeof d.cluster_id, "0123456789abcdef0123456789abcdef");
+    cli_dev_select(&d, 3);
+    s = settings_of(&d);
+    assert_int_equal(s->node.id, 3);
+    assert_string_equal(s->cluster.id, d.cluster_id);
+    assert_string_equal(s->cluster.address, "127.0.0.1:12524");
+    assert_string_equal(s->cluster.certificate, "/tmp/x/node-3.pem");
+    assert_string_equal(s->cluster.seeds, "http://127.0.0.1:12502 http://127.0.0.1:12512 ");
+    assert_string_equal(s->http.address, "127.0.0.1:12522");
+    settings_free(&s);
+    j = cli_dev_cluster_json(&d);
+    nodes = json_object_get(j, "nodes");
+    assert_int_equal(json_array_size(nodes), 3);
+    assert_string_equal(cli_text(json_array_get(nodes, 1), "peer"), "127.0.0.1:12514");
+    assert_string_equal(cli_text(json_array_get(nodes, 2), "data_dir"), "/tmp/x/node-3");
+    assert_int_equal(cli_int(json_array_get(nodes, 0), "pid"), 42);
+    json_decref(j);
+}
+
 static void routes_and_sets(void **state)
 {
     struct cli_dev d;
@@ -140,8 +169,8 @@ static void prepared_twice(void **state)
     static const char *const secret[] = { "password",    "api.token",    "node.key", "ca.key",
                                           "node-1.yaml", "cluster.json", "dev.json" };
     char dir[] = "/tmp/angarium-dev-XXXXXX";
-    struct cli_dev first = { .base_port = 15000, .mx_port = 25 },
-                   again = { .base_port = 12500, .mx_port = 25 };
+    struct cli_dev first = { .nodes = 1, .base_port = 15000, .mx_port = 25 },
+                   again = { .nodes = 1, .base_port = 12500, .mx_port = 25 };
     struct cli_dev read = { 0 };
     struct errmsg why = { "" };
 
@@ -153,7 +182,7 @@ static void prepared_twice(void **state)
     assert_int_equal(cli_dev_recall(&first, &why), ERR_NOT_FOUND);
     assert_int_equal(cli_dev_prepare(&first, &why), 0);
     assert_true(strlen(first.password) >= 16);
-    first.node.pid = 4242;
+    first.pids[0] = 4242;
     assert_int_equal(cli_dev_write_cluster(&first, &why), 0);
     for (size_t i = 0; i < sizeof secret / sizeof secret[0]; i++)
         assert_int_equal(mode_of(&first, secret[i]), 0600);
@@ -173,7 +202,7 @@ static void prepared_twice(void **state)
 static void what_cannot_be_set(void **state)
 {
     char dir[] = "/tmp/angarium-dev-XXXXXX";
-    struct cli_dev d = { .base_port = 15000, .mx_port = 25, .set_count = 1 };
+    struct cli_dev d = { .nodes = 1, .base_port = 15000, .mx_port = 25, .set_count = 1 };
     struct errmsg why = { "" };
 
     (void)state;
@@ -201,9 +230,13 @@ static void signals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cluster_json),       cmocka_unit_test(settings_are_right),
-        cmocka_unit_test(routes_and_sets),    cmocka_unit_test(prepared_twice),
-        cmocka_unit_test(what_cannot_be_set), cmocka_unit_test(signals),
+        cmocka_unit_test(cluster_json),
+        cmocka_unit_test(settings_are_right),
+        cmocka_unit_test(a_cluster_of_three),
+        cmocka_unit_test(routes_and_sets),
+        cmocka_unit_test(prepared_twice),
+        cmocka_unit_test(what_cannot_be_set),
+        cmocka_unit_test(signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,90 @@
+/* cluster - this node among others: who it is (DATA/cluster), its replica of group 0 (node/control), and, where that leads, what
+ * keeps the cluster as it should be: members of group 0, shards and their voters, one step at a time.
+ *
+ * Way:     first start: cluster_found here, or cluster_join with what the cluster answered -> cluster_open at each start: the
+ *          state that was saved (DATA/control), the peers, group 0 -> its log -> calls.on_shard for each shard of this node.
+ * Rules:   an empty disk is a new node: nobody is anybody by his number. A group that exists is never begun again: only who
+ *          founded it (its founders are in control) opens it with voters of his own knowledge.
+ * Threads: everything on one loop, the first.
+ * Bounds:  one step and CLUSTER_ASKS_MAX questions on their way.
+ */
+#ifndef CLUSTER_CLUSTER_H
+#define CLUSTER_CLUSTER_H
+
+#include "node/control/control.h"
+#include "node/net/loop.h"
+#include "raft/raft.h"
+
+#define CLUSTER_GROUP      0
+#define CLUSTER_VOTERS_MAX 5u /* of group 0 */
+#define CLUSTER_ASKS_MAX   64u
+
+/* ---- who this node is: DATA/cluster, written whole */
+
+struct cluster_peer {
+    uint64_t node;
+    bool votes; /* in group 0 */
+    char address[CONTROL_ADDRESS_SIZE_MAX + 1];
+};
+struct cluster_self {
+    uint8_t cluster[CONTROL_CLUSTER_SIZE];
+    uint64_t node, incarnation;
+    char uuid[CONTROL_UUID_SIZE + 1];
+    unsigned peer_count;
+    struct cluster_peer peers[CONTROL_NODES_MAX]; /* itself, when it began the cluster */
+};
+/* 32 hex digits. ERR_SYNTAX. */
+int cluster_parse_id(const char *text, uint8_t out[CONTROL_CLUSTER_SIZE]);
+void cluster_print_id(const uint8_t id[CONTROL_CLUSTER_SIZE],
+                      char out[2 * CONTROL_CLUSTER_SIZE + 1]);
+/* ERR_NOT_FOUND: the disk is new. ERR_CORRUPT, ERR_VERSION, ERR_IO. */
+int cluster_self_read(const char *dir, struct cluster_self *out, struct errmsg *why);
+int cluster_self_write(const char *dir, const struct cluster_self *self, struct errmsg *why);
+/* One more start: the incarnation grows, durably. */
+int cluster_self_start(const char *dir, struct cluster_self *self, struct errmsg *why);
+
+/* ---- the replica */
+
+struct cluster;
+struct cluster_calls {
+    void *arg;
+    /* A shard that this node holds: who founded it, who shall vote (the first shall lead). Told again when it changes. */
+    void (*on_shard)(void *arg, uint32_t shard, const struct core_config *founders,
+                     const struct core_config *wanted);
+};
+struct cluster_options {
+    struct loop *loop;
+    struct raft *raft;
+    struct wire *wire; /* told of the peers */
+    const char *dir;   /* the node's data directory */
+    const struct cluster_self *self;
+    const char *address, *zone, *region;
+    uint32_t shards_per_node, replicas; /* of a cluster that begins here */
+    struct cluster_calls calls;
+};
+/* Before loops run. */
+int cluster_open(struct cluster **out, const struct cluster_options *o, struct errmsg *why);
+void cluster_close(struct cluster **c); /* before raft_close */
+
+/* Borrowed until the loop's next turn. */
+const struct control *cluster_control(const struct cluster *c);
+bool cluster_leads(const struct cluster *c);
+uint64_t cluster_leader(const struct cluster *c); /* of group 0; 0: not known */
+bool cluster_is_up(const struct cluster *c, uint64_t node);
+bool cluster_votes(const struct cluster *c, uint64_t node); /* in group 0 */
+
+/* A change that somebody wants. */
+struct cluster_ask {
+    void (*on_done)(struct cluster_ask *a,
+                    int rv);       /* 0: in force; control's error; ERR_SUPERSEDED, ERR_UNKNOWN */
+    struct raft_proposal proposal; /* private from here on */
+    struct cluster *cluster;
+    struct buf head;
+    struct list link;
+    struct control_answer answer;
+};
+/* Copies the command. 0: on_done comes, once, also at cluster_close. ERR_NOT_LEADER, ERR_FULL, ERR_BUSY: it does not. */
+int cluster_propose(struct cluster *c, struct cluster_ask *a,
+                    const Angarium__ControlCommand *command);
+
+#endif

@@ -1,0 +1,59 @@
+/* inside - private to cluster: the replica of group 0, and what it does. */
+#ifndef CLUSTER_INSIDE_H
+#define CLUSTER_INSIDE_H
+
+#include "node/cluster/cluster.h"
+#include "proto/ground/check.h"
+#include "proto/ground/log.h"
+
+#define PATH_SIZE     4200
+#define KEEP_EVERY_MS 200
+#define CUT_BYTES     (1u << 20) /* of group 0's log: then the state is saved and the log cut */
+
+struct cluster {
+    struct cluster_options o;
+    struct cluster_self self;
+    char *dir;
+    struct control *control;
+    struct raft_group *group;
+    bool leads;
+    uint64_t leader;
+    uint32_t told[CONTROL_SHARDS_MAX]; /* version of the placement that was told; 0: none */
+    struct list asks;                  /* in flight */
+    unsigned ask_count;
+
+    /* keep.c */
+    struct loop_timer timer;
+    struct cluster_ask step;
+    bool step_out;
+
+    /* save.c */
+    struct loop_work work;
+    struct buf saved; /* the work's, while it is away */
+    uint64_t saved_upto;
+    uint64_t nodes_on_disk, nodes_saving; /* marks of who is there: save_nodes_mark */
+    bool saving, is_install, closing;
+    struct buf incoming; /* a snapshot that comes */
+};
+
+int file_replace(const char *dir, const char *name, struct span bytes, struct errmsg *why);
+int file_read(const char *dir, const char *name, struct buf *out,
+              struct errmsg *why); /* ERR_NOT_FOUND */
+
+/* keep.c: where group 0 leads */
+void keep_open(struct cluster *c);
+void keep_close(struct cluster *c);
+
+/* save.c */
+int save_load(struct cluster *c, struct errmsg *why);
+void save_maybe(struct cluster *c);
+/* All nodes that are in force are on the disk, so that a restart finds its peers. */
+bool save_knows_nodes(const struct cluster *c);
+struct raft_snapshot_calls save_snapshot_calls(void);
+
+/* tell.c: what the state says, to the wire and to the node */
+void tell_peers(struct cluster *c);
+void tell_shards(struct cluster *c);
+struct core_config tell_config(const struct cluster *c, const uint64_t *voters, unsigned count);
+
+#endif

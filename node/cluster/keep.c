@@ -1,0 +1,244 @@
+/* keep - where group 0 leads: it begins the cluster, takes nodes in as members of group 0, and does what is planned
+ * (control_plan), one thing at a time. What fails is planned again.
+ *
+ * Members of group 0: up to five voters, an odd number (two of two nodes), in different zones when it can be; every other node
+ * learns. A voter that is down stays one: stop never changes membership.
+ */
+#include <string.h>
+
+#include "node/cluster/inside.h"
+
+/* ---- members of group 0 */
+
+static int find(const struct core_config *g, uint64_t node)
+{
+    for (unsigned i = 0; i < g->count; i++)
+        if (g->members[i].node == node) return (int)i;
+    return -1;
+}
+
+static unsigned voters_of(const struct core_config *g)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < g->count; i++)
+        n += (g->members[i].flags & CORE_VOTES_NEW) || (g->members[i].flags & CORE_PROMOTE);
+    return n;
+}
+
+static unsigned voters_wanted(unsigned nodes)
+{
+    unsigned n = nodes < CLUSTER_VOTERS_MAX ? nodes : CLUSTER_VOTERS_MAX;
+
+    return n <= 2 || n % 2 == 1 ? n : n - 1;
+}
+
+static bool zone_votes(const struct core_config *g, uint16_t zone)
+{
+    for (unsigned i = 0; zone != 0 && i < g->count; i++)
+        if (g->members[i].zone == zone &&
+            (g->members[i].flags & (CORE_VOTES_NEW | CORE_PROMOTE)) != 0)
+            return true;
+    return false;
+}
+
+/* A learner that is up shall vote: of a zone without a voter, if there is one. */
+static bool promote_one(const struct cluster *c, struct core_config *aim)
+{
+    int best = -1;
+
+    for (unsigned i = 0; i < aim->count; i++) {
+        const struct core_member *m = &aim->members[i];
+
+        if (m->flags != CORE_LEARNS || !cluster_is_up(c, m->node)) continue;
+        if (best < 0 || (zone_votes(aim, aim->members[best].zone) && !zone_votes(aim, m->zone)))
+            best = (int)i;
+    }
+    if (best >= 0) aim->members[best].flags |= CORE_PROMOTE;
+    return best >= 0;
+}
+
+static bool learn_new(const struct cluster *c, struct core_config *aim)
+{
+    unsigned count = control_node_count(c->control), before = aim->count;
+
+    for (unsigned i = 0; i < count && aim->count < CORE_MEMBERS_MAX; i++) {
+        const struct control_node *n = control_node_at(c->control, i);
+
+        if (n->state == CONTROL_GONE || find(aim, n->id) >= 0) continue;
+        aim->members[aim->count++] =
+            (struct core_member){ .node = n->id,
+                                  .flags = CORE_LEARNS,
+                                  .priority = 1,
+                                  .zone = control_zone_number(c->control, n->id),
+                                  .region = control_region_number(c->control, n->id) };
+    }
+    return aim->count > before;
+}
+
+static void see_to_members(struct cluster *c)
+{
+    const struct core_config *now = raft_group_config(c->group);
+    struct raft_group_view view;
+    struct core_config aim = *now;
+
+    raft_group_see(c->group, &view);
+    if (now->joint || !view.config_committed || !save_knows_nodes(c)) return;
+    if (!learn_new(c, &aim) &&
+        (voters_of(now) >= voters_wanted(now->count) || !promote_one(c, &aim)))
+        return;
+    if (raft_group_change(c->group, &aim, now->version) == 0)
+        log_event(LOG_INFO, "control.members", LOG_NUM("members", aim.count),
+                  LOG_NUM("voters", voters_of(&aim)));
+}
+
+/* ---- steps */
+
+static void on_step(struct cluster_ask *a, int rv)
+{
+    struct cluster *c = CONTAINER_OF(a, struct cluster, step);
+
+    c->step_out = false;
+    if (rv != 0)
+        log_event(LOG_WARN, "control.step_failed", LOG_TEXT("error", err_name(rv)));
+    else if (!c->closing)
+        loop_timer_start(&c->timer, 0);
+}
+
+static void take_step(struct cluster *c, Angarium__ControlCommand *command)
+{
+    command->time_ms = loop_wall_ms(c->o.loop);
+    c->step.on_done = on_step;
+    c->step_out = cluster_propose(c, &c->step, command) == 0;
+}
+
+static void begin_cluster(struct cluster *c)
+{
+    Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
+    Angarium__ControlBorn born = ANGARIUM__CONTROL_BORN__INIT;
+
+    born.cluster = proto_bytes(span_of(c->self.cluster, sizeof c->self.cluster));
+    born.shards_per_node = c->o.shards_per_node;
+    born.replicas = c->o.replicas;
+    command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_BORN;
+    command.born = &born;
+    take_step(c, &command);
+}
+
+static void fill_self(const struct cluster *c, Angarium__ControlNode *n)
+{
+    n->id = c->self.node;
+    n->uuid = proto_bytes(span_cstr(c->self.uuid));
+    n->address = proto_bytes(span_cstr(c->o.address));
+    n->zone = proto_bytes(span_cstr(c->o.zone));
+    n->region = proto_bytes(span_cstr(c->o.region));
+}
+
+static void join_self(struct cluster *c)
+{
+    Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
+    Angarium__ControlJoin join = ANGARIUM__CONTROL_JOIN__INIT;
+    Angarium__ControlNode self = ANGARIUM__CONTROL_NODE__INIT;
+
+    fill_self(c, &self);
+    join.node = &self;
+    command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_JOIN;
+    command.join = &join;
+    take_step(c, &command);
+}
+
+static bool has_moved(const struct cluster *c)
+{
+    const struct control_node *n = control_node(c->control, c->self.node);
+
+    return n && (strcmp(n->address, c->o.address) != 0 || strcmp(n->zone, c->o.zone) != 0 ||
+                 strcmp(n->region, c->o.region) != 0);
+}
+
+static void move_self(struct cluster *c)
+{
+    Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
+    Angarium__ControlMove move = ANGARIUM__CONTROL_MOVE__INIT;
+    Angarium__ControlNode self = ANGARIUM__CONTROL_NODE__INIT;
+
+    fill_self(c, &self);
+    move.node = &self;
+    command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_MOVE;
+    command.move = &move;
+    take_step(c, &command);
+}
+
+static void do_planned(struct cluster *c, const struct control_step *step)
+{
+    Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
+    Angarium__ControlNodeState state = ANGARIUM__CONTROL_NODE_STATE__INIT;
+    Angarium__ControlPlace place = ANGARIUM__CONTROL_PLACE__INIT;
+    Angarium__ControlCreate create = ANGARIUM__CONTROL_CREATE__INIT;
+
+    state.id = step->node;
+    state.state = CONTROL_SERVING;
+    place.shard = step->shard;
+    place.version = step->version;
+    place.voters = create.voters = (uint64_t *)(uintptr_t)step->voters;
+    place.n_voters = create.n_voters = step->voter_count;
+    if (step->kind == CONTROL_SERVE) {
+        command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_NODE_STATE;
+        command.node_state = &state;
+    } else if (step->kind == CONTROL_PLACE) {
+        command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_PLACE;
+        command.place = &place;
+    } else {
+        command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_CREATE;
+        command.create = &create;
+    }
+    take_step(c, &command);
+}
+
+static struct control_up who_is_up(const struct cluster *c)
+{
+    unsigned count = control_node_count(c->control);
+    struct control_up up = { 0 };
+
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t id = control_node_at(c->control, i)->id;
+
+        if (cluster_is_up(c, id)) up.nodes[up.count++] = id;
+    }
+    return up;
+}
+
+static void next_step(struct cluster *c)
+{
+    struct control_up up = who_is_up(c);
+    struct control_step step;
+
+    if (!control_is_born(c->control))
+        begin_cluster(c);
+    else if (control_node_count(c->control) == 0)
+        join_self(c);
+    else if (has_moved(c))
+        move_self(c);
+    else if (control_plan(c->control, &up, &step))
+        do_planned(c, &step);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    struct cluster *c = CONTAINER_OF(t, struct cluster, timer);
+
+    loop_timer_start(t, KEEP_EVERY_MS);
+    if (!c->leads) return;
+    see_to_members(c);
+    if (!c->step_out) next_step(c);
+}
+
+void keep_open(struct cluster *c)
+{
+    loop_timer_init(&c->timer, c->o.loop, on_timer);
+    loop_timer_start(&c->timer, 0);
+}
+
+void keep_close(struct cluster *c)
+{
+    loop_timer_stop(&c->timer);
+}

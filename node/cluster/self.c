@@ -1,0 +1,157 @@
+/* self - DATA/cluster: read, and written beside, synced and renamed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node/cluster/inside.h"
+
+#define SELF_SIZE_MAX (256u << 10)
+
+int cluster_parse_id(const char *text, uint8_t out[CONTROL_CLUSTER_SIZE])
+{
+    if (strlen(text) != 2 * CONTROL_CLUSTER_SIZE) return ERR_SYNTAX;
+    for (unsigned i = 0; i < 2 * CONTROL_CLUSTER_SIZE; i++) {
+        char c = text[i];
+        int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+
+        if (v < 0) return ERR_SYNTAX;
+        out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | v : v << 4);
+    }
+    return 0;
+}
+
+void cluster_print_id(const uint8_t id[CONTROL_CLUSTER_SIZE],
+                      char out[2 * CONTROL_CLUSTER_SIZE + 1])
+{
+    for (unsigned i = 0; i < CONTROL_CLUSTER_SIZE; i++)
+        snprintf(out + (size_t)2 * i, 3, "%02x", id[i]);
+}
+
+/* ---- files */
+
+static int sync_dir(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rv = fd >= 0 ? fsync(fd) : -1;
+
+    if (fd >= 0) close(fd);
+    return rv;
+}
+
+int file_replace(const char *dir, const char *name, struct span bytes, struct errmsg *why)
+{
+    char path[PATH_SIZE], beside[PATH_SIZE];
+    bool ok;
+    int fd;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(beside, sizeof beside, "%s/%s.new", dir, name);
+    fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ok = fd >= 0 && write(fd, bytes.p, bytes.n) == (ssize_t)bytes.n && fsync(fd) == 0;
+    if (fd >= 0) ok = close(fd) == 0 && ok;
+    if (ok && rename(beside, path) == 0 && sync_dir(dir) == 0) return 0;
+    return errmsg_set(why, ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+}
+
+int file_read(const char *dir, const char *name, struct buf *out, struct errmsg *why)
+{
+    char path[PATH_SIZE];
+    ssize_t n = 1;
+    int fd;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) return errmsg_set(why, ERR_NOT_FOUND, "%s: is not there", path);
+    if (fd < 0) return errmsg_set(why, ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+    while (n > 0) {
+        uint8_t *room = buf_room(out, 65536);
+
+        n = room ? read(fd, room, 65536) : -1;
+        if (n > 0) buf_added(out, (size_t)n);
+    }
+    close(fd);
+    if (n == 0) return 0;
+    return errmsg_set(why, ERR_IO, "%s: cannot be read: %s", path,
+                      buf_failed(out) ? "it is too large" : strerror(errno));
+}
+
+/* ---- the words */
+
+static bool take_self(struct cluster_self *out, const Angarium__ClusterSelf *s)
+{
+    *out = (struct cluster_self){ .node = s->node, .incarnation = s->incarnation };
+    if (s->cluster.len != sizeof out->cluster || s->uuid.len != CONTROL_UUID_SIZE) return false;
+    if (s->node == 0 || s->n_nodes == 0 || s->n_nodes > CONTROL_NODES_MAX) return false;
+    memcpy(out->cluster, s->cluster.data, sizeof out->cluster);
+    memcpy(out->uuid, s->uuid.data, CONTROL_UUID_SIZE);
+    for (size_t i = 0; i < s->n_nodes; i++) {
+        struct cluster_peer *p = &out->peers[out->peer_count++];
+
+        if (s->nodes[i]->id == 0 || s->nodes[i]->address.len > CONTROL_ADDRESS_SIZE_MAX)
+            return false;
+        p->node = s->nodes[i]->id;
+        if (s->nodes[i]->address.len > 0)
+            memcpy(p->address, s->nodes[i]->address.data, s->nodes[i]->address.len);
+        for (size_t k = 0; k < s->n_voters; k++)
+            p->votes = p->votes || s->voters[k] == p->node;
+    }
+    return true;
+}
+
+int cluster_self_read(const char *dir, struct cluster_self *out, struct errmsg *why)
+{
+    Angarium__ClusterSelf *s;
+    struct buf bytes;
+    int rv;
+
+    buf_init(&bytes, SELF_SIZE_MAX);
+    rv = file_read(dir, "cluster", &bytes, why);
+    s = rv == 0 ? angarium__cluster_self__unpack(NULL, bytes.n, bytes.p) : NULL;
+    buf_deinit(&bytes);
+    if (rv != 0) return rv;
+    if (s && s->format > PROTO_FORMAT_VERSION)
+        rv = errmsg_set(why, ERR_VERSION, "%s/cluster: is of a newer format (%u)", dir, s->format);
+    else if (!s || s->format == 0 || !take_self(out, s))
+        rv = errmsg_set(why, ERR_CORRUPT,
+                        "%s/cluster: is damaged; a node that has lost it is a new one", dir);
+    if (s) angarium__cluster_self__free_unpacked(s, NULL);
+    return rv;
+}
+
+int cluster_self_write(const char *dir, const struct cluster_self *self, struct errmsg *why)
+{
+    Angarium__ClusterSelf s = ANGARIUM__CLUSTER_SELF__INIT;
+    Angarium__ControlNode nodes[CONTROL_NODES_MAX], *list[CONTROL_NODES_MAX];
+    uint64_t voters[CONTROL_NODES_MAX];
+    struct buf bytes;
+    int rv;
+
+    s.format = PROTO_FORMAT_VERSION;
+    s.cluster = proto_bytes(span_of(self->cluster, sizeof self->cluster));
+    s.node = self->node;
+    s.uuid = proto_bytes(span_cstr(self->uuid));
+    s.incarnation = self->incarnation;
+    s.nodes = list;
+    s.voters = voters;
+    for (unsigned i = 0; i < self->peer_count; i++) {
+        angarium__control_node__init(&nodes[i]);
+        nodes[i].id = self->peers[i].node;
+        nodes[i].address = proto_bytes(span_cstr(self->peers[i].address));
+        list[s.n_nodes++] = &nodes[i];
+        if (self->peers[i].votes) voters[s.n_voters++] = self->peers[i].node;
+    }
+    buf_init(&bytes, SELF_SIZE_MAX);
+    proto_pack(&s.base, &bytes);
+    CHECK(!buf_failed(&bytes));
+    rv = file_replace(dir, "cluster", buf_span(&bytes), why);
+    buf_deinit(&bytes);
+    return rv;
+}
+
+int cluster_self_start(const char *dir, struct cluster_self *self, struct errmsg *why)
+{
+    self->incarnation++;
+    return cluster_self_write(dir, self, why);
+}

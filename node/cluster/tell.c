@@ -1,0 +1,64 @@
+/* tell - what the state of group 0 means here: peers to talk to, shards to hold. */
+#include <stdio.h>
+#include <string.h>
+
+#include "node/cluster/inside.h"
+
+static void tell_peer(struct cluster *c, uint64_t node, const char *address)
+{
+    struct wire_peer peer = { .node = node };
+
+    if (node == c->self.node || !address[0]) return;
+    snprintf(peer.address, sizeof peer.address, "%s", address);
+    if (wire_peer(c->o.wire, &peer) != 0)
+        log_event(LOG_ERROR, "cluster.peer_refused", LOG_NUM("peer", node),
+                  LOG_TEXT("address", address));
+}
+
+void tell_peers(struct cluster *c)
+{
+    unsigned count = control_node_count(c->control);
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct control_node *n = control_node_at(c->control, i);
+
+        if (n->state != CONTROL_GONE) tell_peer(c, n->id, n->address);
+    }
+    for (unsigned i = 0; i < c->self.peer_count; i++)
+        if (!control_node(c->control, c->self.peers[i].node))
+            tell_peer(c, c->self.peers[i].node, c->self.peers[i].address);
+}
+
+struct core_config tell_config(const struct cluster *c, const uint64_t *voters, unsigned count)
+{
+    struct core_config config = raft_config_of(voters, count);
+
+    for (unsigned i = 0; i < count; i++) {
+        config.members[i].zone = control_zone_number(c->control, voters[i]);
+        config.members[i].region = control_region_number(c->control, voters[i]);
+    }
+    return config;
+}
+
+static bool is_ours(const struct cluster *c, const struct control_shard *s)
+{
+    for (unsigned i = 0; i < s->voter_count; i++)
+        if (s->voters[i] == c->self.node) return true;
+    return false;
+}
+
+void tell_shards(struct cluster *c)
+{
+    unsigned count = control_shard_count(c->control);
+
+    for (unsigned i = 1; i <= count; i++) {
+        const struct control_shard *s = control_shard(c->control, i);
+        struct core_config founders, wanted;
+
+        if (!is_ours(c, s) || c->told[i - 1] == s->version) continue;
+        c->told[i - 1] = s->version;
+        founders = tell_config(c, s->founders, s->founder_count);
+        wanted = tell_config(c, s->voters, s->voter_count);
+        c->o.calls.on_shard(c->o.calls.arg, s->number, &founders, &wanted);
+    }
+}

@@ -1,0 +1,89 @@
+/* cli_cluster - angarium cluster init, angarium cluster token. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/ops/cli.h"
+
+static int run_init(const char *file)
+{
+    struct settings *s = NULL;
+    struct errmsg why = { "" };
+    struct buf errors;
+    int rv;
+
+    if (!file) return cli_usage("cluster", "whose settings? -c FILE");
+    buf_init(&errors, 64u << 10);
+    rv = settings_read(&s, file, &errors);
+    if (rv != 0) fprintf(stderr, "%s", buf_cstr(&errors));
+    buf_deinit(&errors);
+    if (rv != 0) return CLI_FAILED;
+    rv = ops_cluster_init(s, &why);
+    if (rv == 0)
+        printf("cluster %s begins with node %llu; start it: angarium node -c %s\n", s->cluster.id,
+               (unsigned long long)s->node.id, file);
+    settings_free(&s);
+    if (rv == 0) return CLI_DONE;
+    return cli_fail(rv == ERR_EXISTS ? CLI_REFUSED : CLI_FAILED, "%s", why.text);
+}
+
+int cli_cluster_token(const struct cli_target *t, uint64_t lives_s, char *out, size_t out_size)
+{
+    struct cli_answer a = { 0 };
+    char body[64];
+    int rv;
+
+    snprintf(body, sizeof body, "{\"lives_s\":%llu}", (unsigned long long)lives_s);
+    rv = cli_call(t, "POST", "/api/v1/join-tokens", "application/json", span_cstr(body), &a);
+    if (rv == CLI_DONE) snprintf(out, out_size, "%s", cli_text(a.json, "token"));
+    cli_answer_free(&a);
+    return rv;
+}
+
+static int run_token(struct cli_target *t, const char *lives)
+{
+    uint64_t lives_s = 3600;
+    char token[128];
+    int rv = CLI_DONE;
+
+    if (lives) rv = cli_number("lives", lives, 1, 7ull * 24 * 3600, &lives_s);
+    if (rv == CLI_DONE) rv = cli_target_find(t);
+    if (rv == CLI_DONE) rv = cli_cluster_token(t, lives_s, token, sizeof token);
+    if (rv == CLI_DONE) printf("%s\n", token);
+    return rv;
+}
+
+static int run(int argc, char **argv)
+{
+    struct cli_target t = { 0 };
+    const char *file = NULL, *lives = NULL, *word = NULL;
+    unsigned words = 0;
+    const struct cli_option options[] = { CLI_TARGET_OPTIONS(t),
+                                          { .name = "config", .letter = 'c', .text = &file },
+                                          { .name = "lives", .text = &lives } };
+    int rv = cli_read(argc, argv, options, sizeof options / sizeof options[0], &word, 1, &words);
+
+    if (rv != 0) return rv;
+    if (words == 1 && strcmp(word, "init") == 0) return run_init(file);
+    if (words == 1 && strcmp(word, "token") == 0) return run_token(&t, lives);
+    return cli_usage("cluster", "init or token?");
+}
+
+const struct cli_verb cli_verb_cluster = {
+    .name = "cluster",
+    .usage = "init -c FILE | cluster token [--lives SECONDS]",
+    .line = "begin a cluster, let nodes into it",
+    .help = "init marks the empty data directory of the settings in FILE as the first node of a "
+            "new cluster, whose id\n"
+            "they name. It is refused (5) when the directory belongs to a node already.\n"
+            "token prints a join token, which lets one node in with an empty disk, once, within "
+            "its time (3600 s).\n"
+            "Write it to the file that cluster: token_file of the new node names, with one of ours "
+            "in cluster: seeds.\n"
+            "\n"
+            "Examples:\n"
+            "  angarium cluster init -c /etc/angarium/node.yaml && angarium node -c "
+            "/etc/angarium/node.yaml\n"
+            "  angarium cluster token --lives 600 > join.token\n",
+    .run = run,
+};
