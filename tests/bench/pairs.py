@@ -1,0 +1,337 @@
+#!/usr/bin/env python3
+"""pairs - one node of ours beside Postfix, on the same work in the same run: ours, peer, ours, peer, ...; tests/bench/run.sh
+starts it. A row is the median of the pairs' ratios. Generator, sink and both sides share the cores: a ratio means something,
+a rate alone does not.
+
+Everything is synced before it is answered, on both sides; that is the default of both. "held": nothing is delivered while it is
+measured (Postfix: HOLD; ours: a next hop that refuses connections)."""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import sides  # noqa: E402
+from load import Sink, find_tool  # noqa: E402
+from node import free_ports  # noqa: E402
+
+SPREAD_MAX = 0.30  # of the ratios' median: wider, and no ratio is told
+KIB = 1024
+
+
+class Bench:
+    """What runs need; built once."""
+
+    def __init__(self, o):
+        self.o = o
+        shutil.rmtree(sides.PLACE, ignore_errors=True)
+        os.makedirs(sides.PLACE)
+        self.sink = Sink(o.build, sides.PLACE, "--quiet")
+        self.ours = sides.Ours(o.binary, self.sink.port, free_ports(1)[0])
+        self.peer = sides.Postfix(self.sink.port)
+        self.rows = []
+
+    def close(self):
+        self.sink.stop()
+        shutil.rmtree(sides.PLACE, ignore_errors=True)
+
+    def generate(self, side, *options, login=False):
+        """Runs mailgen to its end; what its --json says."""
+        told = os.path.join(sides.PLACE, "mailgen.json")
+        command = [find_tool(self.o.build, "mailgen"), "--to", "127.0.0.1:%d" % (side.submission if login else side.mx),
+                   "--from", "load@example.test" if side is self.ours else side.user, "--rcpt-domain", "example.test",
+                   "--json", told, *options]
+        if login:
+            command += ["--tls", "starttls", "--user", side.user, "--password", side.password]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=300)
+        with open(told) as file:
+            run = json.load(file)
+        if run["acked"] == 0 or run["errors"].get("451", 0) or run["lost"]:
+            raise SystemExit("%s did not take the load: %s" % (side.name, run))
+        return run
+
+    def pairs(self, name, unit, run, *, size, tls=False, sessions=20, less=False, goal=None, pairs=None):
+        """run(side) gives one figure. less: the smaller one is the better one. goal: of the ratio ours / peer."""
+        ours, peer = [], []
+        for _ in range(pairs or self.o.pairs):
+            for side, found in ((self.ours, ours), (self.peer, peer)):
+                found.append(run(side))
+        ratios = [a / b for a, b in zip(ours, peer)]
+        ratio = statistics.median(ratios)
+        spread = statistics.median(abs(r - ratio) for r in ratios) * 1.4826 / ratio
+        row = {"name": name, "unit": unit, "size": size, "replicas": 1, "tls": tls, "sessions": sessions, "fsync": True,
+               "pairs": len(ratios), "ours": statistics.median(ours), "peer": statistics.median(peer),
+               "ratio": ratio if spread <= SPREAD_MAX else None, "spread": spread, "least": min(ratios), "most": max(ratios),
+               "goal": goal, "better": "less" if less else "more"}
+        self.rows.append(row)
+        print_row(row)
+
+
+def print_head():
+    print("%-46s %8s %4s %9s %9s   %-17s %-8s %s" % ("work", "size", "sess", "ours", "Postfix", "ours / Postfix", "spread", "goal"))
+
+
+def shown(value):
+    return "%.0f" % value if value >= 100 else "%.3g" % value
+
+
+def print_row(row):
+    if row["ratio"] is None:
+        told, met = "too uneven to tell", ""
+    else:
+        told = "%s (%s..%s)" % (shown(row["ratio"]), shown(row["least"]), shown(row["most"]))
+        met = "" if row["goal"] is None else "  met" if is_met(row) else "  MISSED"
+    goal = "" if row["goal"] is None else ("<= %g" if row["better"] == "less" else ">= %g") % row["goal"]
+    print("%-46s %8s %4d %9s %9s   %-17s %-8s %s%s" % (row["name"] + ", " + row["unit"] + (", TLS" if row["tls"] else ""),
+          "%d KiB" % (row["size"] // KIB) if row["size"] else "-", row["sessions"], shown(row["ours"]), shown(row["peer"]),
+          told, "%.0f %%" % (100 * row["spread"]), goal, met), flush=True)
+
+
+def is_met(row):
+    return row["ratio"] <= row["goal"] if row["better"] == "less" else row["ratio"] >= row["goal"]
+
+
+# ---- accepting, nothing delivered
+
+
+def accept_rate(b, size, *options, login=False, sessions=20):
+    def run(side):
+        side.start(held=True)
+        try:
+            warm(b, side, login)
+            return b.generate(side, "--seconds", str(b.o.seconds), "--sessions", str(sessions), "--size", str(size), *options,
+                              login=login)["mails_per_s"]
+        finally:
+            side.stop()
+    return run
+
+
+def warm(b, side, login=False):
+    b.generate(side, "--mails", "20", "--sessions", "4", "--id-prefix", "warm", login=login)
+
+
+def bench_accept(b):
+    for size, tls, goal in ((2 * KIB, False, 10), (16 * KIB, True, 8), (256 * KIB, False, 2)):
+        b.pairs("accept", "mails/s", accept_rate(b, size, login=tls), size=size, tls=tls, goal=goal)
+
+
+def bench_reconnect(b):
+    b.pairs("accept, a connection a mail", "mails/s", accept_rate(b, 2 * KIB, "--per-session", "1", login=True), size=2 * KIB,
+            tls=True, goal=4)
+
+
+def bench_latency(b):
+    for which in ("p50", "p99"):
+        def run(side):
+            side.start(held=True)
+            try:
+                warm(b, side)
+                return b.generate(side, "--seconds", str(b.o.seconds), "--quickack")["whole_ms"][which]
+            finally:
+                side.stop()
+        b.pairs("MAIL..250, one at a time, %s" % which, "ms", run, size=2 * KIB, sessions=1, less=True, goal=0.7)
+
+
+def bench_growth(b):
+    for sessions in (1, 10, 100, 1000):
+        b.pairs("accept", "mails/s", accept_rate(b, 2 * KIB, sessions=sessions), size=2 * KIB, sessions=sessions)
+
+
+# ---- relaying to a sink
+
+
+def relay(b, side, size):
+    """Mails a second from the first to the last arrival, and CPU seconds of the side for 1,000 of them."""
+    side.start(held=False)
+    try:
+        before, cpu = arrived(b), side.cpu_s()
+        begun = time.monotonic()
+        acked = b.generate(side, "--seconds", str(b.o.seconds), "--sessions", "20", "--size", str(size))["acked"]
+        while arrived(b) - before < acked:
+            time.sleep(0.02)
+            if time.monotonic() - begun > 120:
+                raise SystemExit("%s relayed %d of %d mails within two minutes" % (side.name, arrived(b) - before, acked))
+        return acked / (time.monotonic() - begun), (side.cpu_s() - cpu) / acked * 1000
+    finally:
+        side.stop()
+
+
+def arrived(b):
+    """Lines of the sink's log."""
+    if not hasattr(b, "log_seen"):
+        b.log_seen, b.log_count = 0, 0
+    with open(b.sink.log_path, "rb") as file:
+        file.seek(b.log_seen)
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            b.log_seen += len(piece)
+            b.log_count += piece.count(b"\n")
+    return b.log_count
+
+
+def bench_relay(b):
+    for size, goal in ((2 * KIB, 8), (16 * KIB, 8)):
+        b.pairs("relay to a local sink", "mails/s", lambda side, size=size: relay(b, side, size)[0], size=size, goal=goal)
+
+
+def bench_cpu(b):
+    b.pairs("CPU of 1,000 relayed mails", "s", lambda side: relay(b, side, 16 * KIB)[1], size=16 * KIB, less=True, goal=0.12)
+
+
+# ---- idle sessions, queues
+
+
+def idle_sessions(b, count):
+    """Memory of each session that has done STARTTLS and EHLO and says nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def run(side):
+        side.start(held=True)
+        try:
+            open_session(side, context).close()
+            before = side.memory()
+            sessions = [open_session(side, context) for _ in range(count[side])]
+            each = (side.memory() - before) / len(sessions) / KIB
+            for s in sessions:
+                s.close()
+            return each
+        finally:
+            side.stop()
+    return run
+
+
+def open_session(side, context):
+    s = socket.create_connection(("127.0.0.1", side.submission), 60)
+    hear(s)
+    s.sendall(b"EHLO idle.example.test\r\n")
+    hear(s)
+    s.sendall(b"STARTTLS\r\n")
+    hear(s)
+    s = context.wrap_socket(s)
+    s.sendall(b"EHLO idle.example.test\r\n")
+    hear(s)
+    return s
+
+
+def hear(s):
+    """A whole reply: its last line has a space behind the code."""
+    got = b""
+    while not (got.endswith(b"\n") and got.splitlines()[-1][3:4] == b" "):
+        more = s.recv(4096)
+        if not more:
+            raise SystemExit("a session was closed: %r" % got)
+        got += more
+
+
+def bench_idle(b):
+    """Postfix has a process a session: 300 of them tell what each costs."""
+    many = {b.ours: b.o.idle, b.peer: 300}
+    b.pairs("memory of an idle session", "KiB", idle_sessions(b, many), size=0, tls=True, sessions=many[b.ours], less=True,
+            goal=0.03, pairs=max(1, b.o.pairs // 2))
+
+
+def bench_deferred(b):
+    """A queue that cannot be delivered: what it takes on disk and in memory, to list, and to serve again after a kill."""
+    count, found = b.o.queued, {}
+
+    def measure(side):
+        side.start(held=True, **({} if side is b.ours else {"deferred": True}))
+        try:
+            b.generate(side, "--mails", str(count), "--sessions", "20")
+            figures = {"disk": side.disk() / count / KIB}
+            figures["restart"] = side.restart()
+            figures["memory"] = side.memory() / KIB / KIB
+            begun = time.monotonic()
+            listed = side.list_queue()
+            figures["list"] = time.monotonic() - begun
+            if listed < count:
+                raise SystemExit("%s lists %d of %d mails" % (side.name, listed, count))
+            return figures
+        finally:
+            side.stop()
+
+    for side in (b.ours, b.peer):
+        found[side] = measure(side)
+    for what, unit, name in (("disk", "KiB a mail", "on disk"), ("memory", "MiB", "memory"), ("list", "s", "listed"),
+                             ("restart", "s", "serves after a kill")):
+        b.pairs("%d waiting mails: %s" % (count, name), unit, lambda side, what=what: found[side][what], size=2 * KIB, less=True,
+                goal=0.5, pairs=1)
+
+
+BENCHES = {
+    "accept": bench_accept,
+    "reconnect": bench_reconnect,
+    "latency": bench_latency,
+    "relay": bench_relay,
+    "cpu": bench_cpu,
+    "idle": bench_idle,
+    "deferred": bench_deferred,
+    "growth": bench_growth,
+}
+
+
+# ---- what the machine can do
+
+
+def limits(folder):
+    """Synced appends a second: one at a time, at sizes of a log's batches. Nothing that syncs each answer can pass it."""
+    found = {}
+    path = os.path.join(folder, "syncs")
+    for size in (4 * KIB, 64 * KIB, 1024 * KIB):
+        block = os.urandom(size)
+        fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        count, begun = 0, time.monotonic()
+        while time.monotonic() - begun < 1:
+            os.write(fd, block)
+            os.fdatasync(fd)
+            count += 1
+        took = time.monotonic() - begun
+        os.close(fd)
+        found[size] = count / took
+        print("this machine: %7.0f synced appends a second of %4d KiB (%.0f MB/s)" % (count / took, size // KIB,
+                                                                                    count * size / took / 1e6))
+    os.unlink(path)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests/bench/run.sh", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("name", nargs="?", choices=sorted(BENCHES), help="one of them; without: all")
+    parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3, help="of each run")
+    parser.add_argument("--queued", type=int, default=100000, help="mails of the deferred queue")
+    parser.add_argument("--idle", type=int, default=10000, help="idle TLS sessions")
+    parser.add_argument("--json", metavar="FILE", help="one object a row")
+    o = parser.parse_args()
+    o.binary = os.path.abspath(o.binary)
+    o.build = os.path.dirname(os.path.dirname(o.binary))
+    if not sides.foreign.can_jail():
+        raise SystemExit("Postfix needs a root directory of its own: run this as root, where mknod and chroot are allowed")
+    b = Bench(o)
+    try:
+        print("load %.1f on %d cores, shared by both sides, generator and sink; every mail synced before its 250; 1 replica"
+              % (os.getloadavg()[0], os.cpu_count()))
+        limits(sides.PLACE)
+        print_head()
+        for name in [o.name] if o.name else [name for name in BENCHES if name != "growth"]:
+            BENCHES[name](b)
+    finally:
+        b.close()
+    if o.json:
+        with open(o.json, "w") as file:
+            for row in b.rows:
+                file.write(json.dumps(row) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
