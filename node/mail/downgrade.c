@@ -14,6 +14,7 @@
  */
 #include <stdlib.h>
 
+#include "node/mail/field.h"
 #include "node/mail/mail.h"
 #include "node/mail/params.h"
 #include "node/mail/write.h"
@@ -129,40 +130,24 @@ static bool has_field(struct span header, const char *name)
     return mail_header_value(header, span_cstr(name), value, sizeof value);
 }
 
-/* The whole field that begins at `at`, with its folded lines. */
-static size_t field_size(struct span header, size_t at)
-{
-    size_t end = at;
-
-    do {
-        end = span_find(header, end, '\n');
-        if (end == header.n) return end - at;
-        end++;
-    } while (end < header.n && (header.p[end] == ' ' || header.p[end] == '\t'));
-    return end - at;
-}
-
 /* NULL: as it came. */
 static void print_header(struct mail_downgrade *d, const char *encoding, struct buf *out)
 {
-    static const struct span field = { (const uint8_t *)"Content-Transfer-Encoding:", 26 };
     struct span h = buf_span(&d->header);
     bool is_nothing = d->is_top && !has_field(h, "MIME-Version");
+    bool is_untyped = is_nothing && !has_field(h, "Content-Type");
+    struct mail_header_field f;
 
-    for (size_t at = 0, n; at < h.n; at += n) {
-        struct span f;
-
-        n = field_size(h, at);
-        f = span_sub(h, at, n);
-        if (encoding && span_starts_nocase(f, field)) continue;
-        if (encoding && f.n == 2) { /* the empty line */
-            if (is_nothing) buf_add_cstr(out, "MIME-Version: 1.0\r\n");
-            if (is_nothing && !has_field(h, "Content-Type")) /* RFC 1428 3 */
-                buf_add_cstr(out, "Content-Type: text/plain; charset=unknown-8bit\r\n");
-            buf_addf(out, "Content-Transfer-Encoding: %s\r\n", encoding);
-        }
-        buf_add_span(out, f);
+    while (mail_field_next(&h, &f))
+        if (!encoding || !span_eq_nocase(f.name, SPAN_LIT("Content-Transfer-Encoding")))
+            buf_add_span(out, f.whole);
+    if (encoding && h.n > 0) { /* the empty line */
+        if (is_nothing) buf_add_cstr(out, "MIME-Version: 1.0\r\n");
+        if (is_untyped) /* RFC 1428 3 */
+            buf_add_cstr(out, "Content-Type: text/plain; charset=unknown-8bit\r\n");
+        buf_addf(out, "Content-Transfer-Encoding: %s\r\n", encoding);
     }
+    buf_add_span(out, h);
     buf_reset(&d->header);
     d->is_top = d->is_digest = false;
 }

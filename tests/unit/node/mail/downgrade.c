@@ -56,6 +56,8 @@ static void text_becomes_quoted_printable(void **state)
 static void what_is_seven_bit_stays(void **state)
 {
     (void)state;
+    expect(MIME "Content-Transfer-Encoding :8bit\r\n\r\n\xc3\xa4\r\n", 0, /* RFC 5322 4.5 */
+           MIME "Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4\r\n");
     expect(MIME "Content-Transfer-Encoding: 8bit\r\n\r\nab = c\r\n", 0,
            MIME "Content-Transfer-Encoding: 7bit\r\n\r\nab = c\r\n");
     expect("Subject: s\r\n\r\nab = c\r\n", 0, "Subject: s\r\n\r\nab = c\r\n");
