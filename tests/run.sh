@@ -23,33 +23,46 @@ kill_rounds="${KILL_ROUNDS:-200}"
 powercut_rounds="${POWERCUT_ROUNDS:-30}"
 failover_rounds="${FAILOVER_ROUNDS:-3}"
 mkdir -p "$logs"
-passed=0
-failed=0
-failures=""
+results="$(mktemp)" # a line a test: ok NAME, FAIL NAME
+trap 'rm -f "$results"' EXIT
+at_once=1
 
 wanted() { case "$1" in "$want"*) return 0 ;; *) return 1 ;; esac; }
 # Would any name that begins with $1 be run?
 wanted_any() { case "$1" in "$want"*) return 0 ;; esac; case "$want" in "$1"*) return 0 ;; esac; return 1; }
 
-# check NAME SECONDS COMMAND...: one test, its output in a file, shown when it fails.
+# check NAME SECONDS COMMAND...: one test, its output in a file, shown when it fails. At most `at_once` run side by side.
 check() {
-    local name="$1" limit="$2" log start took status=0
+    wanted "$1" || return 0
+    [ "$list_only" = yes ] && { echo "$1"; return 0; }
+    while [ "$(jobs -rp | wc -l)" -ge "$at_once" ]; do wait -n; done
+    run_one "$@" &
+}
+
+run_one() {
+    local name="$1" limit="$2" log start status=0
     shift 2
-    wanted "$name" || return 0
-    [ "$list_only" = yes ] && { echo "$name"; return 0; }
     log="$logs/${name//\//_}.log"
     start=$SECONDS
     timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null || status=$?
     if [ "$status" = 0 ]; then
-        passed=$((passed + 1))
-        took=$((SECONDS - start))
-        printf 'ok    %-52s %3ds  %s\n' "$name" "$took" "$(tail -n 1 "$log" | cut -c1-70 | tr -d '\r')"
+        tell ok "$name" "$(printf 'ok    %-52s %3ds  %s' "$name" $((SECONDS - start)) "$(tail -n 1 "$log" | cut -c1-70 | tr -d '\r')")"
     else
-        failed=$((failed + 1))
-        failures="$failures $name"
-        printf 'FAIL  %s (exit %d); the end of %s:\n' "$name" "$status" "$log"
-        tail -n 40 "$log" | sed 's/^/      | /'
+        tell FAIL "$name" "$(printf 'FAIL  %s (exit %d); the end of %s:\n' "$name" "$status" "$log"
+                            tail -n 40 "$log" | sed 's/^/      | /')"
     fi
+}
+
+# tell ok|FAIL NAME TEXT: counted, and shown in one piece.
+tell() {
+    echo "$1 $2" >>"$results"
+    printf '%s\n' "$3"
+}
+
+# from_here_at_once N: tests that do not share anything run side by side; what was begun before has ended.
+from_here_at_once() {
+    wait
+    at_once="$1"
 }
 
 build() {
@@ -59,10 +72,7 @@ build() {
     echo "== build $preset"
     cmake --preset "$preset" >"$logs/configure-$preset.log" 2>&1 &&
         cmake --build --preset "$preset" -j "$jobs" --target "$@" >"$logs/build-$preset.log" 2>&1 && return 0
-    tail -n 40 "$logs/configure-$preset.log" "$logs/build-$preset.log"
-    echo "FAIL  build/$preset"
-    failed=$((failed + 1))
-    failures="$failures build/$preset"
+    tell FAIL "build/$preset" "$(tail -n 40 "$logs/configure-$preset.log" "$logs/build-$preset.log"; echo "FAIL  build/$preset")"
     return 1
 }
 
@@ -109,10 +119,10 @@ run_conformance() {
     wanted_any conformance/ || return 0
     build asan conformance conformance_deliver || return 0
     for file in tests/conformance/accept/*.smtp; do
-        check "conformance/accept/$(basename "$file" .smtp)" 60 build/asan/tests/conformance/conformance "$file"
+        check "conformance/accept/$(basename "$file" .smtp)" 120 build/asan/tests/conformance/conformance "$file"
     done
     for file in tests/conformance/deliver/*.smtp; do
-        check "conformance/deliver/$(basename "$file" .smtp)" 60 build/asan/tests/conformance/deliver/conformance_deliver "$file"
+        check "conformance/deliver/$(basename "$file" .smtp)" 120 build/asan/tests/conformance/deliver/conformance_deliver "$file"
     done
 }
 
@@ -125,7 +135,7 @@ run_cluster() {
     check sim/mutations 1200 build/release/tests/sim/sim_mutants "${SEEDS:-1800}"
     case "$want" in
         sim/long) check sim/long 86400 "$1" run "${FIRST:-1}" "${SEEDS:-20000}" ;;
-        sim/seed=*) "$1" seed "${want#sim/seed=}" && passed=$((passed + 1)) || failed=$((failed + 1)) ;;
+        sim/seed=*) "$1" seed "${want#sim/seed=}" && tell ok "$want" ok || tell FAIL "$want" FAIL ;;
     esac
 }
 
@@ -135,7 +145,7 @@ run_engines() {
     check sim/engine-kept 120 "$1" kept tests/sim/engine/seeds.txt
     case "$want" in
         sim/engine-long) check sim/engine-long 86400 "$1" run "${FIRST:-1}" "${SEEDS:-20000}" ;;
-        sim/engine-seed=*) "$1" seed "${want#sim/engine-seed=}" && passed=$((passed + 1)) || failed=$((failed + 1)) ;;
+        sim/engine-seed=*) "$1" seed "${want#sim/engine-seed=}" && tell ok "$want" ok || tell FAIL "$want" FAIL ;;
     esac
 }
 
@@ -145,6 +155,7 @@ run_whole() {
     check sim/outage 120 build/release/tests/sim/sim_outage
     run_cluster build/release/tests/sim/sim_cluster
     run_engines build/release/tests/sim/sim_engine
+    from_here_at_once 1 # they unpack the same programs, and load the machine
     for file in tests/clients/*_test.py; do
         check "clients/$(basename "$file" _test.py)" 180 /usr/bin/python3 "$file" build/release
     done
@@ -174,6 +185,7 @@ run_manual() {
 }
 
 packages_need test || exit 1
+from_here_at_once "$jobs"
 run_house
 run_unit asan unit
 run_unit tsan tsan
@@ -182,12 +194,15 @@ run_conformance
 run_whole
 run_sanitized
 run_manual
+wait
 
 [ "$list_only" = yes ] && exit 0
+passed="$(grep -c '^ok ' "$results")"
+failed="$(grep -c '^FAIL ' "$results")"
 if [ $((passed + failed)) = 0 ]; then
     echo "no test has a name that begins with '$want'; see ./tests/run.sh --list" >&2
     exit 2
 fi
-[ "$failed" = 0 ] || echo "failed:$failures"
+[ "$failed" = 0 ] || echo "failed:$(sed -n 's/^FAIL / /p' "$results" | tr -d '\n')"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
