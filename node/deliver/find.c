@@ -128,20 +128,86 @@ static void on_addresses(struct dns_query *q)
     next(c);
 }
 
-/* True: on_addresses() comes. */
-static bool ask_addresses(struct conn *c)
+/* True: on_done comes. */
+static bool ask(struct conn *c, const char *host, void (*on_done)(struct dns_query *q))
 {
     struct find_ask *ask = check_calloc(1, sizeof *ask);
 
     ask->c = c;
-    ask->query.on_done = on_addresses;
-    if (dns_ask(c->d->o.dns, &ask->query, DNS_ADDRESS, c->remote.host) == 0) {
+    ask->query.on_done = on_done;
+    if (dns_ask(c->d->o.dns, &ask->query, DNS_ADDRESS, host) == 0) {
         c->ask = ask;
         c->phase = CONN_FINDING;
         return true;
     }
     free(ask);
+    return false;
+}
+
+/* True: on_addresses() comes. */
+static bool ask_addresses(struct conn *c)
+{
+    if (ask(c, c->remote.host, on_addresses)) return true;
     no_address(c, DNS_FAILED, "too many questions at once");
+    return false;
+}
+
+/* ---- ourselves among hosts of one preference: none of them may be tried, so all are looked at before the first
+ * (RFC 5321 5.1). A host whose addresses are not told now is looked at when it is tried. */
+
+static unsigned group_end(const struct conn *c)
+{
+    const struct router_host *hosts = c->plan->p.hosts;
+    unsigned end = c->host_next + 1;
+
+    while (end < c->host_count && hosts[end].preference == hosts[c->host_next].preference)
+        end++;
+    return end;
+}
+
+static void scouted(struct conn *c, const char *address)
+{
+    const struct router_host *h = &c->plan->p.hosts[c->scouted];
+    struct stream_address a = { .port = h->port };
+
+    snprintf(a.text, sizeof a.text, "%.45s", address);
+    if (!is_own(c->d, &a)) return;
+    c->host = c->scouted;
+    c->address = 0;
+    c->remote = (struct remote){ 0 };
+    snprintf(c->remote.host, sizeof c->remote.host, "%s", h->name);
+    cut_at_us(c);
+}
+
+static void on_scouted(struct dns_query *q)
+{
+    struct find_ask *ask = CONTAINER_OF(q, struct find_ask, query);
+    struct conn *c = ask->c;
+    unsigned count = c->host_count;
+
+    c->ask = NULL;
+    for (unsigned i = 0; i < q->count && c->host_count == count; i++)
+        scouted(c, q->answers[i].text);
+    c->scouted++;
+    free(ask);
+    next(c);
+}
+
+/* Looks at the hosts that are as good as the next one, which begins them. True: on_scouted() comes. */
+static bool scout(struct conn *c)
+{
+    unsigned end = group_end(c), count = c->host_count;
+
+    if (c->scouted < c->host_next) c->scouted = c->host_next;
+    if (c->d->o.own_count == 0 || c->plan->p.is_fixed || end == c->host_next + 1) return false;
+    for (; c->scouted < end && c->host_count == count; c->scouted++) {
+        const struct router_host *h = &c->plan->p.hosts[c->scouted];
+
+        if (h->is_address)
+            scouted(c, h->name);
+        else if (ask(c, h->name, on_scouted))
+            return true;
+    }
     return false;
 }
 
@@ -208,6 +274,8 @@ static void next(struct conn *c)
             if (connect_to(c, &c->addresses[c->address])) return;
             c->address++;
         } else if (c->host_next < c->host_count) {
+            if (scout(c)) return;
+            if (c->host_next == c->host_count) continue;
             next_host(c);
             if (leads_to_us(c))
                 cut_at_us(c);
@@ -223,7 +291,7 @@ static void next(struct conn *c)
 void find_start(struct conn *c)
 {
     conn_detach(c);
-    c->host = c->host_next = 0;
+    c->host = c->host_next = c->scouted = 0;
     c->host_count = c->plan->p.host_count;
     c->address = c->address_count = 0;
     c->fail_set = c->auth_refused = false;

@@ -262,6 +262,7 @@ struct conn {
 
     struct find_ask *ask;
     unsigned host, host_next, host_count; /* of the plan; count: up to ourselves */
+    unsigned scouted; /* hosts before this one are not ourselves, as far as is known */
     unsigned address, address_count;
     struct stream_address addresses[DELIVER_ADDRESSES_MAX];
     bool clear_only; /* TLS has failed at this address lately */
