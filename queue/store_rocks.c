@@ -25,6 +25,7 @@
 #define BLOB_SIZE_MIN  1024               /* records of the state are smaller, nearly always */
 #define FORMAT_KEY     "\xff\xff\xff\xff" /* behind every shard */
 #define SLOT_KEY       "\xff\xff\xff\xfe" /* | shard u32: u8, the place that is read */
+#define HINT_PREFIX    "5"
 #define BODY_BIT       0x80 /* first bit of a body's key: behind the states of all shards */
 
 struct rocks {
@@ -291,6 +292,8 @@ static int rocks_frozen_body_get(void *self, void *view, struct span key, struct
     return take_body(read_place(self, v->reading, &at, &value), value, out);
 }
 
+/* The ends of a range are shorter than HINT_PREFIX: this RocksDB keeps one hint for a prefix's keys and for the ranges that
+ * begin in it, which stand in another list, and the two would spoil each other. */
 static void add_delete_all(rocksdb_writebatch_t *batch, uint32_t shard, uint8_t slot, bool is_body)
 {
     struct queue_key prefix = shard_prefix(shard);
@@ -300,6 +303,7 @@ static void add_delete_all(rocksdb_writebatch_t *batch, uint32_t shard, uint8_t 
 
     place_make(&first, queue_key_span(&prefix), is_body, slot);
     end = behind(span_of(first.p, first.n), upper);
+    CHECK(first.n < (size_t)(HINT_PREFIX[0] - '0'));
     rocksdb_writebatch_delete_range(batch, first.p, first.n, (const char *)end.p, end.n);
 }
 
@@ -434,7 +438,7 @@ static void rocks_close(void *self)
     free(r);
 }
 
-/* Options that have no setter. The hint: nearly all keys of one shard and kind (the first 5 bytes) are
+/* Options that have no setter. HINT_PREFIX: see add_delete_all. The hint: nearly all keys of one shard and kind (the first 5 bytes) are
  * written in their order; remembering where the last one went makes that several times cheaper. */
 static rocksdb_options_t *options_of(void)
 {
@@ -444,7 +448,7 @@ static rocksdb_options_t *options_of(void)
     rocksdb_get_options_from_string(
         base,
         "avoid_flush_during_shutdown=true;"
-        "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.5",
+        "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix." HINT_PREFIX,
         made, &error);
     CHECK(error == NULL);
     rocksdb_options_destroy(base);

@@ -193,6 +193,8 @@ static void sink_write(void *arg, bool sync)
     struct rocks *r = arg;
     char *error = NULL;
 
+    rocksdb_set_perf_level(
+        rocksdb_disable); /* of this thread: its counters cost more than comparing keys */
     if (sync) add_pair(r, KEY_OWN_GROUP, KEY_BATCH, ++r->batch_number, 0);
     rocksdb_write(r->db, sync ? r->synced : r->unsynced, r->batch, &error);
     if (error) check_last_word(r->path, "write and sync of the log", error);
@@ -424,7 +426,8 @@ static void rocks_close(struct store *s)
 static rocksdb_options_t *make_options(const struct store_options *o)
 {
     /* What the C interface has no setters for. A background error stays one: nothing is tried
-     * again. */
+     * again. No memtable_insert_with_hint_prefix_extractor: this RocksDB keeps one hint for a prefix's
+     * keys and for the ranges deleted in it, which stand in another list, and the two spoil each other. */
     static const char more[] = "avoid_flush_during_shutdown=true;max_bgerror_resume_count=0";
     rocksdb_options_t *base = rocksdb_options_create(), *made = rocksdb_options_create();
     char *error = NULL;

@@ -64,8 +64,22 @@ static void stage_all(struct conn *c)
     if (is_due && c->stage_n == 0) stage(c, alive, sizeof alive);
 }
 
+/* The next record, and what is left of its source: most of a large frame goes from where it is, small ones are staged. */
+static struct span next_record(struct conn *c)
+{
+    struct blob *f = c->sending;
+    size_t at = c->sending_at - FRAME_LEAD_SIZE; /* once its lead has gone */
+
+    if (c->state != CONN_UP || c->hello_n > 0 || c->stage_n > 0)
+        return span_of(c->stage, c->stage_n);
+    if (!f || c->sending_at < FRAME_LEAD_SIZE || f->n - at <= STAGE_SIZE)
+        return span_of(c->stage, c->stage_n);
+    c->sending_at += STAGE_SIZE;
+    return span_of(f->p + at, STAGE_SIZE);
+}
+
 /* One record. RFC 8446, 4.6.3 and 5.5: a key encrypts only so many. */
-static bool encrypt(struct conn *c)
+static bool encrypt(struct conn *c, struct span record)
 {
     size_t n = 0;
 
@@ -73,9 +87,9 @@ static bool encrypt(struct conn *c)
         c->records = 0;
         if (SSL_key_update(c->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return false;
     }
-    if (SSL_write_ex(c->ssl, c->stage, c->stage_n, &n) != 1) return false;
-    CHECK(n == c->stage_n);
-    c->stage_n = 0;
+    if (SSL_write_ex(c->ssl, record.p, record.n, &n) != 1) return false;
+    CHECK(n == record.n);
+    if (record.p == c->stage) c->stage_n = 0;
     return true;
 }
 
@@ -84,10 +98,15 @@ static bool fill(struct conn *c)
 {
     if (c->state == CONN_HANDSHAKE) return true; /* what OpenSSL wrote by itself */
     while (c->fill_n < OUT_SIZE) {
-        stage_all(c);
-        if (c->stage_n == 0) return true;
+        struct span record = next_record(c);
+
+        if (record.n == 0) {
+            stage_all(c);
+            record = span_of(c->stage, c->stage_n);
+        }
+        if (record.n == 0) return true;
         ERR_clear_error();
-        if (!encrypt(c)) return false;
+        if (!encrypt(c, record)) return false;
     }
     return true;
 }

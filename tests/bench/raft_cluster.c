@@ -1,9 +1,13 @@
 /* raft_cluster - three nodes, three processes on this machine: RocksDB, TLS, everything as in production.
  *
- *   bench_raft_cluster load [DIR [SECONDS]]    committed entries a second of 1 KiB and 16 KiB at 1, 16 and 256 groups, with
- *                                              latencies, beside one RocksDB that writes the same batches synced
+ *   bench_raft_cluster load [DIR [SECONDS [GROUPS [BYTES]]]]  committed entries a second of 1 KiB and 16 KiB at 1, 16 and 256 groups, with
+ *                                              latencies, beside one RocksDB that writes the same batches synced, and
+ *                                              three of them at once; CPU (leader, a follower), switches of 1,000
+ *                                              entries and frames an entry of the leader
  *   bench_raft_cluster elect [DIR [TIMES]]     from the death (SIGKILL), and from the silence (SIGSTOP: to the others the same as
- *                                              a cut cable), of the node that leads until another one leads
+ *                                              a cut cable), of the node that leads until the others are told, and another
+ *                                              one leads
+ *   bench_raft_cluster idle [DIR [GROUPS [SECONDS]]]  what groups at rest cost, beside nodes without any
  *
  * Node 1 is preferred and leads all groups of "load". A node is a fork of this program, from a process that has never called
  * the wire. What nodes tell goes through shared memory.
@@ -13,6 +17,7 @@
 #include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "proto/ground/metric.h"
@@ -20,17 +25,27 @@
 #include "tests/unit/raft/wire/rig.h"
 
 #define NODES      3
-#define GROUPS_MAX 256
+#define GROUPS_MAX 10000
 #define FLIGHT_MAX 512
 #define CUT_EVERY  1024
 #define SAMPLES    200000
 
+struct cost { /* of a node, in the window */
+    double cpu_us, switches, turns, frames, resident;
+};
 struct shared { /* between the processes */
     atomic_uint ports[NODES + 1];
-    atomic_uint leads[NODES + 1];       /* groups that a node leads, ready */
-    _Atomic uint64_t led_us[NODES + 1]; /* when it began to lead the last one */
-    atomic_uint go, stop, done;
-    double per_s, per_batch, p50, p99, p999;
+    atomic_uint leads[NODES + 1]; /* groups that a node leads, ready */
+    atomic_uint rests[NODES + 1]; /* groups that rest on a node, when it last looked */
+    _Atomic uint64_t
+        down_us[NODES + 1][NODES + 1]; /* node, other: when its control lane was told down; */
+    _Atomic uint64_t gone_us[NODES + 1][NODES + 1]; /* when loop 0 knew the node down */
+    _Atomic uint64_t led_us[NODES + 1];             /* when it began to lead the last one */
+    atomic_uint stop, done;
+    atomic_uint window; /* 1: what nodes cost is counted; 2: no more */
+    struct cost costs[NODES + 1];
+    double entries, per_s, per_batch, syncs_per_s, p50, p99, p999;
+    double bare[NODES];
 };
 static struct shared *shared;
 static struct pki pki;
@@ -54,8 +69,12 @@ static struct node {
     sem_t wake;
     uint64_t next_ms;
     bool running;
-    unsigned in_flight;
-    uint64_t answered;
+    unsigned in_flight, window;
+    struct wire_events events; /* the library's */
+    bool knows_gone[NODES + 1];
+    struct cost at_begin;
+    double resident_empty;
+    uint64_t answered, turns;
     uint32_t samples[SAMPLES];
     struct flight flights[FLIGHT_MAX];
 } node;
@@ -90,6 +109,13 @@ static void on_role(void *arg, enum raft_role role, uint64_t term, uint64_t lead
     }
 }
 
+static void on_peer(void *arg, const struct wire_link *link)
+{
+    if (link->lane == WIRE_CONTROL && !link->up)
+        atomic_store(&shared->down_us[node.number][link->node], clock_mono_us());
+    node.events.on_peer(arg, link);
+}
+
 static void open_wire(uint64_t incarnation)
 {
     char name[16], certificate[PKI_PATH_SIZE], key[PKI_PATH_SIZE], ca[PKI_PATH_SIZE], listen[32];
@@ -103,6 +129,8 @@ static void open_wire(uint64_t incarnation)
 
     snprintf(name, sizeof name, "node%u", node.number);
     snprintf(listen, sizeof listen, "127.0.0.1:%u", atomic_load(&shared->ports[node.number]));
+    node.events = o.events;
+    o.events.on_peer = on_peer;
     o.certificate = pki_path(&pki, name, "pem", certificate);
     o.key = pki_path(&pki, name, "key", key);
     o.ca = pki_path(&pki, "ca", "pem", ca);
@@ -129,6 +157,16 @@ static void meet(void)
     }
 }
 
+static double resident(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    unsigned long all = 0, pages = 0;
+
+    if (!f || fscanf(f, "%lu %lu", &all, &pages) != 2) pages = 0;
+    if (f) fclose(f);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
 static void open_node(unsigned number, unsigned groups, uint64_t incarnation, bool is_preferred)
 {
     struct core_config config = raft_config_of((uint64_t[]){ 1, 2, 3 }, 3);
@@ -143,6 +181,9 @@ static void open_node(unsigned number, unsigned groups, uint64_t incarnation, bo
     int rv;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (groups >
+        1000) /* all begin at once: on a busy machine a turn takes longer than 500 ms then */
+        o.times = (struct raft_times){ .suspect_ms = 10000, .election_ms = 5000 };
     snprintf(dir, sizeof dir, "%s/node%u", base, number);
     o.dir = dir;
     node.number = number;
@@ -152,6 +193,7 @@ static void open_node(unsigned number, unsigned groups, uint64_t incarnation, bo
     atomic_store(&shared->leads[number], 0);
     rv = raft_open(&node.raft, &o, NULL, &why);
     if (rv == 0) open_wire(incarnation);
+    node.resident_empty = resident();
     for (unsigned i = 0; i < groups && rv == 0; i++) {
         struct raft_machine m = { .arg = &node.groups[i], .apply = on_apply, .role = on_role };
 
@@ -175,15 +217,60 @@ static void cut(void)
     }
 }
 
+static struct cost cost_now(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return (struct cost){ (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+                              (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec),
+                          (double)(u.ru_nvcsw + u.ru_nivcsw), (double)node.turns,
+                          (double)metric_get(M_RAFT_FRAMES_SENT), 0 };
+}
+
+static void look_at_window(void)
+{
+    unsigned window = atomic_load(&shared->window);
+    struct cost c;
+
+    if (window == node.window) return;
+    node.window = window;
+    c = cost_now();
+    if (window == 1) node.at_begin = c;
+    if (window == 2)
+        shared->costs[node.number] =
+            (struct cost){ c.cpu_us - node.at_begin.cpu_us, c.switches - node.at_begin.switches,
+                           c.turns - node.at_begin.turns, c.frames - node.at_begin.frames,
+                           resident() - node.resident_empty };
+}
+
+/* When the core has been told of a node that is gone. */
+static void look_at_peers(void)
+{
+    for (unsigned i = 1; i <= NODES; i++) {
+        struct raft_peer_view v;
+        bool gone;
+
+        if (i == node.number || !raft_peer_see(node.raft, i, &v)) continue;
+        gone = !v.up;
+        if (gone && !node.knows_gone[i])
+            atomic_store(&shared->gone_us[node.number][i], clock_mono_us());
+        node.knows_gone[i] = gone;
+    }
+}
+
 static void turn(void)
 {
     uint64_t next, now;
     struct timespec until;
 
+    node.turns++;
+    look_at_window();
     next = raft_turn(node.raft, 0, clock_mono_us() / 1000);
+    look_at_peers();
     cut();
     now = clock_mono_us() / 1000;
-    if (next > now + 100) next = now + 100;
+    if (next > now + 1000) next = now + 1000;
     until = (struct timespec){ (time_t)(next / 1000), (long)(next % 1000) * 1000000 };
     while (sem_clockwait(&node.wake, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR)
         continue;
@@ -248,9 +335,13 @@ static void load(size_t size, uint64_t run_us)
         turn();
     node.answered = 0;
     syncs = metric_get(M_LOG_SYNCS);
+    atomic_store(&shared->window, 1);
     began = clock_mono_us();
     while ((took = clock_mono_us() - began) < run_us)
         turn();
+    atomic_store(&shared->window, 2);
+    shared->entries = (double)node.answered;
+    shared->syncs_per_s = (double)(metric_get(M_LOG_SYNCS) - syncs) * 1e6 / (double)took;
     shared->per_s = (double)node.answered * 1e6 / (double)took;
     shared->per_batch = (double)node.answered / (double)(metric_get(M_LOG_SYNCS) - syncs);
     node.running = false;
@@ -301,7 +392,7 @@ static void clear(void)
 
 /* ---- bare RocksDB: the same batches */
 
-static double run_rocks(size_t size, unsigned per_batch, uint64_t run_us)
+static double run_rocks(unsigned number, size_t size, unsigned per_batch, uint64_t run_us)
 {
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_writeoptions_t *wo = rocksdb_writeoptions_create();
@@ -310,7 +401,7 @@ static double run_rocks(size_t size, unsigned per_batch, uint64_t run_us)
     char dir[4200], *error = NULL;
     rocksdb_t *db;
 
-    snprintf(dir, sizeof dir, "%s/bare", base);
+    snprintf(dir, sizeof dir, "%s/bare%u", base, number);
     rocksdb_options_set_create_if_missing(o, 1);
     rocksdb_options_set_compression(o, rocksdb_no_compression);
     rocksdb_options_set_write_buffer_size(o, 128u << 20);
@@ -334,11 +425,40 @@ static double run_rocks(size_t size, unsigned per_batch, uint64_t run_us)
     return (double)done * 1e6 / (double)took;
 }
 
+/* What the machine can do at most: three of them share its disk and its cores, as the nodes do. */
+static double run_three(size_t size, unsigned per_batch, uint64_t run_us)
+{
+    double least = 0;
+
+    for (unsigned i = 0; i < NODES; i++) {
+        if (fork() != 0) continue;
+        shared->bare[i] = run_rocks(i, size, per_batch, run_us);
+        _exit(0);
+    }
+    for (unsigned i = 0; i < NODES; i++)
+        wait(NULL);
+    for (unsigned i = 0; i < NODES; i++)
+        if (i == 0 || shared->bare[i] < least) least = shared->bare[i];
+    return least;
+}
+
+static pid_t run_one(size_t size, unsigned per_batch, uint64_t run_us)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        shared->bare[0] = run_rocks(0, size, per_batch, run_us);
+        _exit(0);
+    }
+    return pid;
+}
+
 static void measure(unsigned groups, size_t size, uint64_t run_us)
 {
     pid_t pids[NODES + 1];
     unsigned per_batch;
-    double bare;
+    double bare, three;
+    const struct cost *c = shared->costs;
 
     clear();
     for (unsigned i = 1; i <= NODES; i++)
@@ -355,23 +475,33 @@ static void measure(unsigned groups, size_t size, uint64_t run_us)
         return;
     }
     per_batch = (unsigned)(shared->per_batch + 0.5);
-    bare = run_rocks(size, per_batch ? per_batch : 1, run_us);
-    printf("%6u %8zu %12.0f %9.1f %9.2f %9.2f %9.2f %16.0f %7.0f %%\n", groups, size, shared->per_s,
-           shared->per_batch, shared->p50, shared->p99, shared->p999, bare,
-           100 * shared->per_s / bare);
+    if (per_batch == 0) per_batch = 1;
+    waitpid(run_one(size, per_batch, run_us / 2), NULL, 0);
+    bare = shared->bare[0];
+    three = run_three(size, per_batch, run_us / 2);
+    printf("%6u %6zu %8.0f %6.1f %7.0f %7.2f %7.2f %7.2f %7.0f %6.0f %6.0f %6.2f %9.0f %5.0f %% "
+           "%9.0f %5.0f %%\n",
+           groups, size, shared->per_s, shared->per_batch, shared->syncs_per_s, shared->p50,
+           shared->p99, shared->p999, c[1].cpu_us / shared->entries, c[2].cpu_us / shared->entries,
+           1000 * c[1].switches / shared->entries, c[1].frames / shared->entries, bare,
+           100 * shared->per_s / bare, three, 100 * shared->per_s / three);
     fflush(stdout);
 }
 
-static void load_all(uint64_t run_us)
+/* groups, size 0: all. */
+static void load_all(uint64_t run_us, unsigned only_groups, size_t only_size)
 {
     static const unsigned groups[] = { 1, 16, 256 };
     static const size_t sizes[] = { 1024, 16384 };
 
-    printf("%6s %8s %12s %9s %9s %9s %9s %16s %9s\n", "groups", "bytes", "entries/s", "a batch",
-           "p50 ms", "p99 ms", "p99.9 ms", "bare RocksDB/s", "of it");
+    printf("%6s %6s %8s %6s %7s %7s %7s %7s %7s %6s %6s %6s %9s %7s %9s %7s\n", "groups", "bytes",
+           "per s", "batch", "syncs/s", "p50 ms", "p99 ms", "p99.9", "cpu us", "foll.", "sw/k",
+           "frames", "bare/s", "of it", "3 bare/s", "of it");
     for (unsigned s = 0; s < 2; s++)
         for (unsigned g = 0; g < 3; g++)
-            measure(groups[g], sizes[s], run_us);
+            if ((only_groups == 0 || only_groups == groups[g]) &&
+                (only_size == 0 || only_size == sizes[s]))
+                measure(groups[g], sizes[s], run_us);
 }
 
 /* ---- elections */
@@ -387,12 +517,20 @@ static unsigned wait_for_leader(unsigned gone)
     exit(1);
 }
 
+static void print_times(const char *what, uint32_t *us, unsigned n)
+{
+    qsort(us, n, sizeof us[0], by_number);
+    printf("%-46s %5u times: p50 %6.1f ms, p99 %6.1f ms, most %6.1f ms\n", what, n,
+           us[n / 2] / 1000.0, us[n * 99 / 100] / 1000.0, us[n - 1] / 1000.0);
+    fflush(stdout);
+}
+
 static void elect(unsigned times, bool is_killed)
 {
-    static uint64_t took[10000];
+    static uint32_t took[10000], down[2 * 10000], gone[2 * 10000];
     pid_t pids[NODES + 1];
-    uint32_t sorted[10000];
     uint64_t incarnation = 1;
+    unsigned told = 0;
 
     clear();
     for (unsigned i = 1; i <= NODES; i++)
@@ -406,8 +544,15 @@ static void elect(unsigned times, bool is_killed)
         began = clock_mono_us();
         kill(pids[leader], is_killed ? SIGKILL : SIGSTOP);
         next = wait_for_leader(leader);
-        took[k] = atomic_load(&shared->led_us[next]) - began;
-        sorted[k] = (uint32_t)took[k];
+        took[k] = (uint32_t)(atomic_load(&shared->led_us[next]) - began);
+        for (unsigned i = 1; is_killed && i <= NODES; i++) {
+            uint64_t a = atomic_load(&shared->down_us[i][leader]);
+            uint64_t b = atomic_load(&shared->gone_us[i][leader]);
+
+            if (i == leader || a < began || b < began) continue;
+            down[told] = (uint32_t)(a - began);
+            gone[told++] = (uint32_t)(b - began);
+        }
         if (is_killed) {
             waitpid(pids[leader], NULL, 0);
             pids[leader] = fork_node(leader, 1, ++incarnation, false, 0, 0);
@@ -419,10 +564,90 @@ static void elect(unsigned times, bool is_killed)
         kill(pids[i], SIGKILL);
         waitpid(pids[i], NULL, 0);
     }
-    qsort(sorted, times, sizeof sorted[0], by_number);
-    printf("%-28s %5u times: p50 %4u ms, p99 %4u ms, most %4u ms\n",
-           is_killed ? "after SIGKILL of the leader:" : "after silence of the leader:", times,
-           sorted[times / 2] / 1000, sorted[times * 99 / 100] / 1000, sorted[times - 1] / 1000);
+    print_times(is_killed ? "another one leads after SIGKILL of the leader:"
+                          : "another one leads after silence of the leader:",
+                took, times);
+    if (told == 0) return;
+    print_times("  until a lane was told down:", down, told);
+    print_times("  until the core knew:", gone, told);
+}
+
+/* ---- idle groups */
+
+static unsigned count_resting(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < node.group_count; i++) {
+        struct raft_group_view v;
+
+        raft_group_see(node.groups[i].group, &v);
+        n += v.resting;
+    }
+    return n;
+}
+
+/* A node of the idle ones: tells how many of its groups rest until all do. */
+static void rest_node(unsigned number, unsigned groups)
+{
+    uint64_t look_ms = 0;
+
+    open_node(number, groups, 1, true);
+    while (!atomic_load(&shared->stop)) {
+        uint64_t now_ms = clock_mono_us() / 1000;
+
+        turn();
+        if (now_ms < look_ms || atomic_load(&shared->rests[number]) == groups) continue;
+        look_ms = now_ms + 500;
+        atomic_store(&shared->rests[number], count_resting());
+    }
+    _exit(0);
+}
+
+static unsigned all_resting(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 1; i <= NODES; i++)
+        n += atomic_load(&shared->rests[i]);
+    return n;
+}
+
+static void measure_window(unsigned seconds)
+{
+    atomic_store(&shared->window, 1);
+    sleep(seconds);
+    atomic_store(&shared->window, 2);
+    sleep(2); /* each has had a turn */
+}
+
+static void idle(unsigned groups, unsigned seconds)
+{
+    pid_t pids[NODES + 1];
+    uint64_t began = clock_mono_us();
+
+    clear();
+    for (unsigned i = 1; i <= NODES; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) rest_node(i, groups);
+    }
+    for (unsigned ms = 0; ms < 120000 && all_resting() < NODES * groups; ms += 100)
+        usleep(100000);
+    printf("%u groups on each of %u nodes: %u of %u rest after %.1f s\n", groups, NODES,
+           all_resting(), NODES * groups, (double)(clock_mono_us() - began) / 1e6);
+    measure_window(seconds);
+    for (unsigned i = 1; i <= NODES; i++)
+        printf("node %u (leads %u): %.2f %% of a core, %.0f turns, %.0f frames and %.0f switches a "
+               "second, "
+               "%.0f bytes a group resident\n",
+               i, atomic_load(&shared->leads[i]), shared->costs[i].cpu_us / 1e4 / seconds,
+               shared->costs[i].turns / seconds, shared->costs[i].frames / seconds,
+               shared->costs[i].switches / seconds,
+               groups ? shared->costs[i].resident / groups : 0);
+    for (unsigned i = 1; i <= NODES; i++) {
+        kill(pids[i], SIGKILL);
+        waitpid(pids[i], NULL, 0);
+    }
 }
 
 static void make_keys(void)
@@ -443,7 +668,7 @@ static unsigned number(const char *text, unsigned otherwise)
 {
     uint64_t v = otherwise;
 
-    if (text && span_u64(span_cstr(text), 10000, &v) != 0) v = otherwise;
+    if (text && span_u64(span_cstr(text), 100000, &v) != 0) v = otherwise;
     return (unsigned)v;
 }
 
@@ -457,12 +682,17 @@ int main(int argc, char **argv)
     CHECK(mkdtemp(base) != NULL);
     make_keys();
     if (strcmp(what, "load") == 0) {
-        load_all(number(argc > 3 ? argv[3] : NULL, 4) * 1000000u);
+        load_all(number(argc > 3 ? argv[3] : NULL, 4) * 1000000u,
+                 number(argc > 4 ? argv[4] : NULL, 0), number(argc > 5 ? argv[5] : NULL, 0));
+    } else if (strcmp(what, "idle") == 0) {
+        idle(0, number(argc > 4 ? argv[4] : NULL, 10));
+        idle(number(argc > 3 ? argv[3] : NULL, GROUPS_MAX), number(argc > 4 ? argv[4] : NULL, 10));
     } else if (strcmp(what, "elect") == 0) {
         elect(number(argc > 3 ? argv[3] : NULL, 50), true);
         elect(number(argc > 3 ? argv[3] : NULL, 50), false);
     } else {
-        fprintf(stderr, "bench_raft_cluster load [DIR [SECONDS]] | elect [DIR [TIMES]]\n");
+        fprintf(stderr, "bench_raft_cluster load [DIR [SECONDS [GROUPS [BYTES]]]] | "
+                        "elect [DIR [TIMES]] | idle [DIR [GROUPS [SECONDS]]]\n");
         return 2;
     }
     clear();

@@ -101,7 +101,8 @@ static void what_gathers_during_a_sync_is_one_batch(void **state)
 static void a_batch_is_bounded_in_bytes(void **state)
 {
     static uint8_t bytes[LOG_BATCH_BYTES_MAX + 1];
-    const struct span mib = span_of(bytes, 1u << 20), too_much = span_of(bytes, sizeof bytes);
+    const struct span eighth = span_of(bytes, LOG_BATCH_BYTES_MAX / 8),
+                      too_much = span_of(bytes, sizeof bytes);
     struct store_op ops[21];
     struct store_write writes[21], first;
     struct store_op small = op_entry(1, 99, 1, "", "");
@@ -114,7 +115,7 @@ static void a_batch_is_bounded_in_bytes(void **state)
         sched_yield();
     for (unsigned i = 0; i < 21; i++) {
         ops[i] = op_entry(1, i, 1, "", "");
-        ops[i].entry.body = i == 20 ? too_much : mib;
+        ops[i].entry.body = i == 20 ? too_much : eighth;
         submit(&t, &writes[i], &ops[i]);
     }
     for (unsigned i = 0; i < 10; i++)
