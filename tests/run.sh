@@ -139,10 +139,11 @@ run_cluster() {
     esac
 }
 
-# The same with the real engine on each node: frames, lanes, chunks, logs of raft/store. Under a minute of one core.
+# The same with the real engine on each node: frames, lanes, chunks, logs of raft/store. A minute and a half of one core.
 run_engines() {
     check sim/engine-short 300 "$1" run "${FIRST:-1}" 1200
     check sim/engine-kept 120 "$1" kept tests/sim/engine/seeds.txt
+    check sim/engine-mutations 600 build/release/tests/sim/sim_engine_mutants "${SEEDS:-1800}"
     case "$want" in
         sim/engine-long) check sim/engine-long 86400 "$1" run "${FIRST:-1}" "${SEEDS:-20000}" ;;
         sim/engine-seed=*) "$1" seed "${want#sim/engine-seed=}" && tell ok "$want" ok || tell FAIL "$want" FAIL ;;

@@ -58,7 +58,19 @@
     X(APPLY_SKIPS, "a replica skips an entry when it starts (Redpanda, NATS #7556)")               \
     X(REBORN, "a node whose disk is empty takes part under its old name (RabbitMQ #15725)")        \
     X(ANSWER_BEFORE_COMMIT, "250 before the entry is committed (NATS 2.12.1)")                     \
-    X(DOUBT_FORGOTTEN, "a new leader sends again what an old one had claimed, and says nothing")
+    X(DOUBT_FORGOTTEN, "a new leader sends again what an old one had claimed, and says nothing")   \
+    X(ENGINE_SENDS_EARLY, "messages leave before the write that they wait for")                    \
+    X(ENGINE_LAST_DROPPED, "the last entry of a frame is taken for another one's")                 \
+    X(ENGINE_CHUNK_GAP, "a chunk of a snapshot is taken at another place than where it belongs")   \
+    X(ENGINE_INTENT_IGNORED,                                                                       \
+      "R7: an install that was cut short is not finished at the next start")                       \
+    X(ENGINE_READ_EARLY, "a read is answered before what it has to see is applied")                \
+    X(ENGINE_LOST_SURE, "a node that ends says of entries on their way that they never come")      \
+    X(ENGINE_ROOM_UNHEARD, "a lane that was full has room again, and nobody sends")                \
+    X(ENGINE_NEVER_RESUMES, "a lane that was not read because of too much is never read again")    \
+    X(ENGINE_CONFIG_CUT,                                                                           \
+      "ours, R6: a configuration goes with its entry when a restart came between")                 \
+    X(ENGINE_DAMAGE_OPENS, "a log that does not read well is opened as far as it does")
 
 #define MUTATION_ENUM_(name, text) MUTATION_##name,
 enum mutation { MUTATION_NONE, MUTATION_TABLE(MUTATION_ENUM_) MUTATIONS };

@@ -1,4 +1,5 @@
 /* ask - reads, changes of the members, transfers of the leadership; and who should lead. */
+#include "proto/ground/mutation.h"
 #include "raft/engine/inside.h"
 
 #define BALANCE_EVERY_MS   1000
@@ -78,7 +79,9 @@ void reads_settle(struct raft_group *g)
     LIST_FOR_SAFE(it, &g->reads) {
         struct raft_read *read = CONTAINER_OF(it, struct raft_read, link);
 
-        if (read->index > g->applied) break; /* not confirmed, or not applied; later ones neither */
+        if (read->index == NEVER) break;
+        if (read->index > g->applied && !MUTATED(ENGINE_READ_EARLY))
+            break; /* not confirmed, or not applied; later ones neither */
         list_remove(it);
         g->read_count--;
         read->on_done(read, read->index == 0 ? ERR_NOT_LEADER : 0);

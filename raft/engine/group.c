@@ -1,6 +1,7 @@
 /* group - one group: opened from its log, closed, seen. */
 #include <limits.h>
 
+#include "proto/ground/mutation.h"
 #include "raft/engine/inside.h"
 
 #define MEMBERS_MAX_DEFAULT 9
@@ -237,6 +238,7 @@ static struct raft_group *new_group(struct raft *r, uint64_t number, unsigned lo
     g->wake_at_ms = NEVER;
     g->heap_at = UINT_MAX;
     g->kept_config_index = log->kept.n > 0 ? log->kept.index : 0;
+    if (MUTATED(ENGINE_CONFIG_CUT)) g->kept_config_index = log->config.index;
     weight_init(&g->weight, log->first - 1);
     if (log->last >= log->first) weight_add(&g->weight, log->last, log->bytes);
     return g;
@@ -262,7 +264,8 @@ static void free_group(struct raft_group *g)
 /* A snapshot was about to be installed when the process ended: its machine has it, or not. */
 static void settle_intent(struct store_group *log, uint64_t applied, bool *begins)
 {
-    *begins = log->intent.index > 0 && applied == log->intent.index;
+    *begins =
+        log->intent.index > 0 && applied == log->intent.index && !MUTATED(ENGINE_INTENT_IGNORED);
     if (!*begins) return;
     log->first = log->intent.index + 1;
     log->last = log->intent.index;
@@ -348,6 +351,7 @@ int raft_group_open(struct raft *r, uint64_t group, unsigned loop, const struct 
         return errmsg_set(why, ERR_EXISTS, "group %llu is open already", (unsigned long long)group);
     log = check_malloc(sizeof *log);
     rv = store_group_read(r->store, group, log, why);
+    if (rv == ERR_CORRUPT && MUTATED(ENGINE_DAMAGE_OPENS)) rv = 0;
     if (rv == 0) rv = open_from(r, group, loop, config, machine, applied_at_open, log, out, why);
     free(log);
     return rv;
@@ -374,7 +378,7 @@ void raft_group_close(struct raft_group **pg)
     flights_forget(g->loop, g);
     group_answer(&g->superseded, RAFT_SUPERSEDED);
     cache_clear(g, &open);
-    group_answer(&open, RAFT_UNKNOWN);
+    group_answer(&open, MUTATED(ENGINE_LOST_SURE) ? RAFT_SUPERSEDED : RAFT_UNKNOWN);
     reads_end(g, ERR_CLOSED);
     free_group(g);
     *pg = NULL;

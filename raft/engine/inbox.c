@@ -6,6 +6,7 @@
  */
 #include <limits.h>
 
+#include "proto/ground/mutation.h"
 #include "raft/engine/inside.h"
 
 struct arrival {
@@ -109,7 +110,8 @@ static void let_go(struct raft *r, struct arrival *a)
 
     if (atomic_fetch_sub(&a->refs, 1) > 1) return;
     left = atomic_fetch_sub(&p->inbox_bytes[a->lane], a->bytes) - a->bytes;
-    if (left <= r->inbox_bytes_max / 2 && atomic_exchange(&p->paused[a->lane], false))
+    if (left <= r->inbox_bytes_max / 2 && atomic_exchange(&p->paused[a->lane], false) &&
+        !MUTATED(ENGINE_NEVER_RESUMES))
         wire_resume(r->wire, p->node, a->lane);
     frame_deinit(&a->frame);
     free(a);

@@ -5,6 +5,7 @@
  * waits for a read, and with it the later ones of its group to that peer. A full lane keeps the frame it refused; what
  * gathers behind it is bounded by OUTBOX_MESSAGES_MAX: what comes then is dropped, and the core sends it again.
  */
+#include "proto/ground/mutation.h"
 #include "raft/engine/inside.h"
 
 struct reply_out {
@@ -78,7 +79,7 @@ void outbox_put(struct raft_group *g, const struct core_msg *msg, uint64_t after
     m->group = g;
     m->after_write = after_write;
     m->msg = *msg;
-    if (after_write != 0)
+    if (after_write != 0 && !MUTATED(ENGINE_SENDS_EARLY))
         list_add(&g->held, &m->link);
     else
         leave(g, m);
@@ -158,7 +159,7 @@ void outbox_room(struct engine_loop *l, unsigned number, enum wire_lane lane)
 {
     struct outbox *o = outbox_of(l, number);
 
-    if (!o->stuck[lane]) return;
+    if (!o->stuck[lane] || MUTATED(ENGINE_ROOM_UNHEARD)) return;
     if (wire_send(l->raft->wire, o->peer->node, lane, o->stuck[lane]) != ERR_FULL)
         blob_unref(&o->stuck[lane]);
 }

@@ -1,6 +1,6 @@
 /* peer - who lives, judged once for each pair of nodes, by loop 0, told to the groups that they share.
  *
- * A beat each beat_ms to every node that shares a group. Who is silent for suspect_ms is down; a closed control lane is the
+ * A beat each beat_ms to every node that shares a group or is connected. Who is silent for suspect_ms is down; a closed control lane is the
  * same at once, as a hint, until the next beat; a new incarnation is down, then up. A node whose disk stalls sends no beats
  * (R9). A beat carries the sender's rest generation: when it has grown, the groups that rest under an older one wake.
  */
@@ -121,12 +121,18 @@ void peer_link(struct engine_loop *l, struct engine_peer *p, enum wire_lane lane
     if (up && lane == WIRE_CONTROL) l->raft->beat_at_ms = l->now_ms; /* it waits to hear us */
 }
 
+/* Who is connected may share a group of which this node does not know yet: its configuration may be an old one. */
+static bool wants_beats(const struct engine_peer *p)
+{
+    return atomic_load(&p->groups) > 0 || p->lanes[WIRE_CONTROL];
+}
+
 static bool shares_any(const struct raft *r)
 {
     unsigned count = atomic_load(&r->peer_count);
 
     for (unsigned i = 0; i < count; i++)
-        if (atomic_load(&r->peers[i].groups) > 0) return true;
+        if (wants_beats(&r->peers[i])) return true;
     return false;
 }
 
@@ -141,7 +147,7 @@ void peers_time(struct engine_loop *l)
     for (unsigned i = 0; i < count; i++) {
         struct engine_peer *p = &r->peers[i];
 
-        if (atomic_load(&p->groups) == 0) continue;
+        if (!wants_beats(p)) continue;
         if (p->heard_ms == 0) p->heard_ms = l->now_ms;
         if (l->now_ms - p->heard_ms >= r->times.suspect_ms) turn_down(l, p);
         if (is_well) outbox_of(l, i)->must_beat = true;

@@ -7,6 +7,7 @@
  * the log because it was meant to be. A chunk out of order is answered with where to go on; a shipment of which nothing is
  * here begins at 0, or fails. While the machine stages one chunk the next ones wait: no more than the sender has on its way.
  */
+#include "proto/ground/mutation.h"
 #include "raft/engine/inside.h"
 
 struct waiting {
@@ -179,7 +180,8 @@ void stage_take(struct raft_group *g, uint64_t from, const struct frame_chunk *c
         if (!begin(g, from, c)) return;
         s = g->stage;
     }
-    if (c->offset != s->taken || (s->count > 0 && s->chunks[s->count - 1].last)) {
+    if ((c->offset != s->taken && !MUTATED(ENGINE_CHUNK_GAP)) ||
+        (s->count > 0 && s->chunks[s->count - 1].last)) {
         reply(g, s, FRAME_REPLY_GO_ON);
         return;
     }

@@ -3,6 +3,7 @@
  * Order: what is to be written, what is to be sent, then call-backs, which may come back in here. So an update is used up
  * before the first of them, and calls from inside of one have an update of their own (loop.inner).
  */
+#include "proto/ground/mutation.h"
 #include "raft/engine/inside.h"
 
 struct raft_group *group_find(struct engine_loop *l, uint64_t number)
@@ -76,8 +77,10 @@ static void take_received(struct raft_group *g, const struct core_update *u,
         const struct core_entry *e = &m->msg.entries[i];
         uint64_t index = m->msg.first + i;
 
-        cache_add(g, index, e->kind, e->term, m->bytes[i].head, m->bytes[i].body, blob_ref(blob),
-                  NULL);
+        const struct frame_entry *b =
+            &m->bytes[MUTATED(ENGINE_LAST_DROPPED) && i > 0 && i + 1 == m->msg.count ? i - 1 : i];
+
+        cache_add(g, index, e->kind, e->term, b->head, b->body, blob_ref(blob), NULL);
         weight_add(&g->weight, index, e->weight);
     }
 }

@@ -78,7 +78,7 @@ static void draw_faults(struct world *w, struct plan *p)
     for (unsigned f = 0; f < FAULTS; f++)
         if (world_chance(w, share))
             p->fault_every_us[f] = world_between(w, SECOND / 2, 12 * SECOND);
-    p->fault_every_us[FAULT_LIE] = 0; /* not yet: taint */
+    if (p->fault_every_us[FAULT_LIE]) p->fault_every_us[FAULT_LIE] /= 4; /* two make one */
     if (p->fault_every_us[FAULT_READ]) p->fault_every_us[FAULT_READ] /= 10;
     if (p->fault_every_us
             [FAULT_RESCUE]) { /* all else that loses data stands back: then it is exact */

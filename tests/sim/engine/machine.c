@@ -160,17 +160,32 @@ static int stage_begin(void *arg, uint64_t index)
     buf_init(&h->staged, STAGED_MAX);
     h->is_staging = true;
     h->staged_index = index;
+    h->stage++;
     return 0;
 }
 
 static int stage_chunk(void *arg, struct span chunk)
 {
     struct host *h = arg;
+    struct world *w = h->node->world;
 
     if (node_point(h->node)) return ERR_IO;
     CHECK(h->is_staging);
     buf_add(&h->staged, chunk.p, chunk.n);
-    return 0;
+    if (!world_chance(w, w->plan.late_permille)) return 0;
+    world_at(w, world_below(w, 20 * MS),
+             &(struct action){ .kind = ACT_STAGED,
+                               .node = h->node->at,
+                               .group = h->group,
+                               .life = h->node->incarnation,
+                               .a = h->stage });
+    return ERR_AGAIN;
+}
+
+void machine_staged(struct host *h, uint64_t stage)
+{
+    if (!h->is_staging || stage != h->stage || node_point(h->node)) return;
+    raft_group_staged(h->raft, world_chance(h->node->world, 20) ? ERR_IO : 0);
 }
 
 static uint64_t take_u64(struct span *from)

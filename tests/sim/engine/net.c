@@ -99,7 +99,8 @@ static int send_up(struct world *w, struct node *n, unsigned to, enum wire_lane 
         push(w, l, frame);
     }
     arm(w, n->at, to, lane, l->list[l->first].at_us);
-    if (!w->calm && world_chance(w, w->plan.break_permille)) net_break(w, n->at, to, lane);
+    if (!w->calm && world_chance(w, w->plan.break_permille * (lane == WIRE_BULK ? 20 : 1)))
+        net_break(w, n->at, to, lane);
     return 0;
 }
 

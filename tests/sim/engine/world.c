@@ -142,6 +142,9 @@ static void do_inner(struct world *w, struct node *n, const struct action *a)
     case ACT_INSTALLED:
         machine_installed(w, &n->hosts[a->group]);
         return;
+    case ACT_STAGED:
+        machine_staged(&n->hosts[a->group], a->a);
+        return;
     case ACT_WORK:
         mail_work(w, &n->hosts[a->group]);
         return;

@@ -82,8 +82,8 @@ struct host { /* a group on a node; what the disk keeps, and what runs */
     struct list asks; /* struct ask */
     bool works;
     uint64_t doubt_term;
-    struct buf staged; /* of a snapshot that comes */
-    uint64_t staged_index;
+    struct buf staged;            /* of a snapshot that comes */
+    uint64_t staged_index, stage; /* stage: which one, of the node's life */
     bool is_staging, commits_later;
     unsigned snapshots_open;
 };
@@ -237,6 +237,7 @@ enum action_kind {
     ACT_SYNCED,
     ACT_FLUSH,
     ACT_INSTALLED,
+    ACT_STAGED, /* a chunk, of stage a */
     ACT_START,
     ACT_CLIENT,
     ACT_WORK,
@@ -340,6 +341,7 @@ void machine_open(struct world *w, struct host *h);
 void machine_close(struct host *h);
 void machine_flush(struct world *w, struct node *n);
 void machine_installed(struct world *w, struct host *h);
+void machine_staged(struct host *h, uint64_t stage);
 
 /* mail.c */
 void mail_client(struct world *w, unsigned group);

@@ -83,6 +83,35 @@ static void a_node_ends_while_a_chunk_is_on_its_way_to_the_loop(void **state)
     assert_null(leader->raft);
 }
 
+static void change_to(const struct core_config *aim)
+{
+    assert_int_equal(raft_group_change(town_elect(&town, 0)->groups[0], aim, 0), 0);
+    town_run(&town, 3000);
+}
+
+/* Who was away while all others were replaced knows none of those who lead now: it is heard all the same. */
+static void a_member_comes_back_to_a_group_of_others(void **state)
+{
+    struct core_config aim = raft_config_of((uint64_t[]){ 1, 2, 3, 4, 5 }, 5);
+
+    (void)state;
+    town_begin(&town, 5, 1);
+    town.config = raft_config_of((uint64_t[]){ 1, 2, 3 }, 3);
+    town_start_all(&town);
+    town_fill(&town, 0, 3, 10);
+    town_kill(&town, 3, true);
+    aim.members[3].flags = aim.members[4].flags = CORE_LEARNS | CORE_PROMOTE;
+    change_to(&aim);
+    aim = raft_config_of((uint64_t[]){ 3, 4, 5 }, 3);
+    change_to(&aim);
+    town_kill(&town, 1, true);
+    town_kill(&town, 2, true);
+    town_fill(&town, 0, 3, 10);
+    town_start(&town, 3);
+    town_run(&town, 3000);
+    assert_int_equal(town.nodes[3].machines[0].count, 6);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -90,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_configuration_outlives_a_restart_and_then_the_cut_of_it),
         TEST(a_node_ends_while_a_chunk_is_on_its_way_to_the_loop),
+        TEST(a_member_comes_back_to_a_group_of_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
