@@ -71,10 +71,10 @@ enum gen_phase {
 /* The mail in the air: steps MAIL, RCPT.., then DATA and its body, or BDAT.. */
 struct gen_mail {
     char id[LETTER_ID_SIZE];
-    struct bytes text;
+    struct letter letter;
     unsigned steps, sent, replied, accepted;
     int failed; /* the reply that ended it, 0: none */
-    bool end_sent;
+    bool in_text, end_sent; /* text is still to be sent; all is */
     uint64_t begun_us, dot_us;
 };
 
@@ -96,6 +96,8 @@ uint64_t gen_session_turn(struct gen_session *s, uint64_t now_us);
 /* gen_mail.c: the steps of one mail */
 void gen_mail_begin(struct gen_session *s, uint64_t now_us);
 void gen_mail_send(struct gen_session *s);
+/* All that was to be sent is sent; true: here is more. */
+bool gen_mail_more(struct gen_session *s);
 /* Takes one reply; true when the mail is over (s->mail.failed tells how). */
 bool gen_mail_reply(struct gen_session *s, int code, const char *text);
 /* The connection broke. */

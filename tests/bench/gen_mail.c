@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define BDAT_CHUNK (96u << 10)
+#define OUT_ENOUGH (256u << 10) /* chunks queued before the queue has run empty */
 
 enum step { STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_TEXT, STEP_BDAT };
 
@@ -51,13 +52,13 @@ void gen_mail_begin(struct gen_session *s, uint64_t now_us)
 
     snprintf(m->id, sizeof m->id, "%s-%llu", g->plan.id_prefix, (unsigned long long)++g->mail_next);
     recipient(s, 0, to, sizeof to);
-    letter_write(&m->text, m->id, size_of(g), g->plan.from, to);
+    letter_begin(&m->letter, m->id, size_of(g), g->plan.from, to);
     m->sent = m->replied = m->accepted = 0;
     m->failed = 0;
-    m->end_sent = false;
+    m->in_text = m->end_sent = false;
     m->begun_us = now_us;
     m->steps = 1 + g->plan.recipients +
-               (s->can_bdat ? (unsigned)((m->text.n + BDAT_CHUNK - 1) / BDAT_CHUNK) : 2);
+               (s->can_bdat ? (unsigned)((m->letter.size + BDAT_CHUNK - 1) / BDAT_CHUNK) : 2);
     s->phase = GEN_MAIL;
     g->in_flight++;
     gen_mail_send(s);
@@ -71,25 +72,38 @@ static bool may_send(const struct gen_session *s, unsigned at)
 
     if (m->failed || at >= m->steps) return false;
     if (step_at(s, at) == STEP_TEXT || !s->can_pipeline) return m->replied == at;
-    return true;
+    return step_at(s, at) != STEP_BDAT || s->wire.out.n < OUT_ENOUGH;
 }
 
 static void put_mail(struct gen_session *s)
 {
     if (s->can_size)
-        bytes_addf(&s->wire.out, "MAIL FROM:<%s> SIZE=%zu\r\n", s->gen->plan.from, s->mail.text.n);
+        bytes_addf(&s->wire.out, "MAIL FROM:<%s> SIZE=%zu\r\n", s->gen->plan.from, s->mail.letter.size);
     else
         bytes_addf(&s->wire.out, "MAIL FROM:<%s>\r\n", s->gen->plan.from);
 }
 
+static void end_sent(struct gen_mail *m)
+{
+    m->end_sent = true;
+    m->dot_us = wire_now_us();
+}
+
 static void put_chunk(struct gen_session *s, unsigned at)
 {
-    const struct bytes *text = &s->mail.text;
-    size_t from = (size_t)(at - 1 - s->gen->plan.recipients) * BDAT_CHUNK;
-    size_t n = text->n - from < BDAT_CHUNK ? text->n - from : BDAT_CHUNK;
+    struct gen_mail *m = &s->mail;
+    size_t left = m->letter.size - (size_t)(at - 1 - s->gen->plan.recipients) * BDAT_CHUNK;
+    size_t n = left < BDAT_CHUNK ? left : BDAT_CHUNK;
 
     bytes_addf(&s->wire.out, "BDAT %zu%s\r\n", n, is_last(s, at) ? " LAST" : "");
-    bytes_add(&s->wire.out, text->p + from, n);
+    letter_take(&m->letter, n, &s->wire.out);
+    if (is_last(s, at)) end_sent(m);
+}
+
+static void put_text(struct gen_session *s)
+{
+    s->mail.in_text = letter_take_text(&s->mail.letter, &s->wire.out);
+    if (!s->mail.in_text) end_sent(&s->mail);
 }
 
 static void put_step(struct gen_session *s, unsigned at)
@@ -108,7 +122,7 @@ static void put_step(struct gen_session *s, unsigned at)
         bytes_addf(&s->wire.out, "DATA\r\n");
         break;
     case STEP_TEXT:
-        letter_stuff(&s->wire.out, s->mail.text.p, s->mail.text.n);
+        put_text(s);
         break;
     case STEP_BDAT:
         put_chunk(s, at);
@@ -122,12 +136,17 @@ void gen_mail_send(struct gen_session *s)
 
     while (may_send(s, m->sent)) {
         put_step(s, m->sent);
-        if (is_last(s, m->sent)) {
-            m->end_sent = true;
-            m->dot_us = wire_now_us();
-        }
         m->sent++;
     }
+}
+
+bool gen_mail_more(struct gen_session *s)
+{
+    if (s->mail.in_text)
+        put_text(s);
+    else
+        gen_mail_send(s);
+    return s->wire.out.n > 0;
 }
 
 /* ---- replies */
@@ -177,7 +196,7 @@ static void take_end(struct gen_session *s, const char *text)
     gen_note(t->acked_fd, m->id, queue_id(text), m->accepted);
     if (t->acked++ == 0) t->first_us = now;
     t->last_us = t->progress_us = now;
-    t->bytes += m->text.n;
+    t->bytes += m->letter.size;
     gen_sample(&t->whole, now - m->begun_us);
     gen_sample(&t->dot, now - m->dot_us);
 }

@@ -188,10 +188,12 @@ static void take_reply(struct gen_session *s, int code, bool last, const char *t
     if (s->phase == GEN_EHLO && code == 250) take_offer(s, text);
     if (!last) return;
     if (s->phase == GEN_MAIL && code != 421) {
-        if (gen_mail_reply(s, code, text))
-            after_mail(s);
-        else
+        if (!gen_mail_reply(s, code, text))
             gen_mail_send(s);
+        else if (s->mail.in_text)
+            off(s, true); /* an answer before the end */
+        else
+            after_mail(s);
     } else if (s->phase == GEN_QUIT) {
         off(s, false);
     } else if (code / 100 != 2) {
@@ -245,7 +247,12 @@ static void read_all(struct gen_session *s)
 
 static void write_all(struct gen_session *s)
 {
-    if (s->wire.fd >= 0 && s->phase != GEN_TLS && wire_flush(&s->wire) == WIRE_BROKEN) broken(s);
+    while (s->wire.fd >= 0 && s->phase != GEN_TLS) {
+        enum wire_turn turn = wire_flush(&s->wire);
+
+        if (turn == WIRE_BROKEN) broken(s);
+        if (turn != WIRE_MOVED || s->phase != GEN_MAIL || !gen_mail_more(s)) return;
+    }
 }
 
 void gen_session_event(struct gen_session *s, uint32_t events)

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_CHARS 70
+#define LINE_CHARS  70
+#define PIECE_BYTES (64u << 10)  /* of a body that is made at a time */
+#define WHOLE_BYTES (256u << 10) /* a smaller body is made once */
 
 char *bytes_room(struct bytes *b, size_t n)
 {
@@ -58,18 +60,27 @@ uint64_t letter_mix(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-static void sum_of(const char *id, const char *body, size_t n, char out[LETTER_SUM_SIZE])
+static EVP_MD_CTX *sum; /* the one that is being taken */
+
+static void sum_begin(const char *id)
+{
+    if (!sum) sum = EVP_MD_CTX_new();
+    EVP_DigestInit_ex(sum, EVP_sha256(), NULL);
+    EVP_DigestUpdate(sum, id, strlen(id));
+}
+
+static void sum_add(const char *p, size_t n)
+{
+    EVP_DigestUpdate(sum, p, n);
+}
+
+static void sum_end(char out[LETTER_SUM_SIZE])
 {
     static const char hex[] = "0123456789abcdef";
     unsigned char digest[32];
     unsigned length = 0;
-    static EVP_MD_CTX *ctx;
 
-    if (!ctx) ctx = EVP_MD_CTX_new();
-    EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
-    EVP_DigestUpdate(ctx, id, strlen(id));
-    EVP_DigestUpdate(ctx, body, n);
-    EVP_DigestFinal_ex(ctx, digest, &length);
+    EVP_DigestFinal_ex(sum, digest, &length);
     for (unsigned i = 0; i < 32; i++) {
         out[2 * i] = hex[digest[i] >> 4];
         out[2 * i + 1] = hex[digest[i] & 15];
@@ -106,25 +117,49 @@ static void add_line(struct bytes *out, uint64_t *state, size_t number, size_t c
     out->n += chars + 2;
 }
 
-static void add_body(struct bytes *out, const char *id, size_t size)
+/* Whole lines, until `out` has a piece more; false: the body is all made. */
+static bool add_piece(struct bytes *out, struct letter_body *b)
 {
-    uint64_t state = seed_of(id);
-    size_t end = out->n + size;
+    size_t enough = out->n + PIECE_BYTES;
 
-    for (size_t number = 0; out->n + 2 < end; number++) {
-        size_t left = end - out->n - 2;
+    while (b->left > 2 && out->n < enough) {
+        size_t left = b->left - 2, number = b->number++;
         size_t chars = number % 17 == 9 ? 0 : left < LINE_CHARS ? left : LINE_CHARS;
 
-        add_line(out, &state, number, chars);
+        add_line(out, &b->state, number, chars);
+        b->left -= chars + 2;
     }
+    return b->left > 2;
 }
 
-void letter_write(struct bytes *out, const char *id, size_t size, const char *from, const char *to)
+/* Makes the body for its sum; what is small stays. Returns its size. */
+static size_t sum_body(struct letter *l, const char *id, char out[LETTER_SUM_SIZE])
 {
-    char sum[LETTER_SUM_SIZE];
+    struct letter_body begin = l->body;
+    size_t from = l->made.n, size = 0;
+    bool keep = l->body.left <= WHOLE_BYTES, more;
+
+    sum_begin(id);
+    do {
+        size_t at = l->made.n;
+
+        more = add_piece(&l->made, &l->body);
+        sum_add(l->made.p + at, l->made.n - at);
+        size += l->made.n - at;
+        if (!keep) l->made.n = from;
+    } while (more);
+    sum_end(out);
+    if (!keep) l->body = begin;
+    return size;
+}
+
+void letter_begin(struct letter *l, const char *id, size_t size, const char *from, const char *to)
+{
+    struct bytes *out = &l->made;
+    char digest[LETTER_SUM_SIZE];
     size_t sum_at, body_at;
 
-    out->n = 0;
+    out->n = l->taken = 0;
     bytes_addf(out, "From: <%s>\r\nTo: <%s>\r\nSubject: test mail %s\r\n", from, to, id);
     bytes_addf(out, "Date: Tue, 24 Nov 2026 01:00:00 +0000\r\nMessage-ID: <%s@load.invalid>\r\n",
                id);
@@ -132,24 +167,56 @@ void letter_write(struct bytes *out, const char *id, size_t size, const char *fr
     sum_at = out->n;
     bytes_addf(out, "%064d\r\n\r\n", 0);
     body_at = out->n;
-    add_body(out, id, size > body_at + 16 ? size - body_at : 16);
-    sum_of(id, out->p + body_at, out->n - body_at, sum);
-    memcpy(out->p + sum_at, sum, LETTER_SUM_SIZE - 1);
+    l->body = (struct letter_body){ .state = seed_of(id),
+                                    .left = size > body_at + 16 ? size - body_at : 16 };
+    l->size = body_at + sum_body(l, id, digest);
+    memcpy(out->p + sum_at, digest, LETTER_SUM_SIZE - 1);
 }
 
-void letter_stuff(struct bytes *out, const char *p, size_t n)
+/* What is made and not taken, and more when that is nothing; 0: there is no more. */
+static size_t ready(struct letter *l)
 {
-    const char *end = p + n;
+    if (l->taken == l->made.n) {
+        l->made.n = l->taken = 0;
+        add_piece(&l->made, &l->body);
+    }
+    return l->made.n - l->taken;
+}
+
+void letter_take(struct letter *l, size_t n, struct bytes *out)
+{
+    while (n > 0) {
+        size_t some = ready(l);
+
+        if (some == 0) abort();
+        if (some > n) some = n;
+        bytes_add(out, l->made.p + l->taken, some);
+        l->taken += some;
+        n -= some;
+    }
+}
+
+bool letter_take_text(struct letter *l, struct bytes *out)
+{
+    size_t n = ready(l);
+    const char *p = l->made.p + l->taken, *end = p + n;
 
     while (p < end) {
-        const char *newline = memchr(p, '\n', (size_t)(end - p));
-        const char *next = newline ? newline + 1 : end;
+        const char *next = (const char *)memchr(p, '\n', (size_t)(end - p)) + 1;
 
         if (*p == '.') bytes_add(out, ".", 1);
         bytes_add(out, p, (size_t)(next - p));
         p = next;
     }
+    l->taken += n;
+    if (l->body.left > 2) return true;
     bytes_add(out, ".\r\n", 3);
+    return false;
+}
+
+void letter_free(struct letter *l)
+{
+    bytes_free(&l->made);
 }
 
 /* ---- reading */
@@ -214,12 +281,14 @@ enum letter_state letter_read(const char *p, size_t n, char id_out[LETTER_ID_SIZ
                               char queue_out[LETTER_ID_SIZE])
 {
     const char *body = body_of(p, n), *end = body ? body : p + n;
-    char told[LETTER_SUM_SIZE + 1], sum[LETTER_SUM_SIZE];
+    char told[LETTER_SUM_SIZE + 1], found[LETTER_SUM_SIZE];
 
     memcpy(id_out, "-", 2);
     queue_id(p, end, queue_out);
     if (!header_word(p, end, "X-Test-Id", id_out, LETTER_ID_SIZE)) return LETTER_FOREIGN;
     if (!body || !header_word(p, end, "X-Test-Sum", told, sizeof told)) return LETTER_BAD;
-    sum_of(id_out, body, n - (size_t)(body - p), sum);
-    return strcmp(sum, told) == 0 ? LETTER_OK : LETTER_BAD;
+    sum_begin(id_out);
+    sum_add(body, n - (size_t)(body - p));
+    sum_end(found);
+    return strcmp(found, told) == 0 ? LETTER_OK : LETTER_BAD;
 }

@@ -27,11 +27,24 @@ void bytes_free(struct bytes *b);
 /* splitmix64: one step of a seeded generator. */
 uint64_t letter_mix(uint64_t *state);
 
-/* The mail of this id, about size bytes, into out (emptied first); lines end with CRLF, no dots
- * doubled. */
-void letter_write(struct bytes *out, const char *id, size_t size, const char *from, const char *to);
-/* The same with the dots of its lines doubled and the final dot. */
-void letter_stuff(struct bytes *out, const char *p, size_t n);
+/* A mail on its way out. A large one is never whole in memory: its body is made twice, for the sum
+ * and for the wire. Zeroed before the first letter_begin, letter_free at the end. */
+struct letter {
+    size_t size; /* bytes of all of it, as BDAT counts */
+    struct bytes made;
+    size_t taken; /* of made */
+    struct letter_body {
+        uint64_t state;
+        size_t number, left; /* of the next line; bytes that may still be made */
+    } body;
+};
+/* The mail of this id, about size bytes; lines end with CRLF. */
+void letter_begin(struct letter *l, const char *id, size_t size, const char *from, const char *to);
+/* Adds the next n bytes, which must be there. */
+void letter_take(struct letter *l, size_t n, struct bytes *out);
+/* Adds some of the next lines with their dots doubled, and the final dot behind the last: then false. */
+bool letter_take_text(struct letter *l, struct bytes *out);
+void letter_free(struct letter *l);
 
 enum letter_state { LETTER_OK, LETTER_BAD, LETTER_FOREIGN };
 /* What a mail that arrived is. id_out is "-" when it has none; queue_out is the id in its topmost
