@@ -40,14 +40,25 @@ static unsigned find(const struct logins *l, const struct settings *s, unsigned 
     return 0;
 }
 
-void logins_open(struct logins *out, const struct settings *s)
+static struct login *find_before(const struct logins_before *b, const struct settings_login *a)
 {
+    for (unsigned i = 0; b && i < b->settings->route_count; i++)
+        if (b->logins->of_route[i] > 0 && is_same(&b->settings->routes[i].auth, a))
+            return login_ref(b->logins->list[b->logins->of_route[i] - 1]);
+    return NULL;
+}
+
+void logins_open(struct logins *out, const struct settings *s, const struct logins_before *before)
+{
+    struct login *l;
+
     *out = (struct logins){ .count = 0 };
     for (unsigned i = 0; i < s->route_count; i++) {
         if (!s->routes[i].auth.username) continue;
         out->of_route[i] = find(out, s, i);
         if (out->of_route[i] > 0) continue;
-        out->list[out->count++] = open_one(&s->routes[i].auth);
+        l = find_before(before, &s->routes[i].auth);
+        out->list[out->count++] = l ? l : open_one(&s->routes[i].auth);
         out->of_route[i] = out->count;
     }
 }

@@ -11,7 +11,12 @@ struct logins {
     unsigned count;
     unsigned of_route[SETTINGS_LIST_MAX]; /* 0: none; else its place in the list, plus one */
 };
-void logins_open(struct logins *out, const struct settings *s);
+/* before NULL: none. Else an account that its settings had as well is the same one: with its token, and its pause. */
+struct logins_before {
+    const struct logins *logins;
+    const struct settings *settings;
+};
+void logins_open(struct logins *out, const struct settings *s, const struct logins_before *before);
 void logins_stop(struct logins *l);  /* login_stop of all */
 void logins_close(struct logins *l); /* may be called twice */
 

@@ -55,8 +55,8 @@ struct node_loop {
 };
 
 struct node {
-    struct settings *settings, **retired; /* in force; those before, which others may still read */
-    unsigned retired_count;
+    struct settings *settings; /* in force; loop 0's: other loops get a reference of their own */
+    struct settings *begun;    /* those of the start: rooms borrow texts that cannot change */
     struct ops_identity identity;
     struct cluster_self self; /* of a node of several */
     struct raft *raft;
@@ -67,9 +67,8 @@ struct node {
     struct tls_tickets *tickets;
     struct certificates certificates;
     struct tls *client_tls;
-    struct tls *route_tls[SETTINGS_LIST_MAX]; /* of routes that demand something */
-    unsigned route_tls_count;
     struct logins logins;
+    struct deliver_routes *routes;
     struct accept_auth *auth;
     struct mail_content *content;   /* NULL: no content rules */
     struct accept_clients *clients; /* of all loops */
@@ -78,7 +77,9 @@ struct node {
     struct raft_loop_port ports[NODE_LOOPS_MAX];
     struct loop *loop_list[NODE_LOOPS_MAX];
     unsigned loop_count;
-    unsigned idle_count; /* loops that are drained; loop 0 only */
+    unsigned idle_count;   /* loops that are drained; loop 0 only, like the next two */
+    unsigned reloads_away; /* letters */
+    bool reload_again;     /* a signal came meanwhile */
     bool stopping;
     struct loop_timer drain_deadline;
     char inbox_dir[4096];
@@ -251,15 +252,14 @@ static int make_auth(const struct settings *s, struct accept_auth **out, struct 
     return rv;
 }
 
-static void push_reload(struct node *n, struct accept_auth *auth, struct mail_content *content,
-                        struct tls *tls);
+static void push_tls(struct node *n, struct tls *tls);
 
 /* A file has changed; sessions that are open keep what they have. */
 static void on_smtp_certificates(void *arg, struct tls *fresh)
 {
     struct node *n = arg;
 
-    push_reload(n, NULL, NULL, fresh);
+    push_tls(n, fresh);
     if (n->ops) ops_set_tls(n->ops, fresh, certificates_http(&n->certificates));
 }
 
@@ -292,13 +292,13 @@ static bool has_own_tls(const struct settings_route *r)
     return tls_of(r) == ROUTER_TLS_VERIFY || strcmp(r->tls_min, "1.3") == 0 || r->pin_count > 0;
 }
 
-static int open_route_tls(struct node *n, struct errmsg *why)
+/* One client context for each route that demands something. */
+static int open_route_tls(const struct settings *s, struct tls **out, unsigned *count,
+                          struct errmsg *why)
 {
-    const struct settings *s = n->settings;
-
     for (unsigned i = 0; i < s->route_count; i++) {
         const struct settings_route *r = &s->routes[i];
-        struct tls **t = &n->route_tls[n->route_tls_count];
+        struct tls **t = &out[*count];
         int rv;
 
         if (!has_own_tls(r)) continue;
@@ -307,9 +307,22 @@ static int open_route_tls(struct node *n, struct errmsg *why)
         if (rv != 0) return rv;
         if (strcmp(r->tls_min, "1.3") == 0) tls_need_13(*t);
         if (r->pin_count > 0) tls_pin(*t, (const char *const *)r->pins, r->pin_count);
-        n->route_tls_count++;
+        ++*count;
     }
     return 0;
+}
+
+static int open_routes(const struct settings *s, const struct logins *logins,
+                       struct deliver_routes **out, struct errmsg *why)
+{
+    struct tls *tls[SETTINGS_LIST_MAX];
+    unsigned count = 0;
+    int rv = open_route_tls(s, tls, &count, why);
+
+    if (rv == 0) *out = deliver_routes_new(tls, count, logins->list, logins->count);
+    for (unsigned i = 0; i < count; i++)
+        tls_unref(&tls[i]);
+    return rv;
 }
 
 static int open_security(struct node *n, struct errmsg *why)
@@ -321,9 +334,18 @@ static int open_security(struct node *n, struct errmsg *why)
     n->tickets = tls_tickets_new(&clock_real);
     if (rv == 0) rv = read_certificates(n, s, &n->certificates, why);
     if (rv == 0) rv = tls_client_new(&n->client_tls, TLS_VERIFY_NONE, NULL, why);
-    if (rv == 0) rv = open_route_tls(n, why);
-    logins_open(&n->logins, s);
+    if (rv == 0) logins_open(&n->logins, s, NULL);
+    if (rv == 0) rv = open_routes(s, &n->logins, &n->routes, why);
     return rv;
+}
+
+static struct commit_limits commit_limits_of(const struct settings *s)
+{
+    return (struct commit_limits){ .body_cache_bytes = s->limits.body_cache_bytes,
+                                   .queue_messages_max = s->limits.queue_messages_max,
+                                   .queue_bytes_max = s->limits.queue_bytes_max,
+                                   .disk_reserve_bytes = s->limits.disk_reserve_bytes,
+                                   .retention_ms = s->delivery.retention_ms };
 }
 
 static int open_commit(struct node *n, struct errmsg *why)
@@ -340,11 +362,7 @@ static int open_commit(struct node *n, struct errmsg *why)
                                               .node = s->node.id,
                                               .shard_count = is_alone(n) ? n->identity.shards : 0,
                                               .shard_max = CONTROL_SHARDS_MAX,
-                                              .body_cache_bytes = s->limits.body_cache_bytes,
-                                              .queue_messages_max = s->limits.queue_messages_max,
-                                              .queue_bytes_max = s->limits.queue_bytes_max,
-                                              .disk_reserve_bytes = s->limits.disk_reserve_bytes,
-                                              .retention_ms = s->delivery.retention_ms },
+                                              .limits = commit_limits_of(s) },
                     why);
 
     if (rv == 0)
@@ -370,9 +388,9 @@ static void split_host_port(const char *text, char *host, size_t host_size, uint
     *port = (uint16_t)v;
 }
 
-static void fill_rules(const struct settings *s, const struct logins *logins,
-                       struct router_rule *rules)
+static struct router_rule *rules_of(const struct settings *s, const struct logins *logins)
 {
+    struct router_rule *rules = check_calloc(s->route_count + 1, sizeof *rules);
     unsigned contexts = 0;
 
     for (unsigned i = 0; i < s->route_count; i++) {
@@ -389,6 +407,7 @@ static void fill_rules(const struct settings *s, const struct logins *logins,
         if (from->via == SETTINGS_VIA_HOST)
             split_host_port(from->host, to->host, sizeof to->host, &to->port);
     }
+    return rules;
 }
 
 /* A limit of the node, divided among its loops. */
@@ -414,26 +433,21 @@ static unsigned own_addresses(const struct settings *s, struct stream_address *o
     return n;
 }
 
-static int open_deliver(struct node *n, struct node_loop *l, struct errmsg *why)
+/* Everything but its own addresses. */
+static struct deliver_options deliver_options_of(const struct node_loop *l,
+                                                 const struct settings *s,
+                                                 struct deliver_routes *routes,
+                                                 const struct router_rule *rules)
 {
-    const struct settings *s = n->settings;
-    struct router_rule *rules = check_calloc(s->route_count + 1, sizeof *rules);
-    struct stream_address own[DELIVER_OWN_MAX];
+    const struct node *n = l->node;
     struct deliver_options o;
-    int rv;
 
-    fill_rules(s, &n->logins, rules);
     deliver_options_default(&o);
-    o.own = own;
-    o.own_count = own_addresses(s, own);
     o.loop = l->loop;
     o.commit = n->commit;
     o.dns = l->dns;
     o.tls = n->client_tls;
-    o.route_tls = n->route_tls;
-    o.route_tls_count = n->route_tls_count;
-    o.route_logins = n->logins.list;
-    o.route_login_count = n->logins.count;
+    o.routes = routes;
     o.hostname = s->node.hostname;
     o.node = s->node.id;
     router_options_default(&o.router);
@@ -454,6 +468,18 @@ static int open_deliver(struct node *n, struct node_loop *l, struct errmsg *why)
     o.command_timeout_ms = s->delivery.command_timeout_ms;
     o.data_timeout_ms = s->delivery.data_timeout_ms;
     o.dot_timeout_ms = s->delivery.dot_timeout_ms;
+    return o;
+}
+
+static int open_deliver(struct node *n, struct node_loop *l, struct errmsg *why)
+{
+    struct router_rule *rules = rules_of(n->settings, &n->logins);
+    struct deliver_options o = deliver_options_of(l, n->settings, n->routes, rules);
+    struct stream_address own[DELIVER_OWN_MAX];
+    int rv;
+
+    o.own = own;
+    o.own_count = own_addresses(n->settings, own);
     rv = deliver_new(&l->deliver, &o, why);
     free(rules);
     return rv;
@@ -490,6 +516,22 @@ static void fill_limits(const struct settings *s, struct accept_limits *l)
     l->auth_delay_max_ms = s->limits.auth_delay_max_ms;
 }
 
+static int door_of(const struct settings_listener *li, struct accept_door *out, struct errmsg *why)
+{
+    int rv;
+
+    *out = (struct accept_door){ .socket = -1 };
+    out->service.kind = li->kind == SETTINGS_SUBMISSION    ? ACCEPT_SUBMISSION
+                        : li->kind == SETTINGS_SUBMISSIONS ? ACCEPT_SUBMISSIONS
+                                                           : ACCEPT_MX;
+    out->service.bare = strcmp(li->bare_newlines, "normalise") == 0 ? ACCEPT_BARE_NORMALISE
+                                                                    : ACCEPT_BARE_REFUSE;
+    out->service.mechanisms = (strstr(li->auth, "plain") ? ACCEPT_AUTH_PLAIN : 0) |
+                              (strstr(li->auth, "login") ? ACCEPT_AUTH_LOGIN : 0);
+    rv = stream_address_parse(span_cstr(li->address), &out->at);
+    return rv == 0 ? 0 : errmsg_set(why, rv, "listener address %s is wrong", li->address);
+}
+
 static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
 {
     const struct settings *s = n->settings;
@@ -510,21 +552,10 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
     o.clients = n->clients;
     rv = accept_new(&l->accept, &o, why);
     for (unsigned i = 0; rv == 0 && i < s->listener_count; i++) {
-        struct stream_address at;
-        const struct settings_listener *li = &s->listeners[i];
-        struct accept_service service = {
-            .kind = li->kind == SETTINGS_SUBMISSION    ? ACCEPT_SUBMISSION
-                    : li->kind == SETTINGS_SUBMISSIONS ? ACCEPT_SUBMISSIONS
-                                                       : ACCEPT_MX,
-            .bare = strcmp(li->bare_newlines, "normalise") == 0 ? ACCEPT_BARE_NORMALISE
-                                                                : ACCEPT_BARE_REFUSE,
-            .mechanisms = (strstr(li->auth, "plain") ? ACCEPT_AUTH_PLAIN : 0) |
-                          (strstr(li->auth, "login") ? ACCEPT_AUTH_LOGIN : 0),
-        };
+        struct accept_door door;
 
-        rv = stream_address_parse(span_cstr(li->address), &at);
-        if (rv != 0) return errmsg_set(why, rv, "listener address %s is wrong", li->address);
-        rv = accept_listen(l->accept, &service, &at, why);
+        rv = door_of(&s->listeners[i], &door, why);
+        if (rv == 0) rv = accept_listen(l->accept, &door.service, &door.at, why);
     }
     return rv;
 }
@@ -645,6 +676,11 @@ static void open_log(const struct settings *s)
     log_open(2, least_level(s), strcmp(s->log.format, "json") == 0 ? LOG_JSON : LOG_LOGFMT, node);
 }
 
+static void settings_in_force(void)
+{
+    metric_set(M_SETTINGS_TIME, clock_wall_ms(&clock_real) / 1000);
+}
+
 static int start(struct node *n, struct errmsg *why)
 {
     int rv = open_loops(n, why);
@@ -657,6 +693,7 @@ static int start(struct node *n, struct errmsg *why)
     if (rv == 0) rv = open_cluster(n, why);
     if (rv == 0) rv = open_ops(n, why);
     if (rv == 0) certificates_start(&n->certificates);
+    if (rv == 0) settings_in_force();
     return rv;
 }
 
@@ -725,52 +762,158 @@ static void begin_stop(struct node *n, int signum)
     loop_timer_start(&n->drain_deadline, NODE_DRAIN_MS);
 }
 
-/* ---- reload: what may change while the node runs; a file that is wrong changes nothing */
-
-/* The settings in force change; the old ones are kept until the end. */
-static void settings_change(struct node *n, struct settings *s)
-{
-    n->retired = check_realloc(n->retired, (n->retired_count + 1) * sizeof *n->retired);
-    n->retired[n->retired_count++] = n->settings;
-    n->settings = s;
-}
+/* ---- reload: all of a settings file or nothing of it. What can fail is done here first, on loop 0; then each loop gets
+ * a letter with references to what it goes by from then on. When all have come back it is in force; a signal meanwhile
+ * begins the next one then, so that it finds open what this one opened and closed what it closed. */
 
 struct reload {
     struct loop_letter letter;
     struct node_loop *to;
-    struct accept_auth *auth; /* NULL: stays as it is, and so do the content rules */
-    struct mail_content *content;
+    struct accept_auth *auth; /* NULL, here and below: as it is */
+    struct mail_content *content; /* with auth */
     struct tls *tls;
+    struct settings *settings;
+    struct deliver_routes *routes; /* with settings; so are these: */
+    struct router_rule *rules;
+    struct accept_door doors[SETTINGS_LISTENERS_MAX];
+    struct stream_address own[DELIVER_OWN_MAX];
+    unsigned own_count;
 };
+
+static void reload_settings(struct reload *r)
+{
+    const struct settings *s = r->settings;
+    struct accept_limits limits;
+    struct deliver_options o = deliver_options_of(r->to, s, r->routes, r->rules);
+
+    fill_limits(s, &limits);
+    accept_set_limits(r->to->accept, &limits, s->delivery.expire_ms);
+    accept_set_doors(r->to->accept, r->doors, s->listener_count);
+    o.own = r->own;
+    o.own_count = r->own_count;
+    deliver_set_options(r->to->deliver, &o);
+    emit_set_expire(r->to->emit, s->delivery.expire_ms);
+}
+
+static void on_reload_back(struct loop_letter *letter);
 
 static void on_reload(struct loop_letter *letter)
 {
     struct reload *r = CONTAINER_OF(letter, struct reload, letter);
+    const bool is_whole = r->settings != NULL;
 
     if (r->auth) accept_set_auth(r->to->accept, r->auth);
     if (r->auth) accept_set_content(r->to->accept, r->content);
-    if (r->tls) accept_set_tls(r->to->accept, r->tls);
+    if (r->tls || r->settings) accept_set_tls(r->to->accept, r->tls); /* the settings may have none */
+    if (r->settings) reload_settings(r);
     accept_auth_unref(&r->auth);
     mail_content_unref(&r->content);
     tls_unref(&r->tls);
-    free(r);
+    settings_unref(&r->settings);
+    deliver_routes_unref(&r->routes);
+    free(r->rules);
+    r->rules = NULL;
+    r->letter.on_arrive = on_reload_back;
+    if (is_whole)
+        loop_post(r->to->node->loops[0].loop, &r->letter);
+    else
+        free(r);
 }
 
-/* What a settings file brings into force without a restart. */
+static void send_reload(struct reload *r, struct node_loop *to)
+{
+    r->to = to;
+    r->letter.on_arrive = on_reload;
+    loop_post(to->loop, &r->letter);
+}
+
+/* SMTP certificates alone. */
+static void push_tls(struct node *n, struct tls *tls)
+{
+    for (unsigned i = 0; i < n->loop_count; i++) {
+        struct reload *r = check_calloc(1, sizeof *r);
+
+        r->tls = tls_ref(tls);
+        send_reload(r, &n->loops[i]);
+    }
+}
+
+/* What a settings file brings into force. */
 struct fresh {
     struct settings *settings;
     struct accept_auth *auth;
     struct mail_content *content;
     struct certificates certificates;
+    struct logins logins;
+    struct deliver_routes *routes;
+    struct accept_door doors[SETTINGS_LISTENERS_MAX];
+    int sockets[SETTINGS_LISTENERS_MAX][NODE_LOOPS_MAX]; /* of listeners that are not open yet; -1 */
     char token[256];
 };
 
+static struct fresh *fresh_new(void)
+{
+    struct fresh *f = check_calloc(1, sizeof *f);
+
+    memset(f->sockets, -1, sizeof f->sockets);
+    return f;
+}
+
 static void fresh_free(struct fresh *f)
 {
+    for (unsigned i = 0; i < SETTINGS_LISTENERS_MAX; i++)
+        for (unsigned k = 0; k < NODE_LOOPS_MAX; k++)
+            if (f->sockets[i][k] >= 0) close(f->sockets[i][k]);
     accept_auth_unref(&f->auth);
     mail_content_unref(&f->content);
     certificates_close(&f->certificates);
-    settings_free(&f->settings);
+    deliver_routes_unref(&f->routes);
+    logins_close(&f->logins);
+    settings_unref(&f->settings);
+    free(f);
+}
+
+/* Listeners before number `end` at that address. */
+static unsigned listeners_at(const struct settings *s, unsigned end, const char *address)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < end; i++)
+        n += strcmp(s->listeners[i].address, address) == 0;
+    return n;
+}
+
+static bool is_open(const struct settings *now, const struct settings *fresh, unsigned number)
+{
+    const char *address = fresh->listeners[number].address;
+
+    return listeners_at(fresh, number, address) < listeners_at(now, now->listener_count, address);
+}
+
+static int fresh_listen(struct node *n, struct fresh *f, struct errmsg *why)
+{
+    const struct settings *s = f->settings;
+    int rv = 0;
+
+    for (unsigned i = 0; rv == 0 && i < s->listener_count; i++) {
+        rv = door_of(&s->listeners[i], &f->doors[i], why);
+        if (is_open(n->settings, s, i)) continue;
+        for (unsigned k = 0; rv == 0 && k < n->loop_count; k++)
+            rv = listener_socket(&f->doors[i].at, 0, k == 0, &f->sockets[i][k], why);
+    }
+    return rv;
+}
+
+static int fresh_check(struct node *n, const struct settings *s, struct errmsg *why)
+{
+    const struct deliver_options o = deliver_options_of(&n->loops[0], s, NULL, NULL);
+    struct accept_limits limits;
+    int rv = settings_check_change(n->settings, s, why);
+
+    fill_limits(s, &limits);
+    if (rv == 0) rv = accept_limits_check(&limits, why);
+    if (rv == 0) rv = deliver_options_check(&o, why);
+    return rv;
 }
 
 static int fresh_read(struct node *n, struct fresh *f, struct errmsg *why)
@@ -782,40 +925,75 @@ static int fresh_read(struct node *n, struct fresh *f, struct errmsg *why)
     rv = settings_read(&f->settings, n->settings->file, &errors);
     if (rv != 0) errmsg_set(why, rv, "%s", buf_cstr(&errors));
     buf_deinit(&errors);
+    if (rv == 0) rv = fresh_check(n, f->settings, why);
     if (rv == 0) rv = make_auth(f->settings, &f->auth, why);
     if (rv == 0) f->content = ops_content_new(f->settings);
     if (rv == 0) rv = read_certificates(n, f->settings, &f->certificates, why);
+    if (rv == 0)
+        logins_open(&f->logins, f->settings, &(struct logins_before){ &n->logins, n->settings });
+    if (rv == 0) rv = open_routes(f->settings, &f->logins, &f->routes, why);
     if (rv == 0 && n->ops)
         rv = read_token(f->settings->http.token_file, f->token, sizeof f->token, why);
+    if (rv == 0) rv = fresh_listen(n, f, why); /* the last: somebody may connect from here on */
     return rv;
 }
 
-/* To every loop; without auth or tls: stays as it is. */
-static void push_reload(struct node *n, struct accept_auth *auth, struct mail_content *content,
-                        struct tls *tls)
+static void push_settings(struct node *n, struct fresh *f)
 {
-    for (unsigned i = 0; i < n->loop_count; i++) {
+    struct tls *tls = certificates_smtp(&n->certificates);
+
+    n->reloads_away = n->loop_count;
+    for (unsigned k = 0; k < n->loop_count; k++) {
         struct reload *r = check_calloc(1, sizeof *r);
 
-        r->to = &n->loops[i];
-        r->auth = auth ? accept_auth_ref(auth) : NULL;
-        r->content = mail_content_ref(content);
+        r->auth = accept_auth_ref(f->auth);
+        r->content = mail_content_ref(f->content);
         r->tls = tls ? tls_ref(tls) : NULL;
-        r->letter.on_arrive = on_reload;
-        loop_post(r->to->loop, &r->letter);
+        r->settings = settings_ref(f->settings);
+        r->routes = deliver_routes_ref(f->routes);
+        r->rules = rules_of(f->settings, &f->logins);
+        r->own_count = own_addresses(f->settings, r->own);
+        for (unsigned i = 0; i < f->settings->listener_count; i++) {
+            r->doors[i] = f->doors[i];
+            r->doors[i].socket = f->sockets[i][k];
+            f->sockets[i][k] = -1;
+        }
+        send_reload(r, &n->loops[k]);
     }
+}
+
+/* What was in force goes with f. */
+static void swap_settings(struct node *n, struct fresh *f)
+{
+    struct settings *settings = n->settings;
+    struct deliver_routes *routes = n->routes;
+    struct logins logins = n->logins;
+
+    n->settings = f->settings;
+    n->routes = f->routes;
+    n->logins = f->logins;
+    f->settings = settings;
+    f->routes = routes;
+    f->logins = logins;
 }
 
 static void fresh_apply(struct node *n, struct fresh *f)
 {
+    struct accept_limits limits;
+    const struct commit_limits commit = commit_limits_of(f->settings);
+
     certificates_close(&n->certificates);
     n->certificates = f->certificates;
     f->certificates = (struct certificates){ 0 };
     certificates_start(&n->certificates);
-    push_reload(n, f->auth, f->content, certificates_smtp(&n->certificates));
+    raise_file_limit(f->settings);
+    fill_limits(f->settings, &limits);
+    accept_clients_set_limits(n->clients, &limits);
+    commit_set_limits(n->commit, &commit);
+    push_settings(n, f);
     log_set_level(least_level(f->settings));
-    settings_change(n, f->settings);
-    f->settings = NULL;
+    swap_settings(n, f);
+    settings_in_force();
     if (!n->ops) return;
     ops_reload(n->ops, n->settings, f->token);
     ops_set_tls(n->ops, certificates_smtp(&n->certificates), certificates_http(&n->certificates));
@@ -823,19 +1001,33 @@ static void fresh_apply(struct node *n, struct fresh *f)
 
 static void reload(struct node *n)
 {
-    struct fresh f = { .settings = NULL };
+    struct fresh *f;
     struct errmsg why = { "" };
 
-    if (fresh_read(n, &f, &why) != 0) {
+    if (n->stopping) return;
+    n->reload_again = n->reloads_away > 0;
+    if (n->reload_again) return;
+    f = fresh_new();
+    if (fresh_read(n, f, &why) == 0) {
+        fresh_apply(n, f);
+    } else {
+        metric_add(M_SETTINGS_RELOADS_REFUSED, 1);
         log_event(LOG_ERROR, "node.reload_refused", LOG_TEXT("error", why.text),
                   LOG_TEXT("help", "the settings in force are kept"));
-    } else {
-        fresh_apply(n, &f);
-        log_event(LOG_INFO, "node.reloaded", LOG_TEXT("file", n->settings->file),
-                  LOG_TEXT("took", "credentials, tenants, content rules, certificates, API token, log level"),
-                  LOG_TEXT("help", "everything else is taken at a restart"));
     }
-    fresh_free(&f);
+    fresh_free(f);
+}
+
+static void on_reload_back(struct loop_letter *letter)
+{
+    struct reload *r = CONTAINER_OF(letter, struct reload, letter);
+    struct node *n = r->to->node;
+
+    free(r);
+    if (--n->reloads_away > 0) return;
+    metric_add(M_SETTINGS_RELOADS, 1);
+    log_event(LOG_INFO, "node.reloaded", LOG_TEXT("file", n->settings->file));
+    if (n->reload_again) reload(n);
 }
 
 static void on_signal(void *arg, int signum)
@@ -901,8 +1093,7 @@ static void take_down(struct node *n)
     for (unsigned i = 0; i < n->loop_count; i++)
         loop_free(&n->loops[i].loop);
     tls_unref(&n->client_tls);
-    for (unsigned i = 0; i < n->route_tls_count; i++)
-        tls_unref(&n->route_tls[i]);
+    deliver_routes_unref(&n->routes);
     logins_close(&n->logins);
     tls_tickets_unref(&n->tickets);
     accept_auth_unref(&n->auth);
@@ -926,6 +1117,7 @@ int node_run(const char *settings_file)
         return CLI_FAILED;
     }
     buf_deinit(&errors);
+    n->begun = settings_ref(n->settings);
     give_memory_back();
     open_log(n->settings);
     raise_file_limit(n->settings);
@@ -948,10 +1140,8 @@ int node_run(const char *settings_file)
     take_down(n);
     log_event(LOG_INFO, "node.stopped", LOG_SKIP);
     log_close();
-    for (unsigned i = 0; i < n->retired_count; i++)
-        settings_free(&n->retired[i]);
-    free(n->retired);
-    settings_free(&n->settings);
+    settings_unref(&n->settings);
+    settings_unref(&n->begun);
     free(n);
     return CLI_DONE;
 }

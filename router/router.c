@@ -27,19 +27,33 @@ void router_options_default(struct router_options *o)
     };
 }
 
-struct router *router_new(const struct router_options *o)
+static void take_options(struct router *r, const struct router_options *o)
 {
-    struct router *r = check_calloc(1, sizeof *r);
-
     CHECK(o->site_connections_max > 0);
     CHECK(o->sites_max > 0);
     CHECK(o->pause_after_failures > 0);
     CHECK(o->retry_jitter_permille <= 1000);
     r->options = *o;
+    free(r->rules);
     r->rules = check_calloc(o->rule_count, sizeof *r->rules);
     for (unsigned i = 0; i < o->rule_count; i++)
         r->rules[i] = o->rules[i];
     r->options.rules = r->rules;
+}
+
+void router_set_options(struct router *r, const struct router_options *o)
+{
+    unsigned sites_max = r->options.sites_max;
+
+    take_options(r, o);
+    r->options.sites_max = sites_max;
+}
+
+struct router *router_new(const struct router_options *o)
+{
+    struct router *r = check_calloc(1, sizeof *r);
+
+    take_options(r, o);
     rng_seed(&r->rng, o->seed);
     list_init(&r->idle);
     list_init(&r->troubled);

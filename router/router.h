@@ -44,6 +44,9 @@ struct router_options {
 };
 void router_options_default(struct router_options *o);
 struct router *router_new(const struct router_options *o);
+/* Other rules and numbers from now on; what is known of sites stays, and so do sites_max and the seed. Slots that are taken
+ * are kept, also when they are more than the new site_connections_max. */
+void router_set_options(struct router *r, const struct router_options *o);
 void router_free(struct router **r);
 
 /* ---- where */

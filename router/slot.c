@@ -1,7 +1,7 @@
 /* slot - how many connections to one site at once, and pauses for sites that cannot be reached.
  *
  * Invariants:
- * - open <= site_connections_max for each site, whatever happens.
+ * - No slot is given while open >= site_connections_max, whatever happens.
  * - A site whose connections fail pause_after_failures times in a row is paused. Failures of
  *   connections that were open when the pause began do not make it longer.
  * - Behind a pause one slot is given, the probe; the next one when a connection to the site ended.

@@ -7,6 +7,7 @@
 #include "node/accept/accept.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "node/accept/clients.h"
 #include "node/accept/server.h"
@@ -19,8 +20,10 @@ struct door {
     struct list link;
     struct accept *accept;
     struct accept_service service;
+    struct stream_address at; /* as it was asked for: port 0 stays 0 */
     struct listener *listener;
     uint16_t port;
+    bool stays; /* while doors are set */
 };
 
 void accept_limits_default(struct accept_limits *l)
@@ -67,7 +70,7 @@ const char *accept_kind_name(enum accept_kind kind)
     return "?";
 }
 
-static int limits_check(const struct accept_limits *l, struct errmsg *why)
+int accept_limits_check(const struct accept_limits *l, struct errmsg *why)
 {
     if (l->recipients_max == 0 || l->recipients_max > PROTO_RECIPIENTS_MAX)
         return errmsg_set(why, ERR_CONFIG, "recipients_max is not within 1..%u",
@@ -80,10 +83,36 @@ static int limits_check(const struct accept_limits *l, struct errmsg *why)
     return 0;
 }
 
+/* ---- terms */
+
+static struct terms *terms_new(const struct accept_limits *limits, uint64_t expire_ms)
+{
+    struct terms *t = check_calloc(1, sizeof *t);
+
+    *t = (struct terms){ .refs = 1, .limits = *limits, .expire_ms = expire_ms };
+    return t;
+}
+
+struct terms *terms_ref(struct terms *t)
+{
+    t->refs++;
+    return t;
+}
+
+void terms_unref(struct terms **out)
+{
+    struct terms *t = *out;
+
+    *out = NULL;
+    if (t && --t->refs == 0) free(t);
+}
+
+/* ---- life */
+
 int accept_new(struct accept **out, const struct accept_options *o, struct errmsg *why)
 {
     struct accept *a;
-    int rv = limits_check(&o->limits, why);
+    int rv = accept_limits_check(&o->limits, why);
 
     if (rv) return rv;
     a = check_calloc(1, sizeof *a);
@@ -96,8 +125,7 @@ int accept_new(struct accept **out, const struct accept_options *o, struct errms
     a->hostname = check_strdup(o->hostname);
     a->node = o->node;
     a->start = o->start;
-    a->expire_ms = o->expire_ms;
-    a->limits = o->limits;
+    a->terms = terms_new(&o->limits, o->expire_ms);
     a->carries_binary = o->carries_binary;
     list_init(&a->doors);
     list_init(&a->sessions);
@@ -133,6 +161,7 @@ void accept_free(struct accept **out)
     accept_clients_unref(&a->clients);
     mail_content_unref(&a->content);
     if (a->tls) tls_unref(&a->tls);
+    terms_unref(&a->terms);
     free(a->hostname);
     free(a);
 }
@@ -219,20 +248,19 @@ static void on_connection(void *arg, struct listener *li)
         turn_away(d, stream, answer);
 }
 
-int accept_listen(struct accept *a, const struct accept_service *service,
-                  const struct stream_address *at, struct errmsg *why)
+static int open_door(struct accept *a, const struct accept_service *service,
+                     const struct stream_address *at, int *socket, struct errmsg *why)
 {
-    struct door *d;
-    struct listener_options options = { .at = *at, .on_connection = on_connection };
+    struct door *d = check_calloc(1, sizeof *d);
+    struct listener_options options = {
+        .at = *at, .on_connection = on_connection, .socket = socket, .arg = d
+    };
     int rv;
 
-    if (service->kind != ACCEPT_MX && !a->tls)
-        return errmsg_set(why, ERR_CONFIG, "a %s listener needs a certificate",
-                          accept_kind_name(service->kind));
-    d = check_calloc(1, sizeof *d);
     d->accept = a;
     d->service = *service;
-    options.arg = d;
+    d->at = *at;
+    d->stays = true;
     rv = listener_open(&d->listener, a->loop, &options, why);
     if (rv) {
         free(d);
@@ -241,6 +269,62 @@ int accept_listen(struct accept *a, const struct accept_service *service,
     d->port = listener_port(d->listener);
     list_add(&a->doors, &d->link);
     return 0;
+}
+
+int accept_listen(struct accept *a, const struct accept_service *service,
+                  const struct stream_address *at, struct errmsg *why)
+{
+    if (service->kind != ACCEPT_MX && !a->tls)
+        return errmsg_set(why, ERR_CONFIG, "a %s listener needs a certificate",
+                          accept_kind_name(service->kind));
+    return open_door(a, service, at, NULL, why);
+}
+
+static struct door *find_door(struct accept *a, const struct stream_address *at)
+{
+    LIST_FOR(it, &a->doors) {
+        struct door *d = CONTAINER_OF(it, struct door, link);
+
+        if (d->at.port == at->port && strcmp(d->at.text, at->text) == 0 && !d->stays) return d;
+    }
+    return NULL;
+}
+
+/* The socket listens already: only the memory of the kernel can be lacking. */
+static void take_door(struct accept *a, const struct accept_door *wanted)
+{
+    struct errmsg why = { "" };
+    int socket = wanted->socket;
+
+    if (open_door(a, &wanted->service, &wanted->at, &socket, &why) == 0) return;
+    log_event(LOG_ERROR, "listener.failed", LOG_TEXT("address", wanted->at.text),
+              LOG_NUM("port", wanted->at.port), LOG_TEXT("error", why.text));
+    close(socket);
+}
+
+void accept_set_doors(struct accept *a, const struct accept_door *doors, unsigned count)
+{
+    CHECK(!a->draining);
+    LIST_FOR(it, &a->doors)
+        CONTAINER_OF(it, struct door, link)->stays = false;
+    for (unsigned i = 0; i < count; i++) {
+        struct door *d = doors[i].socket < 0 ? find_door(a, &doors[i].at) : NULL;
+
+        if (d) {
+            d->service = doors[i].service;
+            d->stays = true;
+        } else if (doors[i].socket >= 0) {
+            take_door(a, &doors[i]);
+        }
+    }
+    LIST_FOR_SAFE(it, &a->doors) {
+        struct door *d = CONTAINER_OF(it, struct door, link);
+
+        if (d->stays) continue;
+        listener_close(&d->listener);
+        list_remove(&d->link);
+        free(d);
+    }
 }
 
 uint16_t accept_port(const struct accept *a, unsigned number)
@@ -275,6 +359,12 @@ void accept_set_tls(struct accept *a, struct tls *tls)
 
     a->tls = tls ? tls_ref(tls) : NULL;
     if (old) tls_unref(&old);
+}
+
+void accept_set_limits(struct accept *a, const struct accept_limits *limits, uint64_t expire_ms)
+{
+    terms_unref(&a->terms);
+    a->terms = terms_new(limits, expire_ms);
 }
 
 void accept_drain(struct accept *a)

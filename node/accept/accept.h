@@ -92,6 +92,7 @@ struct accept_limits {
     uint64_t auth_delay_max_ms; /* 10 s */
 };
 void accept_limits_default(struct accept_limits *l);
+int accept_limits_check(const struct accept_limits *l, struct errmsg *why); /* 0, ERR_CONFIG */
 
 /* ---- who came: client addresses and usernames, shared by all loops (clients.c) */
 
@@ -99,6 +100,8 @@ struct accept_clients;
 struct accept_clients *accept_clients_new(const struct accept_limits *limits);
 struct accept_clients *accept_clients_ref(struct accept_clients *c); /* any thread */
 void accept_clients_unref(struct accept_clients **c);                /* any thread */
+/* Other limits from now on; who is in stays in. Any thread. */
+void accept_clients_set_limits(struct accept_clients *c, const struct accept_limits *limits);
 
 struct accept;
 struct accept_options {
@@ -122,10 +125,19 @@ int accept_listen(struct accept *a, const struct accept_service *service,
                   const struct stream_address *at, struct errmsg *why);
 uint16_t accept_port(const struct accept *a,
                      unsigned number); /* of the number-th listener (tests) */
-/* For reload; sessions that run keep what they have. On the loop. */
+/* For reload; sessions that run keep what they have, also when their listener goes. On the loop. */
 void accept_set_auth(struct accept *a, struct accept_auth *auth);
 void accept_set_tls(struct accept *a, struct tls *tls);
 void accept_set_content(struct accept *a, struct mail_content *content); /* for mails that begin */
+void accept_set_limits(struct accept *a, const struct accept_limits *limits, uint64_t expire_ms);
+/* The listeners from now on: one that is open and not among them is closed, one that is goes on with that service.
+ * Not while it drains. */
+struct accept_door {
+    struct accept_service service;
+    struct stream_address at;
+    int socket; /* of listener_socket, taken; -1: a listener is open there */
+};
+void accept_set_doors(struct accept *a, const struct accept_door *doors, unsigned count);
 /* No new sessions; idle ones get 421 now, others at the end of their transaction. On the loop. */
 void accept_drain(struct accept *a);
 bool accept_is_idle(const struct accept *a);

@@ -20,12 +20,15 @@ _Static_assert(MAIL_HEADER_SIZE_MAX <= COMMIT_INLINE_SIZE_MAX, "the first chunk 
 #define BLOB_SIZE_FIRST 4096
 #define BLOB_SIZE_LATER (64u << 10)
 
-void body_open(struct body *b, struct accept *a, bool is_binary, struct span tenant,
-               const struct body_calls *calls, void *arg)
+void body_open(struct body *b, struct accept *a, const struct terms *terms, bool is_binary,
+               struct span tenant, const struct body_calls *calls, void *arg)
 {
-    *b = (struct body){
-        .accept = a, .refusal = BODY_FINE, .is_binary = is_binary, .calls = calls, .arg = arg
-    };
+    *b = (struct body){ .accept = a,
+                        .terms = terms,
+                        .refusal = BODY_FINE,
+                        .is_binary = is_binary,
+                        .calls = calls,
+                        .arg = arg };
     b->reader = accept_reader_take(a);
     mail_reader_start(b->reader);
     b->scan = mail_content_scan_new(a->content, tenant);
@@ -158,7 +161,7 @@ static void keep(struct body *b, struct span run)
 
 static void judge(struct body *b, const struct mail_facts *f)
 {
-    const struct accept_limits *limits = &b->accept->limits;
+    const struct accept_limits *limits = &b->terms->limits;
 
     if (b->is_binary ? f->has_bare_in_header : f->has_bare_cr || f->has_bare_lf)
         body_refuse(b, SMTP_REPLY_BARE_LINE_END);
@@ -184,8 +187,8 @@ static void judge_content(struct body *b)
 void body_feed(struct body *b, struct span run)
 {
     b->size += run.n;
-    if (b->size > b->accept->limits.message_size_max) body_refuse(b, SMTP_REPLY_TOO_LARGE);
-    if (b->refusal == BODY_FINE && blob_bytes_total() + run.n > b->accept->limits.bodies_size_max) {
+    if (b->size > b->terms->limits.message_size_max) body_refuse(b, SMTP_REPLY_TOO_LARGE);
+    if (b->refusal == BODY_FINE && blob_bytes_total() + run.n > b->terms->limits.bodies_size_max) {
         metric_add(M_BODIES_FULL, 1);
         body_refuse(b,
                     SMTP_REPLY_QUEUE_FULL); /* its memory is free at once: the next mail may fit */

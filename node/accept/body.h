@@ -15,6 +15,7 @@
 
 struct body {
     struct accept *accept;
+    const struct terms *terms; /* the session's */
     struct mail_reader *reader;
     struct mail_content_scan *scan; /* NULL: no content rule is for this tenant */
     struct blob *filling;
@@ -40,8 +41,8 @@ struct body_calls {
     void (*on_room)(void *arg); /* body_is_full() has ceased; never inside a call */
 };
 /* calls must outlive the body. */
-void body_open(struct body *b, struct accept *a, bool is_binary, struct span tenant,
-               const struct body_calls *calls, void *arg);
+void body_open(struct body *b, struct accept *a, const struct terms *terms, bool is_binary,
+               struct span tenant, const struct body_calls *calls, void *arg);
 void body_close(struct body *b); /* forgets all, aborts the upload; may be called twice */
 /* Takes all of run. Once body_is_full, BODY_FEED_MAX bytes more are taken, then none until on_room.
  */

@@ -38,10 +38,10 @@ struct table {
 
 struct accept_clients {
     atomic_uint refs;
-    struct accept_limits limits;
     uint8_t secret[crypto_generichash_KEYBYTES];
-    atomic_size_t memory;
+    atomic_size_t memory, memory_max;
     pthread_mutex_t lock; /* of all below */
+    struct accept_limits limits;
     unsigned sessions;
     struct table addresses, usernames;
 };
@@ -73,6 +73,7 @@ struct accept_clients *accept_clients_new(const struct accept_limits *limits)
     CHECK(sodium_init() >= 0);
     atomic_init(&c->refs, 1);
     atomic_init(&c->memory, 0);
+    atomic_init(&c->memory_max, limits->sessions_memory_max);
     c->limits = *limits;
     crypto_generichash_keygen(c->secret);
     pthread_mutex_init(&c->lock, NULL);
@@ -175,6 +176,24 @@ static struct tally *take(struct accept_clients *c, struct table *t, const uint8
     return y;
 }
 
+/* Down to its size, but for those with sessions. */
+static void shrink(struct accept_clients *c, struct table *t)
+{
+    t->max = c->limits.clients_max;
+    while (HASH_COUNT(t->tallies) > t->max && !list_empty(&t->idle))
+        evict(c, t, 0);
+}
+
+void accept_clients_set_limits(struct accept_clients *c, const struct accept_limits *limits)
+{
+    pthread_mutex_lock(&c->lock);
+    c->limits = *limits;
+    atomic_store_explicit(&c->memory_max, limits->sessions_memory_max, memory_order_relaxed);
+    shrink(c, &c->addresses);
+    shrink(c, &c->usernames);
+    pthread_mutex_unlock(&c->lock);
+}
+
 static void enter(struct tally *y)
 {
     list_remove(&y->link);
@@ -275,7 +294,8 @@ void clients_weigh(struct accept_clients *c, size_t before, size_t after)
 
 bool clients_have_memory(const struct accept_clients *c)
 {
-    return atomic_load_explicit(&c->memory, memory_order_relaxed) < c->limits.sessions_memory_max;
+    return atomic_load_explicit(&c->memory, memory_order_relaxed) <
+           atomic_load_explicit(&c->memory_max, memory_order_relaxed);
 }
 
 /* ---- AUTH */
@@ -323,6 +343,7 @@ uint64_t clients_failed(struct accept_clients *c, struct tally *address, struct 
 {
     uint8_t key[KEY_SIZE];
     unsigned of_address, of_username = 0;
+    uint64_t delay_ms;
     struct tally *y;
 
     username_key(c, username, key);
@@ -331,8 +352,9 @@ uint64_t clients_failed(struct accept_clients *c, struct tally *address, struct 
     of_address = count_failure(address, now_ms);
     y = take(c, &c->usernames, key, now_ms);
     if (y) of_username = count_failure(y, now_ms);
+    delay_ms = delay_of(&c->limits, of_address > of_username ? of_address : of_username);
     pthread_mutex_unlock(&c->lock);
-    return delay_of(&c->limits, of_address > of_username ? of_address : of_username);
+    return delay_ms;
 }
 
 void clients_succeeded(struct accept_clients *c, struct tally *address, struct span username)

@@ -139,7 +139,7 @@ static int commit(struct session *s)
         .hostname = span_cstr(a->hostname),
         .node = a->node,
         .time_ms = loop_wall_ms(a->loop),
-        .expire_ms = a->expire_ms,
+        .expire_ms = s->terms->expire_ms,
         .submitted = session_is_submission(s),
     };
 
@@ -181,8 +181,9 @@ void session_body_open(struct session *s)
 {
     static const struct body_calls calls = { .on_header = on_header, .on_room = on_room };
 
-    body_open(&s->transaction.body, s->accept, s->transaction.body_type == PROTO_BODY_BINARYMIME,
-              span_cstr(s->transaction.tenant), &calls, s);
+    body_open(&s->transaction.body, s->accept, s->terms,
+              s->transaction.body_type == PROTO_BODY_BINARYMIME, span_cstr(s->transaction.tenant),
+              &calls, s);
     s->transaction.body_is_open = true;
     smtp_newlines_init(&s->newlines);
 }

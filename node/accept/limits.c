@@ -20,7 +20,7 @@ static void open_window(struct session *s)
 {
     s->window_bytes_in = s->bytes_in;
     s->window_is_excused = false;
-    loop_timer_start(&s->window_timer, s->accept->limits.data_window_ms);
+    loop_timer_start(&s->window_timer, s->terms->limits.data_window_ms);
 }
 
 void session_window_update(struct session *s)
@@ -34,7 +34,7 @@ void session_window_update(struct session *s)
 static void on_window(struct loop_timer *t)
 {
     struct session *s = CONTAINER_OF(t, struct session, window_timer);
-    const struct accept_limits *limits = &s->accept->limits;
+    const struct accept_limits *limits = &s->terms->limits;
     uint64_t needed = limits->data_rate_min * limits->data_window_ms / 1000;
 
     if (s->state == SESSION_BETWEEN || s->window_is_excused ||

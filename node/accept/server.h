@@ -8,6 +8,15 @@
 #define ACCEPT_READERS_KEPT 32
 #define ACCEPT_SCRATCH_MAX  4096 /* the longest reply: EHLO's */
 
+/* What a session goes by from its begin to its end; a reload makes new ones. */
+struct terms {
+    unsigned refs;
+    struct accept_limits limits;
+    uint64_t expire_ms;
+};
+struct terms *terms_ref(struct terms *t);
+void terms_unref(struct terms **t);
+
 struct accept {
     struct loop *loop;
     struct commit *commit;
@@ -16,8 +25,8 @@ struct accept {
     struct tls *tls;              /* NULL: none */
     struct mail_content *content; /* NULL: no rules */
     char *hostname;
-    uint64_t node, start, expire_ms;
-    struct accept_limits limits;
+    uint64_t node, start;
+    struct terms *terms; /* of the sessions to come */
     struct list doors;    /* listeners */
     struct list sessions; /* those whose streams are not gone yet */
     unsigned session_count;

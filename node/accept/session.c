@@ -57,7 +57,7 @@ static const struct state_fact states[SESSION_STATE_COUNT] = { SESSION_STATE_TAB
 
 static void restart_idle_timer(struct session *s)
 {
-    const struct accept_limits *limits = &s->accept->limits;
+    const struct accept_limits *limits = &s->terms->limits;
 
     switch (states[s->state].timeout) {
     case TIMEOUT_NONE:
@@ -144,6 +144,7 @@ static void session_free(struct session *s)
 {
     if (s->accept) leave(s);
     accept_auth_unref(&s->auth);
+    terms_unref(&s->terms);
     free(s->auth_username);
     free(s);
 }
@@ -261,11 +262,11 @@ static void settle(struct session *s)
     session_weigh(s);
     if (s->is_broken) {
         session_abort(s, "the client does not read");
-    } else if (s->error_count >= s->accept->limits.errors_max) {
+    } else if (s->error_count >= s->terms->limits.errors_max) {
         if (s->state == SESSION_CLOSED) return;
         metric_add(M_SESSION_LIMIT_ERRORS, 1);
         session_reply_close(s, SMTP_REPLY_TOO_MANY_ERRORS, "too many errors");
-    } else if (s->unknown_count >= s->accept->limits.unknown_max) {
+    } else if (s->unknown_count >= s->terms->limits.unknown_max) {
         if (s->state == SESSION_CLOSED) return;
         metric_add(M_SESSION_LIMIT_UNKNOWN, 1);
         session_reply_close(s, SMTP_REPLY_TOO_MANY_ERRORS, "too many unknown commands");
@@ -332,7 +333,7 @@ static bool is_of_auth(const struct session *s, struct span in)
 
 static size_t line_size_max(const struct session *s, struct span in)
 {
-    size_t max = s->accept->limits.line_size_max;
+    size_t max = s->terms->limits.line_size_max;
 
     return is_of_auth(s, in) && max < SESSION_AUTH_LINE_SIZE ? SESSION_AUTH_LINE_SIZE : max;
 }
@@ -501,7 +502,7 @@ static void on_life_over(struct loop_timer *t)
 
     if (waits && !s->life_is_over) {
         s->life_is_over = true;
-        loop_timer_start(&s->life_timer, s->accept->limits.data_idle_ms);
+        loop_timer_start(&s->life_timer, s->terms->limits.data_idle_ms);
         return;
     }
     metric_add(M_SESSION_LIMIT_LIFE, 1);
@@ -545,8 +546,8 @@ static void begin(struct session *s)
     log_event(LOG_INFO, "session.open", LOG_TEXT("session", s->id),
               LOG_TEXT("client", s->client.text), LOG_NUM("port", s->client.port),
               LOG_TEXT("kind", accept_kind_name(s->kind)));
-    loop_timer_start(&s->life_timer, s->accept->limits.life_ms);
-    if (s->kind == ACCEPT_MX && s->accept->limits.greeting_ms > 0) {
+    loop_timer_start(&s->life_timer, s->terms->limits.life_ms);
+    if (s->kind == ACCEPT_MX && s->terms->limits.greeting_ms > 0) {
         stream_read_pause(s->stream);
         restart_idle_timer(s);
         return;
@@ -580,6 +581,7 @@ void session_open(struct accept *a, struct stream *stream, struct tally *address
     stream_set_arg(stream, &calls, s);
     s->address = address;
     s->auth = accept_auth_ref(a->auth);
+    s->terms = terms_ref(a->terms);
     s->client = *stream_peer(s->stream);
     s->opened_ms = loop_mono_ms(a->loop);
     print_id(s);

@@ -42,6 +42,7 @@ enum session_auth_step { AUTH_STEP_PLAIN, AUTH_STEP_LOGIN_USERNAME, AUTH_STEP_LO
 struct session {
     struct list link;      /* in accept->sessions */
     struct accept *accept; /* NULL: cut off, only its stream's end is waited for */
+    struct terms *terms;   /* as of its begin, like auth */
     struct stream *stream; /* NULL: closing */
     enum accept_kind kind;
     enum accept_bare bare;

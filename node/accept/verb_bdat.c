@@ -78,7 +78,7 @@ void verb_bdat_act(struct session *s, struct span arg)
     s->chunk.refusal = misplaced(s);
     session_state_set(s, SESSION_CHUNK);
     if (s->chunk.refusal == GATE_OPEN) {
-        uint64_t size_max = s->accept->limits.message_size_max;
+        uint64_t size_max = s->terms->limits.message_size_max;
 
         if (!t->body_is_open) session_body_open(s);
         t->by_bdat = true;

@@ -53,7 +53,7 @@ void verb_ehlo_act(struct session *s, struct span arg)
 
     take_name(s, arg, true);
     buf_addf(out, "250-%s\r\n250-PIPELINING\r\n", a->hostname);
-    buf_addf(out, "250-SIZE %llu\r\n", (unsigned long long)a->limits.message_size_max);
+    buf_addf(out, "250-SIZE %llu\r\n", (unsigned long long)s->terms->limits.message_size_max);
     buf_add_cstr(out, "250-8BITMIME\r\n");
     if (a->tls && !has_tls) buf_add_cstr(out, "250-STARTTLS\r\n");
     if (has_tls && session_is_submission(s))
@@ -63,7 +63,7 @@ void verb_ehlo_act(struct session *s, struct span arg)
     if (session_is_submission(s)) buf_add_cstr(out, "250-DSN\r\n");
     buf_add_cstr(out, "250-SMTPUTF8\r\n");
     if (a->carries_binary) buf_add_cstr(out, "250-BINARYMIME\r\n");
-    add_limits(out, &a->limits);
+    add_limits(out, &s->terms->limits);
     buf_add_cstr(out, "250 CHUNKING\r\n");
     session_reply_lines(s);
 }

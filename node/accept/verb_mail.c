@@ -10,7 +10,7 @@ bool verb_mail_check(struct session *s, struct span arg)
     (void)arg;
     if (!session_pass(s, GATE_TLS | GATE_HELO | GATE_AUTH)) return false;
     if (s->state != SESSION_READY) return session_refuse(s, SMTP_REPLY_NESTED_MAIL);
-    if (s->transaction_count < s->accept->limits.transactions_max) return true;
+    if (s->transaction_count < s->terms->limits.transactions_max) return true;
     metric_add(M_SESSION_LIMIT_MAILS, 1);
     session_reply_close(s, SMTP_REPLY_SESSION_LIMIT, "too many transactions");
     return false;
@@ -76,7 +76,7 @@ void verb_mail_act(struct session *s, struct span arg)
     struct smtp_mail mail;
 
     if (!parse(s, arg, &mail)) return;
-    if (mail.has_size && mail.size > s->accept->limits.message_size_max) {
+    if (mail.has_size && mail.size > s->terms->limits.message_size_max) {
         session_reply(s, SMTP_REPLY_TOO_LARGE, NULL);
         return;
     }

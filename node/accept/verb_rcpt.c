@@ -10,7 +10,7 @@ bool verb_rcpt_check(struct session *s, struct span arg)
     if (!session_pass(s, GATE_TLS | GATE_HELO | GATE_AUTH)) return false;
     if (s->state == SESSION_BETWEEN) return session_refuse(s, SMTP_REPLY_BAD_SEQUENCE);
     if (s->state != SESSION_ENVELOPE) return session_refuse(s, SMTP_REPLY_NEED_MAIL);
-    if (s->transaction.recipient_count >= s->accept->limits.recipients_max)
+    if (s->transaction.recipient_count >= s->terms->limits.recipients_max)
         return session_refuse(s, SMTP_REPLY_TOO_MANY_RECIPIENTS);
     return clients_have_memory(s->accept->clients) ? true
                                                    : session_refuse(s, SMTP_REPLY_QUEUE_FULL);

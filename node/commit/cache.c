@@ -21,12 +21,13 @@ static void drop(struct body_cache *cache, struct cached_body *b)
 
 void body_cache_put(struct body_cache *cache, uint64_t entry, struct blob *body)
 {
+    size_t bytes_max = atomic_load_explicit(&cache->bytes_max, memory_order_relaxed);
     struct cached_body *b;
 
-    if (body->n > cache->bytes_max) return;
     body_cache_drop(cache, entry);
-    while (cache->bytes + body->n > cache->bytes_max)
+    while (cache->by_entry && cache->bytes + body->n > bytes_max)
         drop(cache, cache->by_entry);
+    if (body->n > bytes_max) return;
     b = check_calloc(1, sizeof *b);
     b->entry = entry;
     b->body = blob_ref(body);

@@ -31,10 +31,6 @@ static uint64_t on_turn(struct loop_hook *hook, uint64_t mono_ms)
 
 static void options_default(struct commit_options *o)
 {
-    if (o->body_cache_bytes == 0) o->body_cache_bytes = 64u << 20;
-    if (o->queue_messages_max == 0) o->queue_messages_max = 10000000;
-    if (o->queue_bytes_max == 0) o->queue_bytes_max = 100ull << 30;
-    if (o->retention_ms == 0) o->retention_ms = 7ull * 24 * 60 * 60 * 1000;
     if (o->cut_bytes == 0) o->cut_bytes = 32u << 20;
 }
 
@@ -64,6 +60,24 @@ static int open_shards(struct commit *c, struct errmsg *why)
     return rv;
 }
 
+static void set(atomic_ullong *limit, uint64_t value, uint64_t fallback)
+{
+    atomic_store_explicit(limit, value ? value : fallback, memory_order_relaxed);
+}
+
+void commit_set_limits(struct commit *c, const struct commit_limits *l)
+{
+    size_t cache = l->body_cache_bytes ? l->body_cache_bytes : 64u << 20;
+    size_t shares = c->o.shard_count ? c->o.shard_count : COMMIT_CACHE_SHARES;
+
+    set(&c->queue_messages_max, l->queue_messages_max, 10000000);
+    set(&c->queue_bytes_max, l->queue_bytes_max, 100ull << 30);
+    set(&c->disk_reserve_bytes, l->disk_reserve_bytes, 0);
+    set(&c->retention_ms, l->retention_ms, 7ull * 24 * 60 * 60 * 1000);
+    for (unsigned i = 0; i < c->shard_max; i++)
+        atomic_store_explicit(&c->shards[i].cache.bytes_max, cache / shares, memory_order_relaxed);
+}
+
 int commit_open(struct commit **out, const struct commit_options *o, struct errmsg *why)
 {
     struct commit *c = check_calloc(1, sizeof *c);
@@ -86,6 +100,7 @@ int commit_open(struct commit **out, const struct commit_options *o, struct errm
         loop_hook_add(cl->loop, &cl->hook);
     }
     make_shards(c);
+    commit_set_limits(c, &o->limits);
     rv = open_shards(c, why);
     if (rv != 0) return rv; /* the process ends: stores are closed by it */
     house_open(c);
@@ -185,6 +200,6 @@ bool commit_is_ready(struct commit *c, char *why, size_t why_size)
     if (!leads_enough(c, why, why_size)) return false;
     if (!atomic_load(&c->disk_low)) return true;
     snprintf(why, why_size, "the disk of %s is below its reserve of %llu bytes", c->o.data_dir,
-             (unsigned long long)c->o.disk_reserve_bytes);
+             atomic_load_explicit(&c->disk_reserve_bytes, memory_order_relaxed));
     return false;
 }

@@ -26,6 +26,14 @@
 
 struct commit;
 
+/* What may change while it runs. 0: the default, but for the reserve. */
+struct commit_limits {
+    size_t body_cache_bytes;                      /* of the node; 64 MiB */
+    uint64_t queue_messages_max, queue_bytes_max; /* 10 million, 100 GiB */
+    uint64_t disk_reserve_bytes;                  /* 0: none */
+    uint64_t retention_ms; /* finished messages and events are kept so long; 7 days */
+};
+
 struct commit_options {
     struct loop *const *loops; /* copied */
     unsigned loop_count;
@@ -35,14 +43,13 @@ struct commit_options {
     uint64_t node;
     const struct core_config *config; /* of shards that are new; NULL: this node alone */
     unsigned
-        shard_count; /* shards 1..n are opened at once; 0: those that commit_place names, later */
-    unsigned shard_max;      /* with shard_count 0: the highest number there can be */
-    size_t body_cache_bytes; /* of the node; default 64 MiB */
-    uint64_t queue_messages_max, queue_bytes_max; /* 0: default */
-    uint64_t disk_reserve_bytes;                  /* 0: none */
-    uint64_t retention_ms; /* finished messages and events are kept so long; default 7 days */
+        shard_count;    /* shards 1..n are opened at once; 0: those that commit_place names, later */
+    unsigned shard_max; /* with shard_count 0: the highest number there can be */
+    struct commit_limits limits;
     size_t cut_bytes;      /* the log is cut when it holds more; default 32 MiB a node */
 };
+/* Others count from now on. Any thread. */
+void commit_set_limits(struct commit *c, const struct commit_limits *l);
 int commit_open(struct commit **out, const struct commit_options *o, struct errmsg *why);
 /* Makes the state durable (flush) and lets go of the groups; loops have stopped. */
 void commit_close(struct commit **c);

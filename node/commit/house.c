@@ -220,6 +220,11 @@ void house_install(struct shard *s, struct queue_staging *staging, uint64_t inde
 
 /* ---- the work */
 
+static bool is_low(const struct house *h)
+{
+    return h->disk_free < atomic_load_explicit(&h->commit->disk_reserve_bytes, memory_order_relaxed);
+}
+
 static void on_work_done(struct loop_work *w)
 {
     struct house *h = CONTAINER_OF(w, struct house, work);
@@ -230,10 +235,10 @@ static void on_work_done(struct loop_work *w)
         on_install_done(h);
         return;
     }
-    low = h->disk_free < c->o.disk_reserve_bytes;
+    low = is_low(h);
     if (low != atomic_exchange(&c->disk_low, low))
         log_event(LOG_WARN, low ? "disk.low" : "disk.ok", LOG_NUM("free_bytes", h->disk_free),
-                  LOG_NUM("reserve_bytes", c->o.disk_reserve_bytes));
+                  LOG_NUM("reserve_bytes", atomic_load(&c->disk_reserve_bytes)));
     h->cuts_away = 0;
     for (unsigned i = 0; i < c->shard_max; i++) {
         struct cut *k = &h->cuts[i];
@@ -321,7 +326,7 @@ void house_open(struct commit *c)
         h->cuts[i].house = h;
     }
     h->disk_free = disk_free(c->o.data_dir);
-    atomic_store(&c->disk_low, h->disk_free < c->o.disk_reserve_bytes);
+    atomic_store(&c->disk_low, is_low(h));
     loop_timer_init(&h->timer, h->loop, on_timer);
     loop_timer_start(&h->timer, COMMIT_HOUSE_EVERY_MS);
 }
@@ -355,7 +360,9 @@ static uint64_t purge_before_ms(const struct shard *s)
 {
     uint64_t now = loop_wall_ms(s->loop);
 
-    return now > s->commit->o.retention_ms ? now - s->commit->o.retention_ms : 0;
+    uint64_t kept_ms = atomic_load_explicit(&s->commit->retention_ms, memory_order_relaxed);
+
+    return now > kept_ms ? now - kept_ms : 0;
 }
 
 static bool has_old(const struct shard *s)

@@ -41,7 +41,9 @@ int commit_may_take(struct commit *c, uint64_t size)
         leads = atomic_load_explicit(&c->shards[i].leads_shared, memory_order_relaxed);
     if (!leads) return ERR_NOT_LEADER;
     if (atomic_load(&c->disk_low)) return ERR_FULL;
-    if (messages >= c->o.queue_messages_max || bytes + size > c->o.queue_bytes_max) return ERR_FULL;
+    if (messages >= atomic_load_explicit(&c->queue_messages_max, memory_order_relaxed) ||
+        bytes + size > atomic_load_explicit(&c->queue_bytes_max, memory_order_relaxed))
+        return ERR_FULL;
     return 0;
 }
 

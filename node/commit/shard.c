@@ -117,9 +117,6 @@ int shard_open(struct shard *s, const struct core_config *config, struct errmsg 
     list_init(&s->in_flight);
     s->apply_at = &s->in_flight;
     attempt_init(s);
-    s->cache.bytes_max =
-        s->commit->o.body_cache_bytes /
-        (s->commit->o.shard_count ? s->commit->o.shard_count : COMMIT_CACHE_SHARES);
     rv = queue_open(&s->queue, s->commit->o.store, s->number, why);
     if (rv != 0) return rv;
     /* the library may apply entries inside of raft_group_open: all of them are replay */

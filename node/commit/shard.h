@@ -22,7 +22,8 @@
 /* Bodies of young mails, by entry; least recently added goes first when the bytes are over the bound. */
 struct body_cache {
     struct cached_body *by_entry; /* uthash, in order of insertion */
-    size_t bytes, bytes_max;
+    size_t bytes;
+    atomic_size_t bytes_max;
 };
 void body_cache_put(struct body_cache *cache, uint64_t entry, struct blob *body);
 struct blob *body_cache_get(struct body_cache *cache, uint64_t entry); /* a reference, or NULL */
@@ -103,6 +104,7 @@ struct commit {
     struct list watchers;
     unsigned shard_max;
     atomic_uint shard_count; /* the highest number that is open */
+    atomic_ullong queue_messages_max, queue_bytes_max, disk_reserve_bytes, retention_ms;
     atomic_bool draining, disk_low;
     atomic_ullong upload_counter;
     uint64_t started_ms; /* wall: distinguishes uploads of process lives */

@@ -176,7 +176,7 @@ void conn_rest(struct conn *c)
     struct deliver *d = c->d;
 
     CHECK(!c->y && c->expected_count == 0);
-    if (d->draining || c->deliveries >= d->o.transactions_per_connection_max) {
+    if (d->draining || plan_is_past(d, c->plan) || c->deliveries >= d->o.transactions_per_connection_max) {
         conn_quit(c, true);
         return;
     }

@@ -170,6 +170,18 @@ static void init_lists(struct deliver *d)
     list_init(&d->hook.link);
 }
 
+static void copy_numbers(struct deliver *d, const struct deliver_options *o)
+{
+    d->transaction_max = o->recipients_per_transaction_max;
+    if (d->transaction_max > DELIVER_TRANSACTION_MAX) d->transaction_max = DELIVER_TRANSACTION_MAX;
+    free(d->own);
+    d->own = check_calloc(o->own_count, sizeof *d->own);
+    for (unsigned i = 0; i < o->own_count; i++)
+        d->own[i] = o->own[i];
+    d->o.own = d->own;
+    d->o.own_count = o->own_count;
+}
+
 static void copy_options(struct deliver *d, const struct deliver_options *o)
 {
     d->o = *o;
@@ -177,28 +189,17 @@ static void copy_options(struct deliver *d, const struct deliver_options *o)
     d->commit = o->commit;
     d->store = commit_store(o->commit);
     d->tls = o->tls ? tls_ref(o->tls) : NULL;
-    d->route_tls = check_calloc(o->route_tls_count, sizeof(struct tls *));
-    for (unsigned i = 0; i < o->route_tls_count; i++)
-        d->route_tls[i] = tls_ref(o->route_tls[i]);
-    d->o.route_tls = NULL; /* d->route_tls */
-    d->route_logins = check_calloc(o->route_login_count, sizeof(struct login *));
-    for (unsigned i = 0; i < o->route_login_count; i++)
-        d->route_logins[i] = login_ref(o->route_logins[i]);
-    d->o.route_logins = NULL; /* d->route_logins */
+    d->routes = o->routes ? deliver_routes_ref(o->routes) : deliver_routes_new(NULL, 0, NULL, 0);
+    d->o.routes = NULL; /* d->routes */
     d->hostname = check_strdup(o->hostname);
     d->inbox_dir = o->inbox_dir ? check_strdup(o->inbox_dir) : NULL;
-    d->transaction_max = o->recipients_per_transaction_max;
-    if (d->transaction_max > DELIVER_TRANSACTION_MAX) d->transaction_max = DELIVER_TRANSACTION_MAX;
+    copy_numbers(d, o);
     d->o.hostname = d->hostname; /* the caller's may go */
-    d->own = check_calloc(o->own_count, sizeof *d->own);
-    for (unsigned i = 0; i < o->own_count; i++)
-        d->own[i] = o->own[i];
-    d->o.own = d->own;
     d->o.inbox_dir = d->inbox_dir;
     d->o.router.rules = NULL;
 }
 
-static int check_options(const struct deliver_options *o, struct errmsg *why)
+int deliver_options_check(const struct deliver_options *o, struct errmsg *why)
 {
     if (o->own_count > DELIVER_OWN_MAX)
         return errmsg_set(why, ERR_CONFIG, "this host has more than %u addresses", DELIVER_OWN_MAX);
@@ -206,6 +207,11 @@ static int check_options(const struct deliver_options *o, struct errmsg *why)
     if (o->connections_max == 0 || o->lanes_max == 0 || o->recipients_per_transaction_max == 0 ||
         o->transactions_per_connection_max == 0)
         return errmsg_set(why, ERR_CONFIG, "a limit of deliver is 0: nothing could be delivered");
+    return 0;
+}
+
+static int make_inbox(const struct deliver_options *o, struct errmsg *why)
+{
     if (o->inbox_dir && mkdir(o->inbox_dir, 0700) != 0 && errno != EEXIST)
         return errmsg_set(why, ERR_IO, "cannot make the inbox %s: %s", o->inbox_dir,
                           strerror(errno));
@@ -214,10 +220,11 @@ static int check_options(const struct deliver_options *o, struct errmsg *why)
 
 int deliver_new(struct deliver **out, const struct deliver_options *o, struct errmsg *why)
 {
-    int rv = check_options(o, why);
+    int rv = deliver_options_check(o, why);
     struct deliver *d;
 
     *out = NULL;
+    if (rv == 0) rv = make_inbox(o, why);
     if (rv != 0) return rv;
     d = check_calloc(1, sizeof *d);
     init_lists(d);
@@ -268,12 +275,7 @@ void deliver_free(struct deliver **pd)
     CHECK(!d->air && !d->lanes && !d->sites);
     router_free(&d->router);
     tls_unref(&d->tls);
-    for (unsigned i = 0; i < d->o.route_tls_count; i++)
-        tls_unref(&d->route_tls[i]);
-    free(d->route_tls);
-    for (unsigned i = 0; i < d->o.route_login_count; i++)
-        login_unref(&d->route_logins[i]);
-    free(d->route_logins);
+    deliver_routes_unref(&d->routes);
     buf_deinit(&d->scratch);
     free(d->pumps);
     free(d->hostname);
@@ -297,6 +299,40 @@ static void drop_unbegun(struct deliver *d)
             delivery_close(y);
         }
     }
+}
+
+static void forget_plans(struct deliver *d)
+{
+    struct lane *l, *next;
+
+    HASH_ITER(hh, d->lanes, l, next)
+    {
+        lane_replan(l);
+    }
+}
+
+void deliver_set_options(struct deliver *d, const struct deliver_options *o)
+{
+    const struct deliver_options before = d->o;
+    struct deliver_routes *old = d->routes;
+
+    CHECK(o->router.site_connections_max > 0);
+    router_set_options(d->router, &o->router);
+    d->routes = o->routes ? deliver_routes_ref(o->routes) : deliver_routes_new(NULL, 0, NULL, 0);
+    d->o = *o;
+    d->o.loop = before.loop;
+    d->o.commit = before.commit;
+    d->o.dns = before.dns;
+    d->o.tls = before.tls;
+    d->o.hostname = before.hostname;
+    d->o.inbox_dir = before.inbox_dir;
+    d->o.routes = NULL;
+    d->o.router.rules = NULL;
+    copy_numbers(d, o);
+    LIST_FOR_SAFE(it, &d->conns_idle)
+        conn_quit(CONTAINER_OF(it, struct conn, all_link), true);
+    forget_plans(d);
+    deliver_routes_unref(&old);
 }
 
 void deliver_drain(struct deliver *d)

@@ -22,18 +22,21 @@
 
 #define DELIVER_OWN_MAX 64u
 
+/* What the rules of a router mean by their numbers: shared by all loops, replaced with the rules. */
+struct deliver_routes;
+/* tls[n - 1] is context n of a rule, logins[n - 1] login n; all are referenced. */
+struct deliver_routes *deliver_routes_new(struct tls *const *tls, unsigned tls_count,
+                                          struct login *const *logins, unsigned login_count);
+struct deliver_routes *deliver_routes_ref(struct deliver_routes *r); /* any thread */
+void deliver_routes_unref(struct deliver_routes **r);                /* any thread */
+
 struct deliver;
 struct deliver_options {
     struct loop *loop;
     struct commit *commit;
     struct dns *dns; /* borrowed */
     struct tls *tls; /* client context for opportunistic TLS, referenced */
-    struct tls *const
-        *route_tls; /* context n of a rule is route_tls[n - 1], 0 is tls; referenced */
-    unsigned route_tls_count;
-    struct login *const
-        *route_logins; /* login n of a rule is route_logins[n - 1], 0 is none; referenced */
-    unsigned route_login_count;
+    struct deliver_routes *routes; /* referenced; NULL: no rule has a context or a login */
     const char *hostname; /* for EHLO; copied */
     /* Where this relay listens for other relays: an MX that leads there is ourselves (RFC 5321 5.1). Copied. */
     const struct stream_address *own;
@@ -54,6 +57,10 @@ void deliver_options_default(struct deliver_options *o);
 int deliver_new(struct deliver **out, const struct deliver_options *o, struct errmsg *why);
 /* Cuts everything off: what was claimed and has no outcome is in doubt. */
 void deliver_free(struct deliver **d);
+/* For reload: router, routes, own, limits and times of *o count from now on. A transaction that runs is ended as it began;
+ * then its connection is of the past, and so are idle ones and every plan. On the loop. */
+void deliver_set_options(struct deliver *d, const struct deliver_options *o);
+int deliver_options_check(const struct deliver_options *o, struct errmsg *why); /* 0, ERR_CONFIG */
 /* Takes no new work; transactions that run are ended. On the loop. */
 void deliver_drain(struct deliver *d);
 bool deliver_is_idle(const struct deliver *d);

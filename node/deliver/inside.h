@@ -21,6 +21,7 @@
 #ifndef DELIVER_INSIDE_H
 #define DELIVER_INSIDE_H
 
+#include <stdatomic.h>
 #include <uthash.h>
 
 #include "node/deliver/deliver.h"
@@ -104,13 +105,24 @@ void pump_due(struct pump *p, struct span domain, uint64_t due_at_ms); /* the qu
 void pump_turn(struct pump *p);
 void pump_lane_freed(struct deliver *d);
 
+/* ---- routes.c */
+
+struct deliver_routes {
+    atomic_uint refs;
+    struct tls **tls;
+    struct login **logins;
+    unsigned tls_count, login_count;
+};
+
 /* ---- plan.c */
 
 struct plan {
     unsigned refs;
     uint64_t made_at_ms; /* mono */
     struct router_plan p;
+    struct deliver_routes *routes; /* what the numbers in p mean */
 };
+bool plan_is_past(const struct deliver *d, const struct plan *p); /* routes are others by now */
 struct plan *plan_ref(struct plan *p);
 void plan_unref(struct plan **p);
 /* Makes lane->plan. 0; ERR_AGAIN: lane_planned() comes; ERR_FULL: try later. */
@@ -155,7 +167,8 @@ struct lane {
 struct lane *lane_want(struct deliver *d, uint32_t shard, struct span domain);
 struct span lane_domain(const struct lane *l);
 void lane_mark(struct lane *l);
-void lane_wake(struct lane *l); /* ends a wait, not a sleep */
+void lane_wake(struct lane *l);   /* ends a wait, not a sleep */
+void lane_replan(struct lane *l); /* routes are others: ends both */
 void lane_turn(struct lane *l);
 void lane_planned(struct lane *l);
 void lane_sleep(struct lane *l, uint64_t ms);
@@ -337,7 +350,7 @@ void say_auth(struct conn *c);
 void hear_auth(struct conn *c, const struct smtp_reply *r);
 bool auth_is_needed(const struct conn *c);
 /* The plan's account may not be tried before *until_ms. */
-bool auth_is_held(const struct deliver *d, const struct router_plan *p, uint64_t *until_ms);
+bool auth_is_held(const struct deliver *d, const struct plan *p, uint64_t *until_ms);
 void auth_start(struct conn *c); /* asks for the secret: find_go() or find_give_up() comes */
 void auth_drop(struct conn *c);  /* gives back what it has */
 void auth_broken(struct conn *c, const struct verdict *v); /* in the middle of it */
@@ -493,8 +506,8 @@ struct deliver {
     struct commit *commit;
     struct queue_store *store;
     struct router *router;
-    struct tls *tls, **route_tls;
-    struct login **route_logins;
+    struct tls *tls;
+    struct deliver_routes *routes;
     struct clear clear[DELIVER_CLEAR_MAX];
     char *hostname, *inbox_dir;
     struct stream_address *own;

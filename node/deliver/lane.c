@@ -104,6 +104,15 @@ void lane_wake(struct lane *l)
     if (l->state == LANE_AT_SITE || l->state == LANE_AT_DOOR) lane_move(l, LANE_READY);
 }
 
+/* What is under way (a question, deliveries) goes on; the plan is made anew at the next turn. */
+void lane_replan(struct lane *l)
+{
+    if (l->state != LANE_AT_SITE && l->state != LANE_AT_DOOR && l->state != LANE_ASLEEP) return;
+    l->paused_until_ms = 0;
+    lane_move(l, LANE_STILL);
+    lane_mark(l);
+}
+
 void lane_planned(struct lane *l)
 {
     l->state = LANE_STILL; /* the question is answered: nothing to cancel */
@@ -245,7 +254,8 @@ static bool lane_decide(struct lane *l)
 
 static bool plan_is_fresh(const struct lane *l)
 {
-    return l->plan && l->plan->made_at_ms + DELIVER_PLAN_FRESH_MS > deliver_mono_ms(l->d);
+    return l->plan && !plan_is_past(l->d, l->plan) &&
+           l->plan->made_at_ms + DELIVER_PLAN_FRESH_MS > deliver_mono_ms(l->d);
 }
 
 /* False: the lane waits or sleeps. */

@@ -25,7 +25,14 @@ void plan_unref(struct plan **pp)
     struct plan *p = *pp;
 
     *pp = NULL;
-    if (p && --p->refs == 0) free(p);
+    if (!p || --p->refs > 0) return;
+    deliver_routes_unref(&p->routes);
+    free(p);
+}
+
+bool plan_is_past(const struct deliver *d, const struct plan *p)
+{
+    return p->routes != d->routes;
 }
 
 static enum router_dns dns_fact(enum dns_status status)
@@ -90,6 +97,7 @@ int plan_make(struct lane *l)
     CHECK(!l->ask);
     plan_unref(&l->plan);
     plan->refs = 1;
+    plan->routes = deliver_routes_ref(l->d->routes);
     plan->made_at_ms = deliver_mono_ms(l->d);
     router_choose(l->d->router, lane_domain(l), &plan->p);
     if (plan->p.kind == ROUTER_NEED_MX) rv = ask_mx(l, plan);

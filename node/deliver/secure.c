@@ -17,11 +17,11 @@
 
 struct tls *secure_context(const struct conn *c)
 {
-    const struct deliver *d = c->d;
+    const struct deliver_routes *r = c->plan->routes;
     unsigned n = c->plan->p.tls_context;
 
-    CHECK(n <= d->o.route_tls_count);
-    return n > 0 ? d->route_tls[n - 1] : d->tls;
+    CHECK(n <= r->tls_count);
+    return n > 0 ? r->tls[n - 1] : c->d->tls;
 }
 
 bool secure_is_needed(const struct conn *c)

@@ -111,7 +111,7 @@ enum site_answer site_ask(struct deliver *d, const struct plan *p, struct conn *
     *conn_out = s ? take_idle(s, &p->p) : NULL;
     if (*conn_out) return SITE_REUSE;
     if (is_full(d) && list_empty(&d->conns_idle)) return SITE_NO_ROOM;
-    if (auth_is_held(d, &p->p, until_ms)) return SITE_PAUSED;
+    if (auth_is_held(d, p, until_ms)) return SITE_PAUSED;
     switch (router_slot_take(d->router, p->p.site, deliver_mono_ms(d), until_ms)) {
     case ROUTER_SLOT_BUSY:
         return SITE_BUSY;

@@ -15,15 +15,15 @@
 
 #include <stdio.h>
 
-static struct login *login_of(const struct deliver *d, const struct router_plan *p)
+static struct login *login_of(const struct plan *p)
 {
-    CHECK(p->login > 0 && p->login <= d->o.route_login_count);
-    return d->route_logins[p->login - 1];
+    CHECK(p->p.login > 0 && p->p.login <= p->routes->login_count);
+    return p->routes->logins[p->p.login - 1];
 }
 
-bool auth_is_held(const struct deliver *d, const struct router_plan *p, uint64_t *until_ms)
+bool auth_is_held(const struct deliver *d, const struct plan *p, uint64_t *until_ms)
 {
-    return p->login > 0 && login_is_held(login_of(d, p), d->loop, until_ms);
+    return p->p.login > 0 && login_is_held(login_of(p), d->loop, until_ms);
 }
 
 bool auth_is_needed(const struct conn *c)
@@ -74,7 +74,7 @@ static void on_secret(void *arg, const struct login_answer *a)
 
 void auth_start(struct conn *c)
 {
-    if (!c->login) c->login = login_ref(login_of(c->d, &c->plan->p));
+    if (!c->login) c->login = login_ref(login_of(c->plan));
     login_ask(c->login, c->d->loop, on_secret, c, &c->login_ask);
 }
 

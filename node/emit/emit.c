@@ -132,6 +132,11 @@ int emit_new(struct emit **out, const struct emit_options *o)
     return 0;
 }
 
+void emit_set_expire(struct emit *e, uint64_t expire_ms)
+{
+    e->o.expire_ms = expire_ms;
+}
+
 void emit_free(struct emit **pe)
 {
     struct emit *e = *pe;

@@ -21,6 +21,7 @@ struct emit_options {
 };
 int emit_new(struct emit **out, const struct emit_options *o);
 void emit_free(struct emit **e);
+void emit_set_expire(struct emit *e, uint64_t expire_ms); /* on the loop */
 bool emit_is_idle(const struct emit *e);
 
 /* An event's id, "SHARD.ENTRY.NUMBER" in base32: sorts by time within a shard. */

@@ -271,6 +271,11 @@ void http_server_set_tls(struct http_server *s, struct tls *tls)
     s->tls = tls_ref(tls);
 }
 
+void http_server_set_body_max(struct http_server *s, size_t body_size_max)
+{
+    s->body_size_max = body_size_max;
+}
+
 uint16_t http_server_port(const struct http_server *s)
 {
     return listener_port(s->listener);

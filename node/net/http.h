@@ -31,6 +31,7 @@ int http_server_open(struct http_server **out, struct loop *l, const struct http
                      struct errmsg *why);
 /* For connections from now on; NULL leaves it as it is (a server in clear stays in clear). On the loop. */
 void http_server_set_tls(struct http_server *s, struct tls *tls);
+void http_server_set_body_max(struct http_server *s, size_t body_size_max);
 uint16_t http_server_port(const struct http_server *s);
 void http_server_close(struct http_server **s);
 

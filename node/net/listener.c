@@ -128,36 +128,51 @@ static int probe(const struct sockaddr_storage *sa)
     return err;
 }
 
-static int open_socket(struct listener *li, const struct listener_options *o)
+static int open_socket(const struct stream_address *at, int backlog, bool alone, int *out)
+{
+    struct sockaddr_storage sa;
+    int err;
+
+    if (tcp_address(at, at->port, &sa)) return -EINVAL;
+    err = at->port != 0 && alone ? probe(&sa) : 0;
+    if (err == 0) err = tcp_socket(&sa, out);
+    if (err) return err;
+    err = listen_on(*out, &sa, backlog > 0 ? backlog : BACKLOG_DEFAULT);
+    if (err) close(*out);
+    return err;
+}
+
+static int told(struct errmsg *why, const struct stream_address *at, int err)
+{
+    return errmsg_set(why, loop_err(err), "listening on %s port %u: %s", at->text, at->port,
+                      uv_strerror(err));
+}
+
+int listener_socket(const struct stream_address *at, int backlog, bool alone, int *out,
+                    struct errmsg *why)
+{
+    int err = open_socket(at, backlog, alone, out);
+
+    return err ? told(why, at, err) : 0;
+}
+
+static int watch(struct listener *li)
 {
     struct sockaddr_storage sa;
     struct stream_address bound;
     socklen_t size = sizeof sa;
-    int err;
 
-    if (tcp_address(&o->at, o->at.port, &sa)) return -EINVAL;
-    if (o->at.port != 0 && loop_number(li->loop) == 0) {
-        err = probe(&sa);
-        if (err) return err;
-    }
-    err = tcp_socket(&sa, &li->socket);
-    if (err) return err;
-    err = listen_on(li->socket, &sa, o->backlog > 0 ? o->backlog : BACKLOG_DEFAULT);
-    if (err == 0 && getsockname(li->socket, (struct sockaddr *)&sa, &size) < 0) err = -errno;
-    if (err == 0) {
-        tcp_address_text(&sa, &bound);
-        li->port = bound.port;
-        err = uv_poll_init(&li->loop->uv, &li->poll, li->socket);
-    }
-    if (err) close(li->socket);
-    return err;
+    if (getsockname(li->socket, (struct sockaddr *)&sa, &size) < 0) return -errno;
+    tcp_address_text(&sa, &bound);
+    li->port = bound.port;
+    return uv_poll_init(&li->loop->uv, &li->poll, li->socket);
 }
 
 int listener_open(struct listener **out, struct loop *l, const struct listener_options *o,
                   struct errmsg *why)
 {
     struct listener *li = check_calloc(1, sizeof *li);
-    int err;
+    int err = 0;
 
     *out = NULL;
     li->loop = l;
@@ -165,12 +180,19 @@ int listener_open(struct listener **out, struct loop *l, const struct listener_o
     li->on_connection = o->on_connection;
     li->arg = o->arg;
     loop_timer_init(&li->pause, l, on_pause_over);
-    err = open_socket(li, o);
+    if (o->socket)
+        li->socket = *o->socket;
+    else
+        err = open_socket(&o->at, o->backlog, loop_number(l) == 0, &li->socket);
+    if (err == 0) {
+        err = watch(li);
+        if (err && !o->socket) close(li->socket);
+    }
     if (err) {
         free(li);
-        return errmsg_set(why, loop_err(err), "listening on %s port %u: %s", o->at.text, o->at.port,
-                          uv_strerror(err));
+        return told(why, &o->at, err);
     }
+    if (o->socket) *o->socket = -1;
     li->poll.data = li;
     uv_poll_start(&li->poll, UV_READABLE, on_readable);
     *out = li;
@@ -184,10 +206,7 @@ uint16_t listener_port(const struct listener *li)
 
 static void on_closed(uv_handle_t *handle)
 {
-    struct listener *li = handle->data;
-
-    close(li->socket);
-    free(li);
+    free(handle->data);
 }
 
 void listener_close(struct listener **lip)
@@ -199,4 +218,5 @@ void listener_close(struct listener **lip)
     li->closed = true;
     loop_timer_stop(&li->pause);
     uv_close((uv_handle_t *)&li->poll, on_closed);
+    close(li->socket); /* now: whoever is told of the close may listen there */
 }

@@ -87,9 +87,14 @@ struct listener;
 struct listener_options {
     struct stream_address at; /* text "0.0.0.0", "::", or an address; port 0: any */
     int backlog;              /* 0: 1024 */
+    int *socket;              /* of listener_socket, taken on success; NULL: it opens its own */
     void (*on_connection)(void *arg, struct listener *li);
     void *arg;
 };
+/* A socket that listens, for a listener of another loop that is opened later. alone: refused (ERR_BUSY) while anybody is
+ * there. Any thread. */
+int listener_socket(const struct stream_address *at, int backlog, bool alone, int *out,
+                    struct errmsg *why);
 int listener_open(struct listener **out, struct loop *l, const struct listener_options *o,
                   struct errmsg *why);
 int stream_accept(struct stream **out, struct listener *li, const struct stream_options *o);

@@ -10,6 +10,7 @@ void call_free(struct call *c)
 {
     list_remove(&c->link);
     json_decref(c->json);
+    settings_unref(&c->settings);
     free(c->more);
     free(c);
 }

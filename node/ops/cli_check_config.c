@@ -62,7 +62,7 @@ static int check(const char *file, bool print)
         fputs(buf_cstr(&shown), stdout);
     }
     if (rv == 0 && !print) fprintf(stderr, "%s: ok\n", file);
-    settings_free(&s);
+    settings_unref(&s);
     buf_deinit(&errors);
     buf_deinit(&shown);
     return rv == 0 ? CLI_DONE : CLI_FAILED;

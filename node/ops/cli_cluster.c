@@ -22,7 +22,7 @@ static int run_init(const char *file)
     if (rv == 0)
         printf("cluster %s begins with node %llu; start it: angarium node -c %s\n", s->cluster.id,
                (unsigned long long)s->node.id, file);
-    settings_free(&s);
+    settings_unref(&s);
     if (rv == 0) return CLI_DONE;
     return cli_fail(rv == ERR_EXISTS ? CLI_REFUSED : CLI_FAILED, "%s", why.text);
 }

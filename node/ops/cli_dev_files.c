@@ -378,7 +378,7 @@ static int check_settings(const struct cli_dev *d, struct errmsg *why)
             errors.n--;
         errmsg_set(why, rv, "%s", buf_cstr(&errors));
     }
-    settings_free(&s);
+    settings_unref(&s);
     buf_deinit(&errors);
     return rv;
 }
@@ -462,7 +462,7 @@ int cli_dev_begin(struct cli_dev *d, struct errmsg *why)
     rv = settings_read(&s, d->node.settings_file, &errors);
     if (rv != 0) errmsg_set(why, rv, "%s", buf_cstr(&errors));
     if (rv == 0) rv = ops_cluster_init(s, why);
-    settings_free(&s);
+    settings_unref(&s);
     buf_deinit(&errors);
     return rv;
 }

@@ -20,8 +20,8 @@
 struct ops_feed;
 
 struct ops {
-    struct ops_options o; /* .loop, .commit, ...; the settings in force: ops_settings() */
-    _Atomic(const struct settings *) settings;
+    struct ops_options o;      /* .loop, .commit, ... */
+    struct settings *settings; /* in force; a call keeps those of its begin */
     char *inbox_dir;
     uint8_t token_hash[32];
     struct tls *smtp_tls, *http_tls; /* what is shown of them */
@@ -33,12 +33,6 @@ struct ops {
     struct list calls;
     unsigned posts_open; /* mails that are being taken in */
 };
-
-/* Any thread; what it gives outlives ops, also when a reload has put another in its place. */
-static inline const struct settings *ops_settings(const struct ops *ops)
-{
-    return atomic_load(&ops->settings);
-}
 
 /* ---- problems (RFC 9457): X(id, name, status, title) */
 #define OPS_PROBLEMS(X)                                                                            \
@@ -83,6 +77,7 @@ struct call {
     struct list link; /* ops->calls */
     struct loop_work work;
     struct ops *ops;
+    struct settings *settings; /* those in force when it came: any thread */
     struct http_request *request;
     const struct route *route;
     char param[64]; /* the {piece} of the path, decoded */

@@ -66,6 +66,7 @@ static void on_request(void *arg, struct http_request *r)
 
     c->ops = arg;
     c->request = r;
+    c->settings = settings_ref(c->ops->settings);
     list_add(&c->ops->calls, &c->link);
     dispatch(c);
 }
@@ -74,7 +75,7 @@ static void on_request(void *arg, struct http_request *r)
 
 static int open_server(struct ops *ops, struct errmsg *why)
 {
-    const struct settings *s = ops_settings(ops);
+    const struct settings *s = ops->settings;
     struct http_server_options o = {
         .tls = ops->o.tls,
         .body_size_max = s->limits.message_size_max + BODY_SLACK,
@@ -106,7 +107,7 @@ int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
     ops->o.token = NULL;
     ops->inbox_dir = o->inbox_dir ? check_strdup(o->inbox_dir) : NULL;
     ops->o.inbox_dir = ops->inbox_dir;
-    atomic_store(&ops->settings, o->settings);
+    ops->settings = settings_ref(o->settings);
     hash_token(span_cstr(o->token), ops->token_hash);
     ops->started_ms = loop_wall_ms(o->loop);
     show_tls(&ops->smtp_tls, o->smtp_tls);
@@ -121,9 +122,11 @@ int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
     return 0;
 }
 
-void ops_reload(struct ops *ops, const struct settings *settings, const char *token)
+void ops_reload(struct ops *ops, struct settings *settings, const char *token)
 {
-    atomic_store(&ops->settings, settings);
+    settings_unref(&ops->settings);
+    ops->settings = settings_ref(settings);
+    http_server_set_body_max(ops->server, settings->limits.message_size_max + BODY_SLACK);
     hash_token(span_cstr(token), ops->token_hash);
 }
 
@@ -176,6 +179,7 @@ void ops_close(struct ops **po)
     CHECK(list_empty(&ops->calls) && feed_is_idle(ops));
     tls_unref(&ops->smtp_tls);
     tls_unref(&ops->http_tls);
+    settings_unref(&ops->settings);
     free(ops->feed);
     free(ops->inbox_dir);
     free(ops);

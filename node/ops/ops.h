@@ -20,8 +20,8 @@ struct ops;
 struct ops_options {
     struct loop *loop;
     struct commit *commit;
-    struct cluster *cluster;         /* NULL: a node alone */
-    const struct settings *settings; /* borrowed, outlives ops */
+    struct cluster *cluster;   /* NULL: a node alone */
+    struct settings *settings; /* referenced */
     struct tls *tls;                 /* of the HTTP listener; NULL: in clear */
     struct tls *smtp_tls;            /* of the SMTP listeners, to be shown; NULL: none */
     const char *token;               /* copied; bearer token of /api/v1 */
@@ -29,9 +29,9 @@ struct ops_options {
     uint64_t node;
 };
 int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why);
-/* Other settings and another token are in force from now on; listeners and limits of the server stay.
- * The settings outlive ops, like those before them. On the loop. */
-void ops_reload(struct ops *o, const struct settings *settings, const char *token);
+/* Other settings and another token are in force from now on; a call that has begun keeps its own, the listener stays. On
+ * the loop. */
+void ops_reload(struct ops *o, struct settings *settings, const char *token);
 /* Other certificates are in force (NULL: none): referenced, and shown. On the loop. */
 void ops_set_tls(struct ops *o, struct tls *smtp, struct tls *http);
 uint16_t ops_port(const struct ops *o);

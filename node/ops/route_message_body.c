@@ -65,7 +65,7 @@ static struct blob *read_file(const char *path, size_t size_max)
 static void find_in_inbox(struct body_call *b, uint32_t recipient_count)
 {
     const struct ops *ops = b->call->ops;
-    size_t size_max = ops_settings(ops)->limits.message_size_max + PIECE_SIZE;
+    size_t size_max = b->call->settings->limits.message_size_max + PIECE_SIZE;
     char path[4300];
 
     for (uint32_t i = b->recipient_first;

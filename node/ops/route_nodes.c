@@ -52,7 +52,7 @@ static json_t *json_of_self(const struct ops *ops)
         shards += v.is_open;
     }
     json_object_set_new(j, "id", json_integer((json_int_t)ops->o.node));
-    json_object_set_new(j, "hostname", json_string(ops_settings(ops)->node.hostname));
+    json_object_set_new(j, "hostname", json_string(ops->settings->node.hostname));
     json_object_set_new(j, "version", json_string(ANGARIUM_VERSION));
     json_object_set_new(j, "format", json_integer(PROTO_FORMAT_VERSION));
     json_object_set_new(j, "state", json_string(ops->draining ? "draining" : "serving"));

@@ -99,7 +99,7 @@ static void fill_origin(struct accept_parts *a, const struct post_call *pc)
     a->origin.tenant = proto_bytes(span_cstr(pc->post.tenant));
     a->origin.credential = proto_bytes(SPAN_LIT("api"));
     a->origin.listener = proto_bytes(SPAN_LIT("http"));
-    a->origin.hostname = proto_bytes(span_cstr(ops_settings(ops)->node.hostname));
+    a->origin.hostname = proto_bytes(span_cstr(pc->call->settings->node.hostname));
     a->origin.node = ops->o.node;
     a->origin.submitted = true;
 }
@@ -121,7 +121,7 @@ static void fill_accept(struct accept_parts *a, const struct post_call *pc)
     a->accept.n_tags = a->tags.n;
     a->accept.tags = a->tags.list;
     a->accept.origin = &a->origin;
-    a->accept.expires_at_ms = a->accept.time_ms + ops_settings(ops)->delivery.expire_ms;
+    a->accept.expires_at_ms = a->accept.time_ms + pc->call->settings->delivery.expire_ms;
 }
 
 static void commit_it(struct post_call *pc)
@@ -197,7 +197,7 @@ static void make(struct loop_work *w)
         .time_ms = pc->time_ms,
     };
 
-    c->status = post_make(&pc->post, &in, ops_settings(c->ops)) == 0 ? 200 : 400;
+    c->status = post_make(&pc->post, &in, c->settings) == 0 ? 200 : 400;
 }
 
 static void abandon(struct call *c)

@@ -7,7 +7,6 @@
 #include "node/settings/settings.h"
 
 #define SETTINGS_ERRORS_MAX       20
-#define SETTINGS_LISTENERS_MAX    16
 #define SETTINGS_CERTIFICATES_MAX 255 /* beside the default */
 
 enum field_type {

@@ -392,6 +392,7 @@ static int parse_text(struct settings **out, const char *file, const char *base,
     yaml_parser_set_encoding(&y, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&y, text.p ? text.p : (const uint8_t *)"", text.n);
     p.s = check_calloc(1, sizeof *p.s);
+    atomic_init(&p.s->refs, 1);
     p.s->file = check_strdup(file);
     for (size_t i = 0; i < field_section_count; i++)
         set_fallbacks(&field_sections[i], p.s);
@@ -406,7 +407,7 @@ static int parse_text(struct settings **out, const char *file, const char *base,
     yaml_parser_delete(&y);
     if (p.error_count > SETTINGS_ERRORS_MAX)
         buf_addf(errors, "%s: and more; these %d first\n", file, SETTINGS_ERRORS_MAX);
-    if (p.error_count > 0) settings_free(&p.s);
+    if (p.error_count > 0) settings_unref(&p.s);
     *out = p.s;
     return p.error_count > 0 ? ERR_CONFIG : 0;
 }

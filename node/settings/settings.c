@@ -13,11 +13,18 @@ static void free_fields(const struct field_set *set, void *object)
         value_free(&set->fields[i], field_slot(&set->fields[i], object));
 }
 
-void settings_free(struct settings **ps)
+struct settings *settings_ref(struct settings *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void settings_unref(struct settings **ps)
 {
     struct settings *s = *ps;
 
-    if (!s) return;
+    *ps = NULL;
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) > 1) return;
     for (size_t i = 0; i < field_section_count; i++)
         free_fields(&field_sections[i], s);
     for (size_t i = 0; i < field_list_count; i++) {
@@ -31,7 +38,6 @@ void settings_free(struct settings **ps)
     }
     free(s->file);
     free(s);
-    *ps = NULL;
 }
 
 /* ---- printing */

@@ -19,11 +19,14 @@
 #ifndef SETTINGS_SETTINGS_H
 #define SETTINGS_SETTINGS_H
 
+#include <stdatomic.h>
+
 #include "proto/ground/buf.h"
 #include "proto/ground/err.h"
 
-#define SETTINGS_LIST_MAX          256 /* listeners 16, certificates 255, others this */
-#define SETTINGS_PINS_MAX          16  /* of one route */
+#define SETTINGS_LIST_MAX          256 /* certificates 255, the next ones fewer, others this */
+#define SETTINGS_LISTENERS_MAX     16
+#define SETTINGS_PINS_MAX          16 /* of one route */
 #define SETTINGS_CONTENT_RULES_MAX 32
 
 enum settings_listener_kind { SETTINGS_SUBMISSION, SETTINGS_SUBMISSIONS, SETTINGS_MX };
@@ -72,7 +75,9 @@ struct settings_content_rule { /* node/mail/content.h */
     char *text, *tenant;
 };
 
+/* Counted, and never changed once it is read: who uses it in another thread or later has a reference. */
 struct settings {
+    atomic_uint refs;
     char *file; /* for messages */
     struct {
         uint64_t id;
@@ -145,7 +150,11 @@ struct settings {
 int settings_read(struct settings **out, const char *file, struct buf *errors);
 /* The same from text; `file` is the name in messages and the base of relative paths. */
 int settings_parse(struct settings **out, const char *file, struct span text, struct buf *errors);
-void settings_free(struct settings **s);
+struct settings *settings_ref(struct settings *s); /* any thread */
+void settings_unref(struct settings **s);          /* any thread; takes NULL */
+/* May a node that runs with `now` go on with `fresh`? ERR_CONFIG: no; why names what cannot change (SETTINGS_FIXED). */
+int settings_check_change(const struct settings *now, const struct settings *fresh,
+                          struct errmsg *why);
 /* All keys with the values in force, as YAML that settings_parse takes. Hashes are shown as
  * "(hidden)" unless with_secrets. */
 void settings_print(const struct settings *s, bool with_secrets, struct buf *out);

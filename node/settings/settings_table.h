@@ -95,6 +95,13 @@
     X(delivery, retention_ms, SPAN, "7d", 1 * SEC, 365 * DAY, "what is over stays visible so long")                     \
     X(content, gtube, BOOL, "false", 0, 0, "a mail with the GTUBE test text is refused: 554 5.7.1")
 
+/* What a node keeps until it is started again: X(section, key); and dev. */
+#define SETTINGS_FIXED(X)                                                                                              \
+    X(node, id) X(node, hostname) X(node, data_dir) X(node, shards) X(node, loops)                                     \
+    X(cluster, id) X(cluster, address) X(cluster, ca) X(cluster, certificate) X(cluster, key) X(cluster, zone)         \
+    X(cluster, region) X(cluster, seeds) X(cluster, token_file) X(cluster, shards_per_node) X(cluster, replicas)       \
+    X(http, address) X(resolver, address) X(log, format)
+
 /* Members of the lists' elements: X(list, key, type, default, min, max, help) */
 #define SETTINGS_LISTENER(X)                                                                                           \
     X(listener, kind, KIND, NULL, 0, 0, "submission, submissions or mx")                                               \

@@ -164,10 +164,12 @@ void smtp_data_write(struct smtp_data_writer *w, struct span run, struct buf *ou
     while (at < run.n && at < 2) /* their line may have begun in the run before */
         write_byte(w, run.p[at++], out);
     if (at == run.n) return;
-    for (size_t from = 0;;) { /* run.p[from..at) is what may be the CR LF before a dot */
-        const uint8_t *p = memmem(run.p + from, run.n - from, "\r\n.", 3);
+    for (size_t from = 0; from < run.n;) { /* by line: memmem looks at each byte, memchr at a word */
+        const uint8_t *p = memchr(run.p + from, '\n', run.n - from);
         if (!p) break;
-        from = (size_t)(p - run.p) + 3;
+        from = (size_t)(p - run.p) + 1;
+        if (from < 2 || p[-1] != '\r' || from == run.n || run.p[from] != '.') continue;
+        from++;
         buf_add(out, run.p + at, from - at);
         buf_add_u8(out, '.');
         at = from;

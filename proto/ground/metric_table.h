@@ -49,6 +49,12 @@
       "Commands and mails refused at a limit")                                                     \
     X(LIMIT_HOPS, COUNTER, "smtp_refused_at_limit_total", "limit=\"hops\"",                        \
       "Commands and mails refused at a limit")                                                     \
+    X(SETTINGS_RELOADS, COUNTER, "settings_reloads_total", "result=\"ok\"",                        \
+      "Settings read again (SIGHUP)")                                                              \
+    X(SETTINGS_RELOADS_REFUSED, COUNTER, "settings_reloads_total", "result=\"refused\"",           \
+      "Settings read again (SIGHUP)")                                                              \
+    X(SETTINGS_TIME, GAUGE, "settings_time_seconds", "",                                           \
+      "When the settings in force were read, in seconds since 1970")                               \
     X(TLS_RELOADS, COUNTER, "tls_reloads_total", "result=\"ok\"",                                  \
       "Certificate files that changed")                                                            \
     X(TLS_RELOADS_REFUSED, COUNTER, "tls_reloads_total", "result=\"refused\"",                     \

@@ -83,6 +83,15 @@ class Docs(unittest.TestCase):
         for section, key, _ in settings():
             self.assertIn(f"`{section}.{key}`", document, f"docs/operating/node.md lacks {section}.{key}")
 
+    def test_what_only_a_restart_changes_is_said(self):
+        table = read("node", "settings", "settings_table.h")
+        fixed = re.findall(r"X\((\w+), (\w+)\)", table[table.index("SETTINGS_FIXED(X)"):].split("\n\n")[0])
+        self.assertGreater(len(fixed), 5)
+        said = re.search(r"^Only a restart changes (.*?)\n\n", read("docs", "operating", "node.md") + "\n", re.M | re.S).group(1)
+        self.assertEqual(set(re.findall(r"`([\w.]+)`", said)),
+                         {f"{section}.{key}" for section, key in fixed} | {"cluster", "http.certificate", "dev"})
+        self.assertTrue({f"{section}.{key}" for section, key in fixed} <= {f"{s}.{k}" for s, k, _ in settings()})
+
     def test_limits_that_the_operating_document_tells_are_those_in_force(self):
         defaults = {f"{section}.{key}": value.strip('"') for section, key, value in settings()}
         table = re.sub(r"\\\n\s*", "", read("proto", "ground", "metric_table.h"))

@@ -150,7 +150,7 @@ static void add_mails(struct world *w, const struct words *v)
 static void add_login(struct world *w, const struct words *v)
 {
     struct login_options o = { .username = v->of[1], .clock = &clock_real };
-    unsigned n = ++w->options.route_login_count;
+    unsigned n = ++w->login_count;
     char path[128];
 
     CHECK(n <= sizeof w->logins / sizeof w->logins[0]);
@@ -204,9 +204,6 @@ static void default_options(struct world *w)
     o->commit = w->commit;
     o->dns = w->dns;
     o->tls = w->client_tls;
-    o->route_tls = route_tls;
-    o->route_tls_count = ROUTE_TLS_COUNT;
-    o->route_logins = w->logins;
     o->hostname = "node.test";
     o->node = 1;
     o->inbox_dir = w->inbox_dir;
@@ -236,6 +233,7 @@ static void open_world(struct world *w)
     default_options(w);
     for (unsigned i = 0; i < w->story->setup_count; i++)
         set_up(w, &w->story->setup[i]);
+    w->options.routes = deliver_routes_new(route_tls, ROUTE_TLS_COUNT, w->logins, w->login_count);
     remote_listen(w);
     w->options.router.mx_port = w->port ? w->port : 25;
     for (unsigned i = 0; i < w->options.router.rule_count; i++)
@@ -251,12 +249,13 @@ static void open_world(struct world *w)
 static void close_world(struct world *w)
 {
     deliver_free(&w->deliver);
+    deliver_routes_unref(&w->options.routes);
     remote_close(w);
     double_dns_close(&w->dns);
     for (int i = 0; i < 5; i++)
         loop_turn(w->loop, 1);
     double_close(&w->commit);
-    for (unsigned i = 0; i < w->options.route_login_count; i++)
+    for (unsigned i = 0; i < w->login_count; i++)
         login_unref(&w->logins[i]);
     loop_settle(w->loop);
     loop_turn(w->loop, 0);

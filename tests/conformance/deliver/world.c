@@ -236,6 +236,19 @@ static int error_named(const char *name)
     return 0;
 }
 
+/* The first rule leads to another host, in clear; no rule has a TLS context any more. */
+static void reload(struct world *w, const char *host)
+{
+    struct deliver_options o = w->options;
+
+    snprintf(w->rules[0].host, sizeof w->rules[0].host, "%s", host);
+    w->rules[0].tls = ROUTER_TLS_NONE;
+    w->rules[0].tls_context = 0;
+    o.routes = deliver_routes_new(NULL, 0, NULL, 0);
+    deliver_set_options(w->deliver, &o);
+    deliver_routes_unref(&o.routes);
+}
+
 void world_do(struct world *w, int line, const char *what)
 {
     struct words v;
@@ -260,6 +273,8 @@ void world_do(struct world *w, int line, const char *what)
         world_login_write(w, (unsigned)strtoul(v.of[1], NULL, 10), v.of[2]);
     else if (strcmp(v.of[0], "drain") == 0)
         deliver_drain(w->deliver);
+    else if (strcmp(v.of[0], "reload") == 0)
+        reload(w, v.of[1]);
     else
         world_wrong(w, line, "nobody can do: %s", what);
 }

@@ -29,6 +29,7 @@ struct world {
     struct deliver_options options;
     struct router_rule rules[16];
     struct login *logins[4];
+    unsigned login_count;
     struct stream_address own[8];
     struct listener *listeners[STORY_SERVERS_MAX];
     uint16_t port;

@@ -96,6 +96,38 @@ static void the_first_match_wins(void **state)
     router_free(&r);
 }
 
+/* Rules and numbers are others; what is known of a site stays, slots that are taken too. */
+static void other_options(void **state)
+{
+    const struct router_rule one = { .match = "*", .via = ROUTER_VIA_HOST, .host = "a", .port = 25 };
+    const struct router_rule two = { .match = "*", .via = ROUTER_VIA_HOST, .host = "b", .port = 26 };
+    struct router *r = make(&one, 1);
+    static struct router_plan p;
+    struct router_options o;
+    uint64_t until;
+
+    (void)state;
+    router_choose(r, SPAN_LIT("x.example"), &p);
+    assert_string_equal(p.site, "a:25");
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(router_slot_take(r, "a:25", 1000, &until), ROUTER_SLOT_YES);
+    router_options_default(&o);
+    o.rules = &two;
+    o.rule_count = 1;
+    o.site_connections_max = 2;
+    router_set_options(r, &o);
+    router_choose(r, SPAN_LIT("x.example"), &p);
+    assert_string_equal(p.site, "b:26");
+    assert_int_equal(router_slot_take(r, "a:25", 1000, &until), ROUTER_SLOT_BUSY);
+    router_slot_release(r, "a:25", ROUTER_CONN_OK, 1000);
+    assert_int_equal(router_slot_take(r, "a:25", 1000, &until), ROUTER_SLOT_BUSY); /* 2 of 2 */
+    router_slot_release(r, "a:25", ROUTER_CONN_OK, 1000);
+    assert_int_equal(router_slot_take(r, "a:25", 1000, &until), ROUTER_SLOT_YES);
+    router_slot_release(r, "a:25", ROUTER_CONN_OK, 1000);
+    router_slot_release(r, "a:25", ROUTER_CONN_OK, 1000);
+    router_free(&r);
+}
+
 static void long_domains_are_no_trouble(void **state)
 {
     static char domain[1000];
@@ -119,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_decide),
         cmocka_unit_test(the_first_match_wins),
+        cmocka_unit_test(other_options),
         cmocka_unit_test(long_domains_are_no_trouble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

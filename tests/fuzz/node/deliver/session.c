@@ -771,8 +771,7 @@ static void begin(uint8_t circumstances)
                                     : ROUTER_TLS_NONE;
     rule.login = w.has_login;
     deliver_options_default(&o);
-    o.route_logins = &logins;
-    o.route_login_count = 1;
+    o.routes = deliver_routes_new(NULL, 0, &logins, 1);
     o.loop = (struct loop *)(void *)&nothing;
     o.tls = (struct tls *)(void *)&nothing;
     o.hostname = "node.test";
@@ -786,6 +785,7 @@ static void begin(uint8_t circumstances)
     w.watcher = (struct commit_watcher){ .on_effects = on_applied };
     commit_watch(w.commit, &w.watcher);
     CHECK(deliver_new(&w.deliver, &o, &why) == 0);
+    deliver_routes_unref(&o.routes);
     double_lead(w.commit, true);
     take_in(circumstances);
     turn();

@@ -19,7 +19,7 @@ static void check_round(const struct settings *s)
     CHECK(settings_parse(&again, "x", buf_span(&first), &errors) == 0);
     settings_print(again, true, &second);
     CHECK(span_eq(buf_span(&first), buf_span(&second)));
-    settings_free(&again);
+    settings_unref(&again);
     buf_deinit(&first);
     buf_deinit(&second);
     buf_deinit(&errors);
@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     CHECK((rv == 0) == (s != NULL));
     CHECK((rv == 0) == (errors.n == 0));
     if (s) check_round(s);
-    settings_free(&s);
+    settings_unref(&s);
     buf_deinit(&errors);
     return 0;
 }

@@ -54,6 +54,37 @@ static void sessions_of_all_and_of_one(void **state)
     accept_clients_unref(&c);
 }
 
+static void other_limits(void **state)
+{
+    struct accept_limits l = limits();
+    struct accept_clients *c = accept_clients_new(&l);
+    struct tally *a, *b, *d;
+    char from[32];
+
+    (void)state;
+    assert_int_equal(come(c, "192.0.2.1", NOW, &a), CLIENTS_COME_IN);
+    assert_int_equal(come(c, "192.0.2.1", NOW, &b), CLIENTS_COME_IN);
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(from, sizeof from, "198.51.100.%u", i);
+        assert_int_equal(come(c, from, NOW, &d), CLIENTS_COME_IN);
+        clients_leave(c, &d);
+    }
+    assert_int_equal(clients_count(c), 101);
+    l.address_sessions_max = 1;
+    l.clients_max = 16;
+    l.sessions_memory_max = 1000;
+    accept_clients_set_limits(c, &l);
+    assert_int_equal(clients_count(c), 16); /* who is in stays */
+    assert_int_equal(come(c, "192.0.2.1", NOW, &d), CLIENTS_ADDRESS_SESSIONS);
+    assert_true(clients_have_memory(c));
+    clients_weigh(c, 0, 1000);
+    assert_false(clients_have_memory(c));
+    clients_weigh(c, 1000, 0);
+    clients_leave(c, &a);
+    clients_leave(c, &b);
+    accept_clients_unref(&c);
+}
+
 /* An IPv6 host is its /64, an IPv4 host the same however it is written. */
 static void addresses_that_are_one(void **state)
 {
@@ -246,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sessions_of_all_and_of_one),
+        cmocka_unit_test(other_limits),
         cmocka_unit_test(addresses_that_are_one),
         cmocka_unit_test(rate_of_one),
         cmocka_unit_test(sessions_of_a_username),

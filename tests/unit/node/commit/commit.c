@@ -100,11 +100,11 @@ static void open_world(struct world *w, unsigned shards, size_t cut_bytes)
                           .data_dir = w->dir,
                           .node = 1,
                           .shard_count = shards,
-                          .disk_reserve_bytes = w->disk_reserve_bytes,
-                          .body_cache_bytes = 1u << 20,
+                          .limits.disk_reserve_bytes = w->disk_reserve_bytes,
+                          .limits.body_cache_bytes = 1u << 20,
                           .cut_bytes = cut_bytes,
-                          .queue_messages_max = 5000,
-                          .retention_ms = w->retention_ms },
+                          .limits.queue_messages_max = 5000,
+                          .limits.retention_ms = w->retention_ms },
                       &why) == 0);
     w->watcher = (struct commit_watcher){ .arg = w, .on_effects = on_effects, .on_lead = on_lead };
     commit_watch(w->commit, &w->watcher);
@@ -601,6 +601,11 @@ static void at_the_end_and_at_a_reserve_mail_is_refused(void **state)
     make_dir(&w);
     open_world(&w, 1, 0);
     assert_int_equal(commit_may_take(w.commit, 101ull << 30), ERR_FULL);
+    assert_int_equal(commit_may_take(w.commit, 1000), 0);
+    commit_set_limits(w.commit, &(struct commit_limits){ .queue_bytes_max = 999 });
+    assert_int_equal(commit_may_take(w.commit, 1000), ERR_FULL);
+    assert_int_equal(commit_may_take(w.commit, 999), 0);
+    commit_set_limits(w.commit, &(struct commit_limits){ 0 });
     assert_int_equal(commit_may_take(w.commit, 1000), 0);
     commit_drain(w.commit);
     assert_int_equal(begin_send(&w, &s, "x", 1, 1, NULL), ERR_CLOSED);

@@ -100,7 +100,7 @@ static void start(unsigned number)
                                                 .node = number,
                                                 .config = &members,
                                                 .shard_count = 1,
-                                                .body_cache_bytes = 1,
+                                                .limits.body_cache_bytes = 1,
                                                 .cut_bytes = 200000 },
                       &why) == 0);
     for (unsigned i = 1; i <= NODES; i++) {

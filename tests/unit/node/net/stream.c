@@ -2,6 +2,7 @@
 #include "tests/unit/node/net/net_test.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -509,6 +510,32 @@ static void test_many_listeners_on_one_port(void **state)
     pair_free(p);
 }
 
+static void test_a_socket_made_elsewhere(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new("127.0.0.1");
+    struct listener_options o = { .on_connection = pair_connection, .arg = p };
+    struct listener *second;
+    struct errmsg why = { "" };
+    int fd = -1, taken;
+
+    snprintf(o.at.text, sizeof o.at.text, "127.0.0.1");
+    assert_int_equal(listener_socket(&o.at, 0, true, &fd, &why), 0);
+    taken = fd;
+    o.socket = &fd;
+    assert_int_equal(listener_open(&second, p->loop, &o, &why), 0);
+    assert_int_equal(fd, -1);
+    assert_int_not_equal(listener_port(second), 0);
+    listener_close(&second);
+    loop_turn(p->loop, 0);
+    assert_int_equal(fcntl(taken, F_GETFD), -1); /* it was the listener's, and is closed with it */
+    assert_int_equal(listener_socket(&p->at, 0, true, &fd, &why), ERR_BUSY);
+    assert_true(strstr(why.text, "127.0.0.1") != NULL);
+    assert_int_equal(listener_socket(&p->at, 0, false, &fd, &why), 0); /* for another loop */
+    close(fd);
+    pair_free(p);
+}
+
 static void test_address_parse(void **state)
 {
     (void)state;
@@ -553,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_loop_ends_while_closing),
         cmocka_unit_test(test_out_of_files),
         cmocka_unit_test(test_many_listeners_on_one_port),
+        cmocka_unit_test(test_a_socket_made_elsewhere),
         cmocka_unit_test(test_address_parse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

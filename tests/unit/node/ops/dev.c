@@ -82,7 +82,7 @@ static void settings_are_right(void **state)
     assert_int_equal(s->listener_count, 3);
     assert_string_equal(s->listeners[2].address, "127.0.0.1:12503");
     assert_int_equal(s->routes[0].via, SETTINGS_VIA_INBOX);
-    settings_free(&s);
+    settings_unref(&s);
 }
 
 static void a_cluster_of_three(void **state)
@@ -103,7 +103,7 @@ static void a_cluster_of_three(void **state)
     assert_string_equal(s->cluster.certificate, "/tmp/x/node-3.pem");
     assert_string_equal(s->cluster.seeds, "http://127.0.0.1:12502 http://127.0.0.1:12512 ");
     assert_string_equal(s->http.address, "127.0.0.1:12522");
-    settings_free(&s);
+    settings_unref(&s);
     j = cli_dev_cluster_json(&d);
     nodes = json_object_get(j, "nodes");
     assert_int_equal(json_array_size(nodes), 3);
@@ -133,7 +133,7 @@ static void routes_and_sets(void **state)
     assert_int_equal(s->delivery.expire_ms, 3600000);
     assert_int_equal(s->limits.recipients_max, 100);
     assert_int_equal(s->limits.address_sessions_max, 1000000);
-    settings_free(&s);
+    settings_unref(&s);
     d.next_hop[0] = '\0';
     d.set_count = 0;
     d.mx_port = 2526;
@@ -142,7 +142,7 @@ static void routes_and_sets(void **state)
     assert_int_equal(s->routes[0].via, SETTINGS_VIA_MX);
     assert_string_equal(s->resolver.address, "127.0.0.1:5353");
     assert_int_equal(s->resolver.mx_port, 2526);
-    settings_free(&s);
+    settings_unref(&s);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)

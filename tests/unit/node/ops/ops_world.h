@@ -66,7 +66,7 @@ static inline void world_open_commit(struct world *w)
                                                 .data_dir = w->dir,
                                                 .node = 1,
                                                 .shard_count = 2,
-                                                .body_cache_bytes = 1u << 20 },
+                                                .limits.body_cache_bytes = 1u << 20 },
                       NULL) == 0);
 }
 
@@ -112,7 +112,7 @@ static inline void world_close(struct world *w)
     raft_close(&w->raft);
     queue_store_close(&w->store);
     loop_free(&w->loop);
-    settings_free(&w->settings);
+    settings_unref(&w->settings);
 }
 
 static inline int world_remove_one(const char *path, const struct stat *st, int type,

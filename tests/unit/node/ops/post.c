@@ -37,7 +37,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    settings_free(&settings);
+    settings_unref(&settings);
     return 0;
 }
 

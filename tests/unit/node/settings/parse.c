@@ -35,7 +35,7 @@ static void good(const char *text)
     struct settings *s = parse(text, &errors);
 
     if (!s) fail_msg("%s", buf_cstr(&errors));
-    settings_free(&s);
+    settings_unref(&s);
     buf_deinit(&errors);
 }
 
@@ -107,9 +107,9 @@ static void whole_example(void **state)
     assert_int_equal(s->delivery.expire_ms, 2 * 86400000);
     assert_string_equal(s->log.format, "json");
     assert_true(s->dev.enabled);
-    settings_free(&s);
+    settings_unref(&s);
     assert_null(s);
-    settings_free(&s);
+    settings_unref(&s);
     buf_deinit(&errors);
 }
 
@@ -135,7 +135,7 @@ static void fallbacks(void **state)
     assert_int_equal(s->resolver.mx_port, 25);
     assert_string_equal(s->log.level, "info");
     assert_false(s->dev.enabled);
-    settings_free(&s);
+    settings_unref(&s);
     buf_deinit(&errors);
 }
 
@@ -308,7 +308,7 @@ static void content_rules(void **state)
     assert_true(s->content.gtube);
     assert_int_equal(s->content_rule_count, 1);
     assert_string_equal(s->content_rules[0].action, "tag");
-    settings_free(&s);
+    settings_unref(&s);
     buf_deinit(&errors);
     good(OK RULE("part: body"));
     bad(OK RULE("part: all"),
@@ -369,7 +369,7 @@ static void addresses_are_networks(void **state)
         else
             assert_string_equal(s->credentials[0].addresses, cases[i].text);
         buf_deinit(&errors);
-        settings_free(&s);
+        settings_unref(&s);
     }
 }
 
@@ -411,7 +411,7 @@ static const char *tls_of_route(const char *text, char *out, size_t size)
 
     if (!s) fail_msg("%s", buf_cstr(&errors));
     snprintf(out, size, "%s", s->routes[0].tls);
-    settings_free(&s);
+    settings_unref(&s);
     buf_deinit(&errors);
     return out;
 }
@@ -515,7 +515,7 @@ static void pins_of_routes(void **state)
     assert_string_equal(s->routes[0].pins[0], hex);
     assert_string_equal(s->routes[0].pins[1], hex);
     assert_string_equal(s->routes[0].tls, "encrypt");
-    settings_free(&s);
+    settings_unref(&s);
     buf_deinit(&errors);
     bad(OK "routes: [ { match: \"*\", " HOST ", pins: [ abc ] } ]\n",
         "conf/node.yaml:3:67: pins: \"abc\" is not a SHA-256: 64 digits of hex, or 44 characters "
@@ -557,8 +557,8 @@ static void accounts_are_shown(void **state)
     assert_string_equal(again->routes[1].auth.password_file, "/p");
     assert_string_equal(again->routes[1].tls, "verify");
     assert_null(again->routes[2].auth.username);
-    settings_free(&s);
-    settings_free(&again);
+    settings_unref(&s);
+    settings_unref(&again);
     buf_deinit(&errors);
     buf_deinit(&shown);
 }
@@ -622,8 +622,8 @@ static void printed_and_read(void **state)
     settings_print(again, false, &second);
     assert_null(strstr(buf_cstr(&second), "argon2id$"));
     assert_non_null(strstr(buf_cstr(&second), "password_hash: \"(hidden)\""));
-    settings_free(&s);
-    settings_free(&again);
+    settings_unref(&s);
+    settings_unref(&again);
     buf_deinit(&errors);
     buf_deinit(&first);
     buf_deinit(&second);
