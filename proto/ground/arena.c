@@ -20,6 +20,15 @@ struct arena_block {
     _Alignas(16) uint8_t bytes[];
 };
 
+size_t arena_held(const struct arena *a)
+{
+    size_t n = 0;
+
+    for (const struct arena_block *b = a->blocks; b; b = b->older)
+        n += sizeof *b + b->cap;
+    return n;
+}
+
 void arena_init(struct arena *a, size_t size_max)
 {
     *a = (struct arena){ .size_max = size_max };

@@ -10,6 +10,7 @@ struct arena {
     size_t used, size_max;
 };
 
+size_t arena_held(const struct arena *a); /* bytes of memory that it has now, kept block included */
 void arena_init(struct arena *a, size_t size_max); /* size_max bytes over its life until reset */
 void arena_deinit(struct arena *a);                /* may be called twice */
 void arena_reset(struct arena *a);                 /* keeps the first block */

@@ -1,5 +1,6 @@
 """What a node's memory is spent on. One mail of 50 MiB costs at most 2 MiB while it comes in and while it goes out; 100 large
-ones at once stay under 600 MiB in all; an idle TLS session costs at most 40 KiB.
+ones at once stay under 600 MiB in all; an idle TLS session costs at most 40 KiB. What sessions are estimated to hold
+(limits.sessions_memory_max) is at most twice, and at least half, of what they take.
 
 A body passes in chunks, so that the size of 100 mails does not matter, only that all are on their way together: here they
 have 3 MiB (with the argument `full`: 50 MiB, and 10,000 sessions instead of 1,000). Bodies are counted by the node
@@ -26,6 +27,7 @@ SESSIONS = 10000 if FULL else 1000
 RESIDENT_MAX = 600 * MIB
 MAIL_MAX = 2 * MIB
 SESSION_MAX = 40 * 1024
+WEIGHED = 500
 
 
 class Watched:
@@ -111,11 +113,24 @@ def answer(s, end):
         got += more
 
 
-def open_session(w, context):
-    s = socket.create_connection(("127.0.0.1", w.node.submission), 30)
+def begin_mail(s):
+    for line, end in ((b"MAIL FROM:<a@example.test>", b"250 "), (b"RCPT TO:<b@example.test>", b"250 "), (b"DATA", b"354 ")):
+        s.sendall(line + b"\r\n")
+        answer(s, end)
+    s.sendall(b"Subject: x\r\n\r\nx\r\n")
+    return s
+
+
+def open_clear(w, port=None):
+    s = socket.create_connection(("127.0.0.1", port or w.node.mx), 30)
     answer(s, b"220 ")
     s.sendall(b"EHLO idle.example.test\r\n")
     answer(s, b"250 ")
+    return s
+
+
+def open_tls(w, context, port=None):
+    s = open_clear(w, port)
     s.sendall(b"STARTTLS\r\n")
     answer(s, b"220 ")
     s = context.wrap_socket(s)
@@ -130,7 +145,7 @@ def check_idle(place):
     w = Watched(place, "idle")
     try:
         before = w.memory("VmRSS")
-        sessions = [open_session(w, context) for _ in range(SESSIONS)]
+        sessions = [open_tls(w, context, w.node.submission) for _ in range(SESSIONS)]
         each = (w.memory("VmRSS") - before) / SESSIONS
         assert w.metric("angarium_smtp_sessions") == SESSIONS
         assert each <= SESSION_MAX, "%d bytes for an idle TLS session" % each
@@ -144,13 +159,35 @@ def check_idle(place):
     return "%d idle TLS sessions: %.1f KiB each" % (SESSIONS, each / 1024)
 
 
+def check_estimate(place):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    told = []
+    for name, begin in (("clear", open_clear), ("clear, in DATA", lambda w: begin_mail(open_clear(w))),
+                        ("TLS", lambda w: open_tls(w, context)),
+                        ("TLS, in DATA", lambda w: begin_mail(open_tls(w, context)))):
+        w = Watched(place, "estimate-" + str(len(told)))
+        try:
+            before = w.memory("VmRSS")
+            sessions = [begin(w) for _ in range(WEIGHED)]
+            taken = (w.memory("VmRSS") - before - w.bodies()) / WEIGHED
+            estimate = w.metric("angarium_smtp_sessions_memory_bytes") / WEIGHED
+            assert taken / 2 <= estimate <= 2 * taken, "%s: %d bytes are taken for %d" % (name, taken, estimate)
+            for s in sessions:
+                s.close()
+        finally:
+            w.stop()
+        told.append("%s %.1f for %.1f" % (name, estimate / 1024, taken / 1024))
+    return "KiB estimated for KiB taken: " + ", ".join(told)
+
+
 def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard < SESSIONS + 200:
         raise SystemExit("at least %d open files are needed (ulimit -n)" % (SESSIONS + 200))
     place = cluster.place_for("memory")
-    print("; ".join(check(place) for check in (check_one, check_many, check_idle)))
+    print("; ".join(check(place) for check in (check_one, check_many, check_idle, check_estimate)))
 
 
 if __name__ == "__main__":

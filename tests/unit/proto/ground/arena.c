@@ -38,6 +38,7 @@ static void the_limit_holds_until_reset(void **state)
     assert_null(arena_alloc(&a, 1001));
     assert_non_null(arena_alloc(&a, 1000 - 8)); /* 9008 + 992 = 10000 */
     assert_int_equal(a.used, 10000);
+    assert_in_range(arena_held(&a), 10000, 20000);
     assert_null(arena_alloc(&a, 1));
     assert_null(arena_alloc(&a, 0));
     assert_null(arena_alloc(&a, SIZE_MAX));
@@ -50,6 +51,7 @@ static void the_limit_holds_until_reset(void **state)
     assert_non_null(arena_alloc(&a, 1));
     assert_null(arena_alloc(&a, SIZE_MAX - 3));
     arena_deinit(&a);
+    assert_int_equal(arena_held(&a), 0);
     assert_non_null(arena_alloc(&a, 1)); /* as good as new */
     arena_deinit(&a);
 }
