@@ -136,7 +136,8 @@ static void check_vote(struct world *w, const struct host *h, uint64_t term, uin
            h->group);
 }
 
-/* What it says to hold is on its disk. */
+/* What it says to hold is on its disk. An answer to a leader of an earlier term may leave when what it was for is cut off
+ * again, by the next write of the same sync. */
 static void check_match(struct world *w, const struct host *h, const struct core_msg *m)
 {
     struct raft_group_view v;
@@ -144,7 +145,7 @@ static void check_match(struct world *w, const struct host *h, const struct core
 
     if (m->match == 0) return;
     raft_group_see(h->raft, &v);
-    if (m->match < v.first) return;
+    if (m->match < v.first || m->term < v.term) return;
     rv = store_entry_read(h->node->store, h->group + 1, m->match, NULL, NULL, NULL, NULL);
     EXPECT(w, rv == 0 || rv == ERR_CORRUPT,
            "n%u g%u answers for entry %llu, which is not on its disk (R1)", h->node->at + 1,

@@ -271,6 +271,9 @@ static int stage_commit(void *arg, uint64_t index, uint64_t term)
         return ERR_AGAIN;
     }
     replace(w, h);
+    if (w->plan.fault_every_us[FAULT_CRASH_POINT] && world_chance(w, 200))
+        h->node->crash_in =
+            1; /* between the machine's commit and the log's new beginning: rare, else */
     return node_point(h->node) ? ERR_AGAIN : 0;
 }
 

@@ -37,7 +37,7 @@ static void push(struct world *w, struct lane *l, struct blob *frame)
     uint64_t at_us = w->now_us + world_between(w, w->plan.delay_min_us, w->plan.delay_max_us);
 
     if (l->first + l->count == l->cap) {
-        memmove(l->list, l->list + l->first, l->count * sizeof *l->list);
+        if (l->count > 0) memmove(l->list, l->list + l->first, l->count * sizeof *l->list);
         l->first = 0;
         if (l->count == l->cap) {
             l->cap = l->cap ? 2 * l->cap : 8;
