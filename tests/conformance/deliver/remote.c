@@ -412,6 +412,8 @@ static unsigned next_script(struct world *w, unsigned server)
     return STORY_SCRIPTS_MAX;
 }
 
+#define PORT_DRAWS_MAX 20
+
 struct port {
     struct world *w;
     unsigned server;
@@ -451,20 +453,42 @@ static void on_connection(void *arg, struct listener *li)
     step(s);
 }
 
-void remote_listen(struct world *w)
+/* All servers of a story share a port; w->port 0: one that is free at the first of them. */
+static int listen_all(struct world *w, struct errmsg *why)
 {
     for (unsigned i = 0; i < w->story->server_count; i++) {
         struct listener_options o = { .on_connection = on_connection, .arg = &ports[i] };
-        struct errmsg why = { "" };
+        int rv;
 
         ports[i] = (struct port){ .w = w, .server = i };
         snprintf(o.at.text, sizeof o.at.text, "%s", w->story->servers[i]);
         o.at.port = w->port;
-        if (listener_open(&w->listeners[i], w->loop, &o, &why) != 0) {
+        rv = listener_open(&w->listeners[i], w->loop, &o, why);
+        if (rv != 0) return rv;
+        w->port = listener_port(w->listeners[i]);
+    }
+    return 0;
+}
+
+static void close_all(struct world *w)
+{
+    for (unsigned i = 0; i < STORY_SERVERS_MAX; i++)
+        if (w->listeners[i]) listener_close(&w->listeners[i]);
+}
+
+/* A port that is free at one address may be another program's at the next: then another one is drawn. */
+void remote_listen(struct world *w)
+{
+    struct errmsg why = { "" };
+    unsigned draws = 0;
+
+    while (listen_all(w, &why) != 0) {
+        close_all(w);
+        w->port = 0;
+        if (++draws == PORT_DRAWS_MAX) {
             world_wrong(w, 0, "%s", why.text);
             return;
         }
-        w->port = listener_port(w->listeners[i]);
     }
 }
 
@@ -486,8 +510,7 @@ void remote_close(struct world *w)
         free(s);
     }
     chaos_close(&w->chaos);
-    for (unsigned i = 0; i < STORY_SERVERS_MAX; i++)
-        if (w->listeners[i]) listener_close(&w->listeners[i]);
+    close_all(w);
 }
 
 void remote_signalled(struct world *w)
