@@ -49,6 +49,7 @@ int wire_accept_open(struct wire_nng *w, const char *address, struct errmsg *why
                           address);
     snprintf(url, sizeof url, "tcp://%s", address);
     rv = nng_stream_listener_alloc(&w->listener, url);
+    if (rv == 0) rv = nng_stream_listener_set_bool(w->listener, NNG_OPT_TCP_NODELAY, true);
     if (rv == 0) rv = nng_stream_listener_listen(w->listener);
     if (rv != 0) return listen_failed(rv, address, why);
     if (nng_stream_listener_get_int(w->listener, NNG_OPT_TCP_BOUND_PORT, &port) == 0)

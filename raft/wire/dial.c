@@ -88,6 +88,7 @@ __attribute__((noinline)) static bool have_dialer(struct lane *l)
     if (l->dialer) return true;
     snprintf(url, sizeof url, "tcp://%s", l->dialer_address);
     if (nng_stream_dialer_alloc(&l->dialer, url) != 0) return false;
+    CHECK(nng_stream_dialer_set_bool(l->dialer, NNG_OPT_TCP_NODELAY, true) == 0);
     CHECK(nng_aio_alloc(&l->dial, on_dialled, l) == 0);
     return true;
 }

@@ -1,9 +1,11 @@
 /* raft_cluster - three nodes, three processes on this machine: RocksDB, TLS, everything as in production.
  *
- *   bench_raft_cluster load [DIR [SECONDS [GROUPS [BYTES]]]]  committed entries a second of 1 KiB and 16 KiB at 1, 16 and 256 groups, with
+ *   bench_raft_cluster load [DIR [SECONDS [GROUPS [BYTES [OTHERS]]]]]  committed entries a second of 1 KiB and 16 KiB at 1, 16 and 256 groups, with
  *                                              latencies, beside one RocksDB that writes the same batches synced, and
  *                                              three of them at once; CPU (leader, a follower), switches of 1,000
- *                                              entries and frames an entry of the leader
+ *                                              entries and frames an entry of the leader. With OTHERS, a directory, the
+ *                                              followers' logs are there: on a disk of their own, as nodes have it, or
+ *                                              in memory, which leaves the leader's disk to the leader
  *   bench_raft_cluster elect [DIR [TIMES]]     from the death (SIGKILL), and from the silence (SIGSTOP: to the others the same as
  *                                              a cut cable), of the node that leads until the others are told, and another
  *                                              one leads
@@ -26,8 +28,8 @@
 
 #define NODES      3
 #define GROUPS_MAX 10000
-#define FLIGHT_MAX 512
-#define CUT_EVERY  1024
+#define FLIGHT_MAX 1024
+#define CUT_BYTES  (16u << 20) /* of all groups: the log holds two of it, as a node's */
 #define SAMPLES    200000
 
 struct cost { /* of a node, in the window */
@@ -50,10 +52,11 @@ struct shared { /* between the processes */
 static struct shared *shared;
 static struct pki pki;
 static char base[4096];
+static char others[4096]; /* where the logs of nodes 2 and 3 are; "": there too */
 
 struct group {
     struct raft_group *group;
-    uint64_t applied, cut;
+    uint64_t applied, cut_next;
     bool leads;
 };
 struct flight {
@@ -74,13 +77,18 @@ static struct node {
     bool knows_gone[NODES + 1];
     struct cost at_begin;
     double resident_empty;
-    uint64_t answered, turns;
+    uint64_t answered, turns, uncut_bytes;
     uint32_t samples[SAMPLES];
     struct flight flights[FLIGHT_MAX];
 } node;
 static uint8_t body[16384];
 
 /* ---- a node */
+
+static void node_dir(unsigned number, char out[4200])
+{
+    snprintf(out, 4200, "%s/node%u", number > 1 && others[0] ? others : base, number);
+}
 
 static void on_wake(void *arg)
 {
@@ -91,6 +99,7 @@ static void on_wake(void *arg)
 static void on_apply(void *arg, const struct raft_entry *e)
 {
     ((struct group *)arg)->applied = e->index;
+    node.uncut_bytes += e->body.n;
 }
 
 static void on_role(void *arg, enum raft_role role, uint64_t term, uint64_t leader)
@@ -184,7 +193,7 @@ static void open_node(unsigned number, unsigned groups, uint64_t incarnation, bo
     if (groups >
         1000) /* all begin at once: on a busy machine a turn takes longer than 500 ms then */
         o.times = (struct raft_times){ .suspect_ms = 10000, .election_ms = 5000 };
-    snprintf(dir, sizeof dir, "%s/node%u", base, number);
+    node_dir(number, dir);
     o.dir = dir;
     node.number = number;
     node.group_count = groups;
@@ -206,14 +215,16 @@ static void open_node(unsigned number, unsigned groups, uint64_t incarnation, bo
     meet();
 }
 
+/* Up to what was applied at the last cut: what has come since is the peers' reach. */
 static void cut(void)
 {
+    if (node.uncut_bytes < CUT_BYTES) return;
+    node.uncut_bytes = 0;
     for (unsigned i = 0; i < node.group_count; i++) {
         struct group *g = &node.groups[i];
 
-        if (g->applied < g->cut + CUT_EVERY) continue;
-        g->cut = g->applied - CUT_EVERY / 2; /* the peers' reach */
-        raft_group_cut(g->group, g->cut);
+        if (g->cut_next > 0) raft_group_cut(g->group, g->cut_next);
+        g->cut_next = g->applied;
     }
 }
 
@@ -319,13 +330,12 @@ static double percentile(double p)
 
 static void load(size_t size, uint64_t run_us)
 {
-    unsigned count = node.group_count == 1 ? 256 : FLIGHT_MAX;
     uint64_t syncs, began, took;
 
     while (atomic_load(&shared->leads[1]) < node.group_count)
         turn();
     node.running = true;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < FLIGHT_MAX; i++) {
         node.flights[i] =
             (struct flight){ .group = &node.groups[i % node.group_count],
                              .p = { .body = span_of(body, size), .on_done = on_done } };
@@ -384,7 +394,7 @@ static void clear(void)
     for (unsigned i = 1; i <= NODES; i++) {
         char dir[4200];
 
-        snprintf(dir, sizeof dir, "%s/node%u", base, i);
+        node_dir(i, dir);
         nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     }
     memset(shared, 0, sizeof *shared);
@@ -682,6 +692,10 @@ int main(int argc, char **argv)
     CHECK(mkdtemp(base) != NULL);
     make_keys();
     if (strcmp(what, "load") == 0) {
+        if (argc > 6) {
+            snprintf(others, sizeof others, "%s/angarium-bench-XXXXXX", argv[6]);
+            CHECK(mkdtemp(others) != NULL);
+        }
         load_all(number(argc > 3 ? argv[3] : NULL, 4) * 1000000u,
                  number(argc > 4 ? argv[4] : NULL, 0), number(argc > 5 ? argv[5] : NULL, 0));
     } else if (strcmp(what, "idle") == 0) {
@@ -691,12 +705,13 @@ int main(int argc, char **argv)
         elect(number(argc > 3 ? argv[3] : NULL, 50), true);
         elect(number(argc > 3 ? argv[3] : NULL, 50), false);
     } else {
-        fprintf(stderr, "bench_raft_cluster load [DIR [SECONDS [GROUPS [BYTES]]]] | "
+        fprintf(stderr, "bench_raft_cluster load [DIR [SECONDS [GROUPS [BYTES [OTHERS]]]]] | "
                         "elect [DIR [TIMES]] | idle [DIR [GROUPS [SECONDS]]]\n");
         return 2;
     }
     clear();
     pki_end(&pki);
+    if (others[0]) rmdir(others);
     rmdir(base);
     return 0;
 }

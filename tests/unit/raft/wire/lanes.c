@@ -2,6 +2,8 @@
 #include "tests/unit/raft/wire/rig.h"
 
 #include <dirent.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/resource.h>
 
 static struct pki pki;
@@ -18,6 +20,33 @@ static void open_pair(struct rig_node *a, struct rig_node *b)
         RIG_UNTIL(a, a->lanes[2][lane].is_up);
         RIG_UNTIL(b, b->lanes[1][lane].is_up);
     }
+}
+
+/* ---- sockets */
+
+/* With Nagle's algorithm the end of a frame waits for the acknowledgement of what came before it, which the kernel delays by
+ * 40 ms: every commit would wait with it. NNG's streams have it on. */
+static void connections_do_not_wait(void **state)
+{
+    struct rig_node a, b;
+    unsigned seen = 0;
+
+    (void)state;
+    open_pair(&a, &b);
+    for (int fd = 0; fd < 1024; fd++) {
+        struct sockaddr_storage peer;
+        socklen_t size = sizeof peer, one = sizeof(int);
+        int no_delay = 0;
+
+        if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0) continue;
+        if (peer.ss_family != AF_INET) continue;
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &one), 0);
+        assert_int_equal(no_delay, 1);
+        seen++;
+    }
+    assert_true(seen >= 2 * WIRE_LANES);
+    rig_close(&a);
+    rig_close(&b);
 }
 
 /* ---- frames */
@@ -605,6 +634,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(connections_do_not_wait),
         cmocka_unit_test(frames_of_all_lanes_both_ways_arrive_whole_and_in_order),
         cmocka_unit_test(what_cannot_be_sent_is_told),
         cmocka_unit_test(peers_that_cannot_be_are_told),
