@@ -30,6 +30,7 @@
 #include "node/logins.h"
 #include "node/net/dns.h"
 #include "node/ops/ops.h"
+#include "node/peer/peer.h"
 #include "node/settings/settings.h"
 #include "proto/ground/check.h"
 #include "proto/ground/log.h"
@@ -61,7 +62,8 @@ struct node {
     struct cluster_self self; /* of a node of several */
     struct raft *raft;
     struct wire *wire;
-    struct cluster *cluster; /* NULL: alone */
+    struct peers *peers;     /* NULL: alone, as the next */
+    struct cluster *cluster; /* the replica of group 0 */
     struct queue_store *store;
     struct commit *commit;
     struct tls_tickets *tickets;
@@ -149,13 +151,15 @@ static int open_wire(struct node *n, struct errmsg *why)
                               .certificate = s->cluster.certificate,
                               .key = s->cluster.key,
                               .ca = s->cluster.ca,
-                              .events = raft_wire_events(n->raft) };
+                              .events = peers_wire_events(n->peers) };
     int rv;
 
     memcpy(o.cluster, n->self.cluster, sizeof o.cluster);
     rv = wire_open(&n->wire, &o, why);
-    if (rv == 0) raft_wire_attach(n->raft, n->wire);
-    return rv;
+    if (rv != 0) return rv;
+    raft_wire_attach(n->raft, n->wire);
+    peers_attach(n->peers, n->wire);
+    return 0;
 }
 
 static void on_shard(void *arg, uint32_t shard, const struct core_config *founders,
@@ -191,6 +195,14 @@ static int open_cluster(struct node *n, struct errmsg *why)
         why);
 }
 
+/* Rooms serve calls and call from their opening on; the wire comes later. */
+static void open_peers(struct node *n)
+{
+    const struct wire_events behind = raft_wire_events(n->raft);
+
+    if (!is_alone(n)) n->peers = peers_new(n->self.node, n->self.incarnation, &behind);
+}
+
 /* ---- stores */
 
 static int open_stores(struct node *n, struct errmsg *why)
@@ -218,6 +230,7 @@ static int open_stores(struct node *n, struct errmsg *why)
                                                .seed = clock_wall_ms(&clock_real) ^ s->node.id },
                        &tainted, why);
     if (rv != 0) return rv;
+    open_peers(n);
     if (tainted)
         log_event(
             LOG_ERROR, "log.tainted", LOG_TEXT("dir", log_dir),
@@ -1071,6 +1084,7 @@ static int run_loops(struct node *n, struct errmsg *why)
 static void take_down(struct node *n)
 {
     logins_stop(&n->logins);
+    if (n->peers) peers_stop(n->peers);
     for (unsigned i = 0; i < n->loop_count; i++)
         loop_settle(n->loops[i].loop);
     for (unsigned i = 0; i < n->loop_count; i++)
@@ -1086,6 +1100,7 @@ static void take_down(struct node *n)
         dns_close(&l->dns);
     }
     wire_close(&n->wire);
+    peers_free(&n->peers);
     cluster_close(&n->cluster);
     commit_close(&n->commit);
     raft_close(&n->raft);

@@ -190,6 +190,21 @@
       "Requests refused: bodies of all at their limit")                                            \
     X(HTTP_REFUSED, COUNTER, "http_requests_refused_total", "",                                    \
       "HTTP requests refused (token, limits)")                                                     \
+    X(PEER_CALLS, COUNTER, "peer_calls_total", "result=\"begun\"", "Calls to other nodes")         \
+    X(PEER_CALLS_REFUSED, COUNTER, "peer_calls_total", "result=\"refused\"", "Calls to other nodes")\
+    X(PEER_CALLS_LATE, COUNTER, "peer_calls_late_total", "",                                       \
+      "Calls to other nodes that got no answer in time")                                           \
+    X(PEER_CALLS_OPEN, GAUGE, "peer_calls_open", "", "Calls to other nodes that wait for an answer")\
+    X(PEER_ASKS, COUNTER, "peer_asks_total", "", "Calls of other nodes")                           \
+    X(PEER_ASKS_REFUSED, COUNTER, "peer_asks_refused_total", "",                                   \
+      "Calls of other nodes refused at a limit, or of a kind not known here")                      \
+    X(PEER_ASKS_OPEN, GAUGE, "peer_asks_open", "", "Calls of other nodes that are not answered yet")\
+    X(PEER_ANSWERS_DROPPED_CALLER, COUNTER, "peer_answers_dropped_total", "why=\"no_call\"",       \
+      "Answers that nobody waits for any more")                                                    \
+    X(PEER_ANSWERS_DROPPED_GONE, COUNTER, "peer_answers_dropped_total", "why=\"no_lane\"",         \
+      "Answers that nobody waits for any more")                                                    \
+    X(PEER_FRAMES_REFUSED, COUNTER, "peer_frames_refused_total", "",                               \
+      "Calls and answers that were not what they should be")                                       \
     X(WIRE_FRAMES_IN_CONTROL, COUNTER, "wire_frames_total", "lane=\"control\",direction=\"in\"",   \
       "Frames between nodes")                                                                      \
     X(WIRE_FRAMES_IN_LOG, COUNTER, "wire_frames_total", "lane=\"log\",direction=\"in\"",           \

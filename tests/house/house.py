@@ -21,7 +21,7 @@ FLOORS = {
     "proto": 1,
     "node/smtp": 2, "node/mail": 2, "node/control": 2, "raft/core": 2, "router": 2, "queue": 2,
     "raft/store": 3, "raft/wire": 3, "node/net": 3,
-    "raft/engine": 4, "node/settings": 4, "node/login": 4,
+    "raft/engine": 4, "node/peer": 4, "node/settings": 4, "node/login": 4,
     "node/commit": 5, "node/cluster": 5,
     "node/accept": 6, "node/deliver": 6, "node/emit": 6,
     "node/ops": 7,
