@@ -17,6 +17,7 @@
 #include "tests/sim/engine/world.h"
 #else
 #include "tests/sim/cluster/world.h"
+#include "tests/sim/scripts.h"
 #endif
 
 enum mutation mutation_now;
@@ -128,19 +129,47 @@ static bool is_ours(const char *name)
 #endif
 }
 
-/* Found late or not at all in some thousand seeds: searched by name only. */
-static const char *const rare[] = { "R1_REUSED_INDEX",  "LOST_COUNTED",     "FREE_REMEMBERED",
-                                    "TAINT_ENDS_EARLY", "RESTS_UNDER_DEAD", "OLD_REJECTS",
+#ifndef SIM_ENGINE
+/* Found late or not at all in some thousand seeds: a script of the core shows each at once. By name: searched. */
+static const char *const rare[] = { "R1_REUSED_INDEX",   "LOST_COUNTED",     "FREE_REMEMBERED",
+                                    "TAINT_ENDS_EARLY",  "RESTS_UNDER_DEAD", "OLD_REJECTS",
                                     "PRIORITY_FRUITLESS" };
+
+static bool is_rare(const char *name)
+{
+    for (unsigned i = 0; i < sizeof rare / sizeof rare[0]; i++)
+        if (strcmp(rare[i], name) == 0) return true;
+    return false;
+}
+
+static bool find_by_script(enum mutation m)
+{
+    const char *script = scripts_see(m);
+
+    printf("%s %-22s %s  %s\n", script ? "found " : "MISSED", table[m].name,
+           script ? "script" : "no script", script ? script : table[m].text);
+    fflush(stdout);
+    return script != NULL;
+}
+#else
+static bool is_rare(const char *name)
+{
+    (void)name;
+    return false;
+}
+
+static bool find_by_script(enum mutation m)
+{
+    (void)m;
+    return false;
+}
+#endif
 
 static bool is_wanted(const char *name, char **names, int count)
 {
-    if (count == 0 && !is_ours(name)) return false;
-    for (unsigned i = 0; i < sizeof rare / sizeof rare[0] && count == 0; i++)
-        if (strcmp(rare[i], name) == 0) return false;
     for (int i = 0; i < count; i++)
         if (strcmp(names[i], name) == 0) return true;
-    return count == 0;
+    return count == 0 && is_ours(name);
 }
 
 int main(int argc, char **argv)
@@ -155,7 +184,10 @@ int main(int argc, char **argv)
     for (unsigned m = MUTATION_NONE + 1; m < MUTATIONS; m++) {
         if (!is_wanted(table[m].name, argv + 2, argc - 2)) continue;
         count++;
-        found += find((enum mutation)m, seeds);
+        if (argc == 2 && is_rare(table[m].name))
+            found += find_by_script((enum mutation)m);
+        else
+            found += find((enum mutation)m, seeds);
     }
     printf("%u of %u mutations found\n", found, count);
     return found == count && count > 0 ? 0 : 1;
