@@ -99,7 +99,9 @@ static void print_attempt(const json_t *e)
     const json_t *reply = json_object_get(e, "reply");
     char next[20];
 
-    if (cli_int(e, "attempt") > 0) printf("  attempt %" JSON_INTEGER_FORMAT, cli_int(e, "attempt"));
+    if (cli_int(e, "attempt") > 0)
+        printf("  attempt %" JSON_INTEGER_FORMAT " by node %" JSON_INTEGER_FORMAT, cli_int(e, "attempt"),
+               cli_int(e, "node"));
     if (*cli_text(e, "remote_host")) printf(" at ");
     put(cli_text(e, "remote_host"));
     if (*cli_text(e, "remote_address")) printf(" [");
