@@ -15,6 +15,9 @@ struct control *control_new(void)
 void control_free(struct control **c)
 {
     if (!*c) return;
+    records_clear(*c);
+    for (unsigned i = 0; i < CONTROL_KIND_END; i++)
+        free((*c)->tables[i].list);
     free((*c)->shards);
     free(*c);
     *c = NULL;
@@ -46,6 +49,12 @@ static int dispatch(struct work *w, const Angarium__ControlCommand *c)
         return cmd_create(w, c->create);
     case ANGARIUM__CONTROL_COMMAND__KIND_PLACE:
         return cmd_place(w, c->place);
+    case ANGARIUM__CONTROL_COMMAND__KIND_PUT:
+        return cmd_put(w, c->put);
+    case ANGARIUM__CONTROL_COMMAND__KIND_DROP:
+        return cmd_drop(w, c->drop);
+    case ANGARIUM__CONTROL_COMMAND__KIND_IMPORT:
+        return cmd_import(w, c->import);
     case ANGARIUM__CONTROL_COMMAND__KIND_BORN:
     case ANGARIUM__CONTROL_COMMAND__KIND__NOT_SET:
     case _ANGARIUM__CONTROL_COMMAND__KIND__CASE_IS_INT_SIZE:
@@ -65,7 +74,7 @@ static uint64_t chain(uint64_t digest, uint64_t index, struct span head, int err
 void control_apply(struct control *c, uint64_t index, struct span head, struct control_answer *out)
 {
     Angarium__ControlCommand *command = NULL;
-    struct work w = { .control = c, .answer = out };
+    struct work w = { .control = c, .index = index, .answer = out };
 
     CHECK(index > c->applied);
     CHECK(control_unpack(head, &command) == 0);

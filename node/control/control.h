@@ -1,4 +1,5 @@
-/* control - the deterministic state of group 0: which nodes there are, which shards, and who holds them.
+/* control - the deterministic state of group 0: which nodes there are, which shards, who holds them, and the records of the
+ * whole cluster: tenants, credentials, domains, routes, rules, settings.
  *
  * Way:     raft applies an entry of group 0 -> control_apply -> the answer, and a state that everybody reads.
  * Rule:    the state is a function of the log alone (P6), as in queue/: no clock, no random. Times are in the
@@ -16,6 +17,9 @@
  *   K6 a placement's version grows by one with each change; founders never change
  *   K7 a token admits one node, before its end
  *   K8 every count is within its bound
+ *   K9 records of a kind have different names and stand in their order; a version is the index of an applied entry
+ *   K10 a credential's and a domain's tenant is there, and a rule's if it has one
+ *   K11 no record is there before the import, which is once; what they take together is counted and within its bound
  */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
@@ -33,8 +37,21 @@
 #define CONTROL_CLUSTER_SIZE     16u
 #define CONTROL_TOKEN_SIZE       32u
 #define CONTROL_PER_NODE_MAX     64u
-#define CONTROL_COMMAND_SIZE_MAX (64u << 10)
-#define CONTROL_STATE_SIZE_MAX   (4u << 20)
+#define CONTROL_COMMAND_SIZE_MAX (512u << 10)
+#define CONTROL_STATE_SIZE_MAX   (16u << 20)
+
+#define CONTROL_TENANTS_MAX      1000u
+#define CONTROL_CREDENTIALS_MAX  10000u
+#define CONTROL_DOMAINS_MAX      4000u
+#define CONTROL_ROUTES_MAX       256u
+#define CONTROL_RULES_MAX        32u
+#define CONTROL_SETTINGS_MAX     64u
+#define CONTROL_RECORDS_SIZE_MAX (12u << 20) /* all records, packed */
+#define CONTROL_RECORD_SIZE_MAX  (8u << 10)  /* one of them */
+#define CONTROL_NAME_SIZE_MAX    255u
+#define CONTROL_FIELDS_MAX       32u /* of a record */
+#define CONTROL_FIELD_SIZE_MAX   64u /* its name */
+#define CONTROL_VALUE_SIZE_MAX   3000u
 
 enum control_node_state { CONTROL_JOINING = 1, CONTROL_SERVING, CONTROL_DRAINING, CONTROL_GONE };
 const char *control_node_state_name(enum control_node_state state);
@@ -60,7 +77,8 @@ void control_free(struct control **c); /* takes NULL */
 struct control_answer {
     int error; /* 0, or why it changed nothing: ERR_EXISTS, ERR_NOT_FOUND, ERR_DENIED, ERR_FULL, ERR_RANGE,
                        ERR_SUPERSEDED (the fence) */
-    uint32_t shard; /* of a creation */
+    uint32_t shard;   /* of a creation */
+    uint64_t version; /* of a record that was written */
 };
 /* Applies the entry at `index` (> control_applied). A head that does not pass control_unpack is our bug or damage: CHECK. */
 void control_apply(struct control *c, uint64_t index, struct span head, struct control_answer *out);
@@ -92,6 +110,34 @@ const struct control_shard *control_shard(const struct control *c, uint32_t numb
 uint16_t control_zone_number(const struct control *c, uint64_t node);
 uint16_t control_region_number(const struct control *c, uint64_t node);
 
+/* ---- records */
+
+enum control_kind {
+    CONTROL_TENANT = 1,
+    CONTROL_CREDENTIAL,
+    CONTROL_DOMAIN,
+    CONTROL_ROUTE,
+    CONTROL_RULE,
+    CONTROL_SETTING,
+    CONTROL_KIND_END
+};
+enum control_fence { CONTROL_FENCE_NONE, CONTROL_FENCE_ABSENT, CONTROL_FENCE_VERSION };
+const char *control_kind_name(enum control_kind kind); /* "tenant" */
+/* The import has been: the records are in force, and no settings file's. */
+bool control_is_configured(const struct control *c);
+/* Grows with each change of a record of that kind; not the same on all nodes. */
+uint64_t control_changed(const struct control *c, enum control_kind kind);
+unsigned control_record_count(const struct control *c, enum control_kind kind);
+/* In the order of the names' bytes. */
+const Angarium__ControlRecord *control_record_at(const struct control *c, enum control_kind kind,
+                                                 unsigned i);
+const Angarium__ControlRecord *control_record(const struct control *c, enum control_kind kind,
+                                              struct span name); /* NULL */
+/* The place of the first one behind that name. */
+unsigned control_record_behind(const struct control *c, enum control_kind kind, struct span name);
+/* The value of its field; n = 0: it has none, or an empty one. */
+struct span control_field(const Angarium__ControlRecord *r, const char *name);
+
 /* ---- what is to be done next (plan.c) */
 
 struct control_up { /* nodes that are seen to live */
@@ -117,7 +163,7 @@ int control_save(const struct control *c, struct buf *out);
 int control_load(struct control *c, struct span saved);
 /* Up to `index` nothing more comes for this state: what is behind control_applied() there is raft's own. */
 void control_reach(struct control *c, uint64_t index);
-/* Checks K1-K8. 0, or ERR_CORRUPT and the first broken one in words. */
+/* Checks K1-K11. 0, or ERR_CORRUPT and the first broken one in words. */
 int control_verify(const struct control *c, struct errmsg *why);
 
 #endif

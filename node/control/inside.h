@@ -13,6 +13,13 @@ struct token {
     uint64_t expires_ms;
 };
 
+/* Records of one kind, in the order of their names. */
+struct table {
+    Angarium__ControlRecord **list;
+    unsigned count, room;
+    uint64_t changed;
+};
+
 struct control {
     uint64_t applied, digest;
     bool is_born;
@@ -22,11 +29,14 @@ struct control {
     struct control_node nodes[CONTROL_NODES_MAX];
     struct token tokens[CONTROL_TOKENS_MAX];
     struct control_shard *shards; /* CONTROL_SHARDS_MAX */
+    bool is_configured;
+    size_t records_size; /* packed */
+    struct table tables[CONTROL_KIND_END];
 };
 
 struct work {
     struct control *control;
-    uint64_t time_ms;
+    uint64_t index, time_ms;
     struct control_answer *answer;
 };
 
@@ -38,6 +48,26 @@ int cmd_node_state(struct work *w, const Angarium__ControlNodeState *state);
 int cmd_token(struct work *w, const Angarium__ControlToken *token);
 int cmd_create(struct work *w, const Angarium__ControlCreate *create);
 int cmd_place(struct work *w, const Angarium__ControlPlace *place);
+int cmd_put(struct work *w, Angarium__ControlPut *put); /* takes the record out of it */
+int cmd_drop(struct work *w, const Angarium__ControlDrop *drop);
+int cmd_import(struct work *w, Angarium__ControlImport *import); /* takes the records out of it */
+
+/* records.c */
+/* The record is put in the place of what has its name; on success it is taken and *r is NULL. ERR_FULL, ERR_NOT_FOUND (its
+ * tenant), ERR_EXISTS (it is another tenant's). */
+int record_put(struct control *c, Angarium__ControlRecord **r);
+void record_remove(struct control *c, enum control_kind kind, unsigned at);
+int record_order(struct span a, struct span b); /* of names: <0, 0, >0 */
+/* The place of the name, or where it would stand. */
+unsigned record_find(const struct control *c, enum control_kind kind, struct span name,
+                     bool *found);
+/* Somebody's record that says so is there. */
+bool record_tenant_used(const struct control *c, struct span tenant);
+/* Takes what stands behind all others of its kind; false: it does not, or there is no room. */
+bool record_append(struct control *c, Angarium__ControlRecord **r);
+bool record_tenant_ok(const struct control *c, const Angarium__ControlRecord *r);
+unsigned record_max(enum control_kind kind);
+void records_clear(struct control *c);
 
 struct control_node *node_find(struct control *c, uint64_t id); /* NULL */
 /* Somebody else who is not gone has the address. */
@@ -51,5 +81,6 @@ unsigned voters_take(uint64_t to[CONTROL_VOTERS_MAX], const uint64_t *from, size
 bool words_born_ok(const Angarium__ControlBorn *b);
 bool words_node_ok(const Angarium__ControlNode *n);
 bool words_token_ok(const Angarium__ControlToken *t);
+bool words_record_ok(const Angarium__ControlRecord *r);
 
 #endif

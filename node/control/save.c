@@ -8,6 +8,7 @@ struct saving {
     Angarium__ControlNode nodes[CONTROL_NODES_MAX], *node_list[CONTROL_NODES_MAX];
     Angarium__ControlToken tokens[CONTROL_TOKENS_MAX], *token_list[CONTROL_TOKENS_MAX];
     Angarium__ControlShard shards[CONTROL_SHARDS_MAX], *shard_list[CONTROL_SHARDS_MAX];
+    Angarium__ControlRecord **record_list;
 };
 
 static ProtobufCBinaryData text(const char *t)
@@ -51,6 +52,19 @@ static void put_shard(struct saving *v, const struct control_shard *s, unsigned 
     to->voters = (uint64_t *)(uintptr_t)s->voters;
 }
 
+static void put_records(struct saving *v, const struct control *c)
+{
+    size_t count = 0;
+
+    for (unsigned kind = CONTROL_TENANT; kind < CONTROL_KIND_END; kind++)
+        count += c->tables[kind].count;
+    v->record_list = check_calloc(count + 1, sizeof(Angarium__ControlRecord *));
+    v->state.records = v->record_list;
+    for (unsigned kind = CONTROL_TENANT; kind < CONTROL_KIND_END; kind++)
+        for (unsigned i = 0; i < c->tables[kind].count; i++)
+            v->record_list[v->state.n_records++] = c->tables[kind].list[i];
+}
+
 static void put_head(struct saving *v, const struct control *c)
 {
     angarium__control_state__init(&v->state);
@@ -81,7 +95,10 @@ int control_save(const struct control *c, struct buf *out)
         put_token(v, &c->tokens[i], i);
     for (unsigned i = 0; i < c->shard_count; i++)
         put_shard(v, &c->shards[i], i);
+    v->state.configured = c->is_configured;
+    put_records(v, c);
     proto_pack(&v->state.base, out);
+    free(v->record_list);
     free(v);
     return buf_failed(out) ? ERR_FULL : 0;
 }
@@ -132,7 +149,15 @@ static bool take_shards(struct control *c, const Angarium__ControlState *s)
     return true;
 }
 
-static bool take_state(struct control *c, const Angarium__ControlState *s)
+static bool take_records(struct control *c, Angarium__ControlState *s)
+{
+    c->is_configured = s->configured;
+    for (size_t i = 0; i < s->n_records; i++)
+        if (!words_record_ok(s->records[i]) || !record_append(c, &s->records[i])) return false;
+    return true;
+}
+
+static bool take_state(struct control *c, Angarium__ControlState *s)
 {
     c->applied = s->applied;
     c->digest = s->digest;
@@ -143,7 +168,7 @@ static bool take_state(struct control *c, const Angarium__ControlState *s)
         c->shards_per_node = s->born->shards_per_node;
         c->replicas = s->born->replicas;
     }
-    return take_nodes(c, s) && take_tokens(c, s) && take_shards(c, s) &&
+    return take_nodes(c, s) && take_tokens(c, s) && take_shards(c, s) && take_records(c, s) &&
            control_verify(c, NULL) == 0;
 }
 
@@ -170,6 +195,8 @@ int control_load(struct control *c, struct span saved)
     else if (s->format == 0 || !take_state(fresh, s))
         rv = ERR_CORRUPT;
     if (rv == 0) swap(c, fresh);
+    for (unsigned i = 0; rv == 0 && i < CONTROL_KIND_END; i++)
+        c->tables[i].changed = fresh->tables[i].changed + 1;
     control_free(&fresh);
     angarium__control_state__free_unpacked(s, NULL);
     return rv;

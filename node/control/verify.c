@@ -1,4 +1,4 @@
-/* verify - K1 to K8, by looking at everything. */
+/* verify - K1 to K11, by looking at everything. */
 #include "node/control/inside.h"
 
 static int broken(struct errmsg *why, const char *which, uint64_t number)
@@ -49,14 +49,49 @@ static int verify_tokens(const struct control *c, struct errmsg *why)
     return 0;
 }
 
+static int verify_record(const struct control *c, const struct table *t, unsigned i,
+                         struct errmsg *why)
+{
+    const Angarium__ControlRecord *r = t->list[i];
+
+    if (i > 0 && record_order(proto_span(t->list[i - 1]->name), proto_span(r->name)) >= 0)
+        return broken(why, "K9: a record is not in the order of names", i);
+    if (r->version == 0 || r->version > c->applied)
+        return broken(why, "K9: a record's version is no applied entry's", r->version);
+    return record_tenant_ok(c, r) ? 0 : broken(why, "K10: a record's tenant is not there", i);
+}
+
+static int verify_records(const struct control *c, struct errmsg *why)
+{
+    size_t size = 0;
+    int rv = 0;
+
+    for (unsigned kind = CONTROL_TENANT; kind < CONTROL_KIND_END; kind++) {
+        const struct table *t = &c->tables[kind];
+
+        if (t->count > record_max(kind)) return broken(why, "K8: a count is over its bound", kind);
+        if (t->count > 0 && !c->is_configured)
+            return broken(why, "K11: a record is before the import", kind);
+        for (unsigned i = 0; rv == 0 && i < t->count; i++) {
+            size += angarium__control_record__get_packed_size(t->list[i]);
+            rv = verify_record(c, t, i, why);
+        }
+    }
+    if (rv == 0 && (size != c->records_size || size > CONTROL_RECORDS_SIZE_MAX))
+        rv = broken(why, "K11: the records' bytes are not what is counted", size);
+    return rv;
+}
+
 int control_verify(const struct control *c, struct errmsg *why)
 {
     int rv = verify_tokens(c, why);
 
+    if (rv == 0) rv = verify_records(c, why);
+
     if (c->node_count > CONTROL_NODES_MAX || c->token_count > CONTROL_TOKENS_MAX ||
         c->shard_count > CONTROL_SHARDS_MAX)
         return broken(why, "K8: a count is over its bound", 0);
-    if (!c->is_born && (c->node_count || c->token_count || c->shard_count))
+    if (!c->is_born && (c->node_count || c->token_count || c->shard_count || c->is_configured))
         return broken(why, "K1: something is before the cluster is born", 0);
     for (unsigned i = 0; rv == 0 && i < c->node_count; i++)
         rv = verify_node(c, i, why);

@@ -35,6 +35,53 @@ bool words_token_ok(const Angarium__ControlToken *t)
     return t && t->hash.len == CONTROL_TOKEN_SIZE;
 }
 
+/* Bytes that a person may have chosen: no controls. */
+static bool plain(ProtobufCBinaryData d, size_t size_min, size_t size_max)
+{
+    if (d.len < size_min || d.len > size_max) return false;
+    for (size_t i = 0; i < d.len; i++)
+        if (d.data[i] < 0x20 || d.data[i] == 0x7f) return false;
+    return true;
+}
+
+static bool kind_ok(uint32_t kind)
+{
+    return kind >= CONTROL_TENANT && kind < CONTROL_KIND_END;
+}
+
+/* Who has a tenant: a credential and a domain always, a rule perhaps. */
+static bool tenant_fits(const Angarium__ControlRecord *r)
+{
+    if (r->kind == CONTROL_CREDENTIAL || r->kind == CONTROL_DOMAIN) return r->tenant.len > 0;
+    return r->kind == CONTROL_RULE || r->tenant.len == 0;
+}
+
+bool words_record_ok(const Angarium__ControlRecord *r)
+{
+    if (!r || !kind_ok(r->kind) || !plain(r->name, 1, CONTROL_NAME_SIZE_MAX)) return false;
+    if (!plain(r->tenant, 0, CONTROL_NAME_SIZE_MAX) || !tenant_fits(r)) return false;
+    if (r->n_fields > CONTROL_FIELDS_MAX) return false;
+    for (size_t i = 0; i < r->n_fields; i++)
+        if (!text_ok(r->fields[i]->name, 1, CONTROL_FIELD_SIZE_MAX) ||
+            !plain(r->fields[i]->value, 0, CONTROL_VALUE_SIZE_MAX))
+            return false;
+    return angarium__control_record__get_packed_size(r) <= CONTROL_RECORD_SIZE_MAX;
+}
+
+static bool put_ok(const Angarium__ControlPut *p)
+{
+    return p && words_record_ok(p->record) && p->record->version == 0 &&
+           p->fence <= CONTROL_FENCE_VERSION;
+}
+
+static bool import_ok(const Angarium__ControlImport *p)
+{
+    if (!p) return false;
+    for (size_t i = 0; i < p->n_records; i++)
+        if (!words_record_ok(p->records[i]) || p->records[i]->version != 0) return false;
+    return true;
+}
+
 static bool command_ok(const Angarium__ControlCommand *c)
 {
     switch (c->kind_case) {
@@ -54,6 +101,12 @@ static bool command_ok(const Angarium__ControlCommand *c)
         return c->create && c->create->n_voters <= CONTROL_VOTERS_MAX;
     case ANGARIUM__CONTROL_COMMAND__KIND_PLACE:
         return c->place && c->place->n_voters <= CONTROL_VOTERS_MAX;
+    case ANGARIUM__CONTROL_COMMAND__KIND_PUT:
+        return put_ok(c->put);
+    case ANGARIUM__CONTROL_COMMAND__KIND_DROP:
+        return c->drop && kind_ok(c->drop->kind) && plain(c->drop->name, 1, CONTROL_NAME_SIZE_MAX);
+    case ANGARIUM__CONTROL_COMMAND__KIND_IMPORT:
+        return import_ok(c->import);
     case ANGARIUM__CONTROL_COMMAND__KIND__NOT_SET:
     case _ANGARIUM__CONTROL_COMMAND__KIND__CASE_IS_INT_SIZE:
         break;

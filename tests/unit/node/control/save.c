@@ -4,6 +4,7 @@
 static void fill(struct scene *s)
 {
     uint64_t a[] = { 1, 2, 3 }, b[] = { 3, 1 };
+    struct scene_record r;
 
     scene_open(s);
     scene_born(s);
@@ -13,6 +14,12 @@ static void fill(struct scene *s)
     scene_create(s, b, 2);
     scene_place(s, 2, 1, a, 3);
     scene_state(s, 2, CONTROL_DRAINING);
+    scene_import(s, &(Angarium__ControlRecord *){ scene_record(&r, CONTROL_TENANT, "t", "", "") },
+                 1);
+    scene_put(s, scene_record(&r, CONTROL_CREDENTIAL, "bee", "t", "hash"), 0, 0);
+    scene_put(s, scene_record(&r, CONTROL_CREDENTIAL, "ant", "t", "other"), 0, 0);
+    scene_put(s, scene_record(&r, CONTROL_ROUTE, "*", "", "mx"), 0, 0);
+    scene_drop(s, CONTROL_ROUTE, "*", 0);
 }
 
 static void copy(struct scene *to, const struct scene *from)
@@ -43,6 +50,13 @@ static void a_loaded_state_goes_on_like_the_one_that_was_saved(void **state)
     assert_int_equal(control_shard(t.control, 2)->founder_count, 2);
     assert_int_equal(control_shard(t.control, 2)->voter_count, 3);
     assert_int_equal(control_shard(t.control, 2)->version, 2);
+    assert_true(control_is_configured(t.control));
+    assert_int_equal(control_record_count(t.control, CONTROL_CREDENTIAL), 2);
+    assert_true(span_eq(
+        control_field(control_record(t.control, CONTROL_CREDENTIAL, SPAN_LIT("ant")), "value"),
+        SPAN_LIT("other")));
+    assert_int_equal(control_record(t.control, CONTROL_CREDENTIAL, SPAN_LIT("bee"))->version,
+                     control_record(s.control, CONTROL_CREDENTIAL, SPAN_LIT("bee"))->version);
     /* the token that was left is there, those that were used are not */
     for (struct scene *one = &s; one; one = one == &s ? &t : NULL) {
         assert_int_equal(scene_join(one, "t2", scene_node(&n, 8, 8, "", "")), ERR_DENIED);

@@ -136,6 +136,64 @@ static inline int scene_place(struct scene *s, uint32_t shard, uint32_t version,
     return scene_apply(s, &c);
 }
 
+/* ---- records */
+
+struct scene_record {
+    Angarium__ControlRecord record, *list[1];
+    Angarium__ControlField field, *fields[1];
+};
+static inline Angarium__ControlRecord *scene_record(struct scene_record *r, enum control_kind kind,
+                                                    const char *name, const char *tenant,
+                                                    const char *value)
+{
+    angarium__control_record__init(&r->record);
+    angarium__control_field__init(&r->field);
+    r->record.kind = kind;
+    r->record.name = proto_bytes(span_cstr(name));
+    r->record.tenant = proto_bytes(span_cstr(tenant));
+    r->field.name = proto_bytes(SPAN_LIT("value"));
+    r->field.value = proto_bytes(span_cstr(value));
+    r->fields[0] = &r->field;
+    r->record.fields = r->fields;
+    r->record.n_fields = value[0] ? 1 : 0;
+    return r->list[0] = &r->record;
+}
+
+/* fence: enum control_fence */
+static inline int scene_put(struct scene *s, Angarium__ControlRecord *r, uint32_t fence,
+                            uint64_t version)
+{
+    Angarium__ControlPut put = ANGARIUM__CONTROL_PUT__INIT;
+    SCENE_COMMAND(PUT, put, &put);
+
+    put.record = r;
+    put.fence = fence;
+    put.version = version;
+    return scene_apply(s, &c);
+}
+
+static inline int scene_drop(struct scene *s, enum control_kind kind, const char *name,
+                             uint64_t version)
+{
+    Angarium__ControlDrop drop = ANGARIUM__CONTROL_DROP__INIT;
+    SCENE_COMMAND(DROP, drop, &drop);
+
+    drop.kind = kind;
+    drop.name = proto_bytes(span_cstr(name));
+    drop.version = version;
+    return scene_apply(s, &c);
+}
+
+static inline int scene_import(struct scene *s, Angarium__ControlRecord **records, size_t count)
+{
+    Angarium__ControlImport import = ANGARIUM__CONTROL_IMPORT__INIT;
+    SCENE_COMMAND(IMPORT, import, &import);
+
+    import.records = records;
+    import.n_records = count;
+    return scene_apply(s, &c);
+}
+
 /* Nodes 1..n, each in a zone of its own: "z1", "z2", ... */
 static inline void scene_nodes(struct scene *s, unsigned n)
 {
