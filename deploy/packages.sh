@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the project needs, if they are missing. Sourced by quickstart.sh and
-# tests/run.sh. `packages_need build` for building and running, `packages_need test` for the tests as well.
+# tests/run.sh. `packages_need build` for building and running, `packages_need test` for the tests as well, `bench` for all of tests/bench.
 set -u
 
 PACKAGES_BUILD="gcc g++ cmake ninja-build pkg-config protobuf-c-compiler libuv1-dev libssl-dev librocksdb-dev
@@ -12,10 +12,14 @@ PACKAGES_TEST="clang-14 libclang-rt-14-dev swaks libnet-ssleay-perl curl openssl
     libio-socket-ssl-perl libauthen-sasl-perl libberkeleydb-perl libnetaddr-ip-perl libnet-dns-perl libnet-server-perl
     php8.2-cli nodejs bsdextrautils procps bind9-dnsutils"
 
+# tests/bench/run.sh stores: clients of etcd and RabbitMQ.
+PACKAGES_BENCH="librabbitmq-dev libnghttp2-dev"
+
 packages_need() {
     local list="$PACKAGES_BUILD" missing="" name sudo=""
 
     [ "$1" = test ] && list="$list $PACKAGES_TEST"
+    [ "$1" = bench ] && list="$list $PACKAGES_BENCH"
     for name in $list; do
         dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $name"
     done

@@ -1,19 +1,21 @@
 /* raft_cluster - three nodes, three processes on this machine: RocksDB, TLS, everything as in production.
  *
- *   bench_raft_cluster load [DIR [SECONDS [GROUPS [BYTES [OTHERS]]]]]  committed entries a second of 1 KiB and 16 KiB at 1, 16 and 256 groups, with
- *                                              latencies, beside one RocksDB that writes the same batches synced, and
- *                                              three of them at once; CPU (leader, a follower), switches of 1,000
- *                                              entries and frames an entry of the leader. With OTHERS, a directory, the
- *                                              followers' logs are there: on a disk of their own, as nodes have it, or
- *                                              in memory, which leaves the leader's disk to the leader
- *   bench_raft_cluster elect [DIR [TIMES]]     from the death (SIGKILL), and from the silence (SIGSTOP: to the others the same as
- *                                              a cut cable), of the node that leads until the others are told, and another
- *                                              one leads
- *   bench_raft_cluster idle [DIR [GROUPS [SECONDS]]]  what groups at rest cost, beside nodes without any
+ *   bench_raft_cluster load [--dir DIR] [--seconds N] [--groups N] [--bytes N] [--flight N] [--others DIR] [--json]
+ *       committed entries a second of 1 KiB and 16 KiB at 1, 16 and 256 groups (or those that are named), with latencies,
+ *       beside one RocksDB that writes the same batches synced, and three of them at once; CPU (leader, a follower),
+ *       switches of 1,000 entries and frames an entry of the leader. --flight: proposals on their way, in all. --others: the
+ *       followers' logs are there: on a disk of their own, as nodes have it, or in memory, which leaves the leader's disk to
+ *       the leader
+ *   bench_raft_cluster elect [--dir DIR] [--times N]
+ *       from the death (SIGKILL), and from the silence (SIGSTOP: to the others the same as a cut cable), of the node that
+ *       leads until the others are told, and another one leads
+ *   bench_raft_cluster idle [--dir DIR] [--groups N] [--seconds N]
+ *       what groups at rest cost, beside nodes without any
  *
  * Node 1 is preferred and leads all groups of "load". A node is a fork of this program, from a process that has never called
  * the wire. What nodes tell goes through shared memory.
  */
+#include <getopt.h>
 #include <inttypes.h>
 #include <rocksdb/c.h>
 #include <semaphore.h>
@@ -28,7 +30,7 @@
 
 #define NODES      3
 #define GROUPS_MAX 10000
-#define FLIGHT_MAX 1024
+#define FLIGHT_MAX 4096
 #define CUT_BYTES  (16u << 20) /* of all groups: the log holds two of it, as a node's */
 #define SAMPLES    200000
 
@@ -51,6 +53,11 @@ struct shared { /* between the processes */
 };
 static struct shared *shared;
 static struct pki pki;
+static struct {
+    const char *dir, *others;
+    unsigned seconds, groups, bytes, flight, times;
+    bool json;
+} o = { .dir = ".", .flight = 1024, .times = 50 };
 static char base[4096];
 static char others[4096]; /* where the logs of nodes 2 and 3 are; "": there too */
 
@@ -129,7 +136,7 @@ static void open_wire(uint64_t incarnation)
 {
     char name[16], certificate[PKI_PATH_SIZE], key[PKI_PATH_SIZE], ca[PKI_PATH_SIZE], listen[32];
     struct errmsg why = { "" };
-    struct wire_options o = { .node = node.number,
+    struct wire_options w = { .node = node.number,
                               .incarnation = incarnation,
                               .format_min = 1,
                               .format_max = 1,
@@ -138,13 +145,13 @@ static void open_wire(uint64_t incarnation)
 
     snprintf(name, sizeof name, "node%u", node.number);
     snprintf(listen, sizeof listen, "127.0.0.1:%u", atomic_load(&shared->ports[node.number]));
-    node.events = o.events;
-    o.events.on_peer = on_peer;
-    o.certificate = pki_path(&pki, name, "pem", certificate);
-    o.key = pki_path(&pki, name, "key", key);
-    o.ca = pki_path(&pki, "ca", "pem", ca);
-    memcpy(o.cluster, rig_cluster, sizeof rig_cluster);
-    if (wire_open(&node.wire, &o, &why) != 0) {
+    node.events = w.events;
+    w.events.on_peer = on_peer;
+    w.certificate = pki_path(&pki, name, "pem", certificate);
+    w.key = pki_path(&pki, name, "key", key);
+    w.ca = pki_path(&pki, "ca", "pem", ca);
+    memcpy(w.cluster, rig_cluster, sizeof rig_cluster);
+    if (wire_open(&node.wire, &w, &why) != 0) {
         fprintf(stderr, "node %u: %s\n", node.number, why.text);
         _exit(1);
     }
@@ -180,7 +187,7 @@ static void open_node(unsigned number, unsigned groups, uint64_t incarnation, bo
 {
     struct core_config config = raft_config_of((uint64_t[]){ 1, 2, 3 }, 3);
     struct raft_loop_port port = { NULL, on_wake };
-    struct raft_options o = { .node_id = number,
+    struct raft_options r = { .node_id = number,
                               .incarnation = incarnation,
                               .loops = &port,
                               .loop_count = 1,
@@ -192,15 +199,15 @@ static void open_node(unsigned number, unsigned groups, uint64_t incarnation, bo
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (groups >
         1000) /* all begin at once: on a busy machine a turn takes longer than 500 ms then */
-        o.times = (struct raft_times){ .suspect_ms = 10000, .election_ms = 5000 };
+        r.times = (struct raft_times){ .suspect_ms = 10000, .election_ms = 5000 };
     node_dir(number, dir);
-    o.dir = dir;
+    r.dir = dir;
     node.number = number;
     node.group_count = groups;
     config.members[0].priority = is_preferred ? 9 : 1;
     sem_init(&node.wake, 0, 0);
     atomic_store(&shared->leads[number], 0);
-    rv = raft_open(&node.raft, &o, NULL, &why);
+    rv = raft_open(&node.raft, &r, NULL, &why);
     if (rv == 0) open_wire(incarnation);
     node.resident_empty = resident();
     for (unsigned i = 0; i < groups && rv == 0; i++) {
@@ -335,7 +342,7 @@ static void load(size_t size, uint64_t run_us)
     while (atomic_load(&shared->leads[1]) < node.group_count)
         turn();
     node.running = true;
-    for (unsigned i = 0; i < FLIGHT_MAX; i++) {
+    for (unsigned i = 0; i < o.flight; i++) {
         node.flights[i] =
             (struct flight){ .group = &node.groups[i % node.group_count],
                              .p = { .body = span_of(body, size), .on_done = on_done } };
@@ -404,7 +411,7 @@ static void clear(void)
 
 static double run_rocks(unsigned number, size_t size, unsigned per_batch, uint64_t run_us)
 {
-    rocksdb_options_t *o = rocksdb_options_create();
+    rocksdb_options_t *opts = rocksdb_options_create();
     rocksdb_writeoptions_t *wo = rocksdb_writeoptions_create();
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     uint64_t began, took, done = 0, key = 0;
@@ -412,10 +419,10 @@ static double run_rocks(unsigned number, size_t size, unsigned per_batch, uint64
     rocksdb_t *db;
 
     snprintf(dir, sizeof dir, "%s/bare%u", base, number);
-    rocksdb_options_set_create_if_missing(o, 1);
-    rocksdb_options_set_compression(o, rocksdb_no_compression);
-    rocksdb_options_set_write_buffer_size(o, 128u << 20);
-    db = rocksdb_open(o, dir, &error);
+    rocksdb_options_set_create_if_missing(opts, 1);
+    rocksdb_options_set_compression(opts, rocksdb_no_compression);
+    rocksdb_options_set_write_buffer_size(opts, 128u << 20);
+    db = rocksdb_open(opts, dir, &error);
     CHECK(error == NULL);
     rocksdb_writeoptions_set_sync(wo, 1);
     began = clock_mono_us();
@@ -430,7 +437,7 @@ static double run_rocks(unsigned number, size_t size, unsigned per_batch, uint64
     rocksdb_writebatch_destroy(batch);
     rocksdb_writeoptions_destroy(wo);
     rocksdb_close(db);
-    rocksdb_options_destroy(o);
+    rocksdb_options_destroy(opts);
     nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     return (double)done * 1e6 / (double)took;
 }
@@ -489,6 +496,14 @@ static void measure(unsigned groups, size_t size, uint64_t run_us)
     waitpid(run_one(size, per_batch, run_us / 2), NULL, 0);
     bare = shared->bare[0];
     three = run_three(size, per_batch, run_us / 2);
+    if (o.json) {
+        printf("{\"groups\": %u, \"bytes\": %zu, \"flight\": %u, \"per_s\": %.0f, \"batch\": %.1f, "
+               "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"bare_per_s\": %.0f, \"three_per_s\": %.0f}\n",
+               groups, size, o.flight, shared->per_s, shared->per_batch, shared->p50, shared->p99,
+               bare, three);
+        fflush(stdout);
+        return;
+    }
     printf("%6u %6zu %8.0f %6.1f %7.0f %7.2f %7.2f %7.2f %7.0f %6.0f %6.0f %6.2f %9.0f %5.0f %% "
            "%9.0f %5.0f %%\n",
            groups, size, shared->per_s, shared->per_batch, shared->syncs_per_s, shared->p50,
@@ -498,20 +513,19 @@ static void measure(unsigned groups, size_t size, uint64_t run_us)
     fflush(stdout);
 }
 
-/* groups, size 0: all. */
-static void load_all(uint64_t run_us, unsigned only_groups, size_t only_size)
+static void load_all(void)
 {
     static const unsigned groups[] = { 1, 16, 256 };
     static const size_t sizes[] = { 1024, 16384 };
+    uint64_t run_us = (o.seconds ? o.seconds : 4) * 1000000u;
 
-    printf("%6s %6s %8s %6s %7s %7s %7s %7s %7s %6s %6s %6s %9s %7s %9s %7s\n", "groups", "bytes",
-           "per s", "batch", "syncs/s", "p50 ms", "p99 ms", "p99.9", "cpu us", "foll.", "sw/k",
-           "frames", "bare/s", "of it", "3 bare/s", "of it");
-    for (unsigned s = 0; s < 2; s++)
-        for (unsigned g = 0; g < 3; g++)
-            if ((only_groups == 0 || only_groups == groups[g]) &&
-                (only_size == 0 || only_size == sizes[s]))
-                measure(groups[g], sizes[s], run_us);
+    if (!o.json)
+        printf("%6s %6s %8s %6s %7s %7s %7s %7s %7s %6s %6s %6s %9s %7s %9s %7s\n", "groups",
+               "bytes", "per s", "batch", "syncs/s", "p50 ms", "p99 ms", "p99.9", "cpu us", "foll.",
+               "sw/k", "frames", "bare/s", "of it", "3 bare/s", "of it");
+    for (unsigned s = 0; s < (o.bytes ? 1 : 2); s++)
+        for (unsigned g = 0; g < (o.groups ? 1 : 3); g++)
+            measure(o.groups ? o.groups : groups[g], o.bytes ? o.bytes : sizes[s], run_us);
 }
 
 /* ---- elections */
@@ -674,44 +688,101 @@ static void make_keys(void)
     }
 }
 
-static unsigned number(const char *text, unsigned otherwise)
+static int usage(void)
 {
-    uint64_t v = otherwise;
+    fprintf(
+        stderr,
+        "bench_raft_cluster load [--dir DIR] [--seconds N] [--groups N] [--bytes N] [--flight N] "
+        "[--others DIR] [--json]\n"
+        "                   elect [--dir DIR] [--times N]\n"
+        "                   idle [--dir DIR] [--groups N] [--seconds N]\n");
+    return 2;
+}
 
-    if (text && span_u64(span_cstr(text), 100000, &v) != 0) v = otherwise;
+static unsigned number(unsigned most)
+{
+    uint64_t v;
+
+    if (span_u64(span_cstr(optarg), most, &v) != 0 || v == 0) exit(usage());
     return (unsigned)v;
+}
+
+static void read_options(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "dir", 1, NULL, 'd' },    { "others", 1, NULL, 'o' }, { "seconds", 1, NULL, 's' },
+        { "groups", 1, NULL, 'g' }, { "bytes", 1, NULL, 'b' },  { "flight", 1, NULL, 'f' },
+        { "times", 1, NULL, 't' },  { "json", 0, NULL, 'j' },   { NULL, 0, NULL, 0 }
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (c) {
+        case 'd':
+            o.dir = optarg;
+            break;
+        case 'o':
+            o.others = optarg;
+            break;
+        case 's':
+            o.seconds = number(3600);
+            break;
+        case 'g':
+            o.groups = number(GROUPS_MAX);
+            break;
+        case 'b':
+            o.bytes = number(sizeof body);
+            break;
+        case 'f':
+            o.flight = number(FLIGHT_MAX);
+            break;
+        case 't':
+            o.times = number(10000);
+            break;
+        case 'j':
+            o.json = true;
+            break;
+        default:
+            exit(usage());
+        }
+    }
+    if (optind + 1 != argc) exit(usage());
+}
+
+static void make_place(const char *in, char out[4096])
+{
+    snprintf(out, 4096, "%s/angarium-bench-XXXXXX", in);
+    if (mkdtemp(out)) return;
+    fprintf(stderr, "%s: %s\n", in, strerror(errno));
+    exit(1);
 }
 
 int main(int argc, char **argv)
 {
-    const char *what = argc > 1 ? argv[1] : "";
+    const char *what;
+    int status = 0;
 
+    read_options(argc, argv);
+    what = argv[optind];
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(shared != MAP_FAILED);
-    snprintf(base, sizeof base, "%s/angarium-bench-XXXXXX", argc > 2 ? argv[2] : ".");
-    CHECK(mkdtemp(base) != NULL);
+    make_place(o.dir, base);
+    if (o.others) make_place(o.others, others);
     make_keys();
     if (strcmp(what, "load") == 0) {
-        if (argc > 6) {
-            snprintf(others, sizeof others, "%s/angarium-bench-XXXXXX", argv[6]);
-            CHECK(mkdtemp(others) != NULL);
-        }
-        load_all(number(argc > 3 ? argv[3] : NULL, 4) * 1000000u,
-                 number(argc > 4 ? argv[4] : NULL, 0), number(argc > 5 ? argv[5] : NULL, 0));
+        load_all();
     } else if (strcmp(what, "idle") == 0) {
-        idle(0, number(argc > 4 ? argv[4] : NULL, 10));
-        idle(number(argc > 3 ? argv[3] : NULL, GROUPS_MAX), number(argc > 4 ? argv[4] : NULL, 10));
+        idle(0, o.seconds ? o.seconds : 10);
+        idle(o.groups ? o.groups : GROUPS_MAX, o.seconds ? o.seconds : 10);
     } else if (strcmp(what, "elect") == 0) {
-        elect(number(argc > 3 ? argv[3] : NULL, 50), true);
-        elect(number(argc > 3 ? argv[3] : NULL, 50), false);
+        elect(o.times, true);
+        elect(o.times, false);
     } else {
-        fprintf(stderr, "bench_raft_cluster load [DIR [SECONDS [GROUPS [BYTES [OTHERS]]]]] | "
-                        "elect [DIR [TIMES]] | idle [DIR [GROUPS [SECONDS]]]\n");
-        return 2;
+        status = usage();
     }
     clear();
     pki_end(&pki);
     if (others[0]) rmdir(others);
     rmdir(base);
-    return 0;
+    return status;
 }
