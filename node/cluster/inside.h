@@ -26,6 +26,7 @@ struct cluster {
     struct loop_timer timer;
     struct cluster_ask step;
     bool step_out;
+    struct errmsg waits; /* what the plan waits for */
 
     /* save.c */
     struct loop_work work;

@@ -177,6 +177,7 @@ static void do_planned(struct cluster *c, const struct control_step *step)
 
     state.id = step->node;
     state.state = CONTROL_SERVING;
+    state.was = CONTROL_JOINING;
     place.shard = step->shard;
     place.version = step->version;
     place.voters = create.voters = (uint64_t *)(uintptr_t)step->voters;
@@ -218,7 +219,7 @@ static void next_step(struct cluster *c)
         join_self(c);
     else if (has_moved(c))
         move_self(c);
-    else if (control_plan(c->control, &up, &step))
+    else if (control_plan(c->control, &up, &step, &c->waits))
         do_planned(c, &step);
 }
 

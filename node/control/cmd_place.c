@@ -3,16 +3,12 @@
 
 int cmd_place(struct work *w, const Angarium__ControlPlace *place)
 {
-    struct control *c = w->control;
-    struct control_shard *s;
+    struct control_shard *s = shard_find(w->control, place->shard);
     int rv;
 
-    if (!control_shard(c, place->shard)) return ERR_NOT_FOUND;
-    s = &c->shards[place->shard - 1];
+    if (!s) return ERR_NOT_FOUND;
     if (place->version != s->version) return ERR_SUPERSEDED;
-    rv = voters_check(c, place->voters, place->n_voters);
-    if (rv != 0) return rv;
-    s->voter_count = voters_take(s->voters, place->voters, place->n_voters);
-    s->version++;
-    return 0;
+    rv = voters_check(w->control, place->voters, place->n_voters);
+    if (rv == 0) rv = voters_may_come(w->control, s, place->voters, place->n_voters);
+    return rv == 0 ? shard_place(s, place->voters, place->n_voters) : rv;
 }

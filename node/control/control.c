@@ -25,9 +25,18 @@ void control_free(struct control **c)
 
 const char *control_node_state_name(enum control_node_state state)
 {
-    static const char *const names[] = { "?", "joining", "serving", "draining", "gone" };
+    static const char *const names[] = {
+        "?", "joining", "serving", "draining", "gone", "cordoned"
+    };
 
-    return state >= CONTROL_JOINING && state <= CONTROL_GONE ? names[state] : names[0];
+    return state >= CONTROL_JOINING && state <= CONTROL_CORDONED ? names[state] : names[0];
+}
+
+const char *control_shard_state_name(enum control_shard_state state)
+{
+    static const char *const names[] = { "?", "open", "closing", "closed" };
+
+    return state >= CONTROL_OPEN && state <= CONTROL_CLOSED ? names[state] : names[0];
 }
 
 /* ---- applying */
@@ -55,6 +64,12 @@ static int dispatch(struct work *w, const Angarium__ControlCommand *c)
         return cmd_drop(w, c->drop);
     case ANGARIUM__CONTROL_COMMAND__KIND_IMPORT:
         return cmd_import(w, c->import);
+    case ANGARIUM__CONTROL_COMMAND__KIND_PLACED:
+        return cmd_placed(w, c->placed);
+    case ANGARIUM__CONTROL_COMMAND__KIND_SHARD_STATE:
+        return cmd_shard_state(w, c->shard_state);
+    case ANGARIUM__CONTROL_COMMAND__KIND_PROMOTE:
+        return cmd_promote(w, c->promote);
     case ANGARIUM__CONTROL_COMMAND__KIND_BORN:
     case ANGARIUM__CONTROL_COMMAND__KIND__NOT_SET:
     case _ANGARIUM__CONTROL_COMMAND__KIND__CASE_IS_INT_SIZE:
@@ -124,26 +139,6 @@ void node_take(struct control_node *to, const Angarium__ControlNode *from)
     take_text(to->address, from->address);
     take_text(to->zone, from->zone);
     take_text(to->region, from->region);
-}
-
-int voters_check(const struct control *c, const uint64_t *voters, size_t count)
-{
-    if (count == 0 || count > CONTROL_VOTERS_MAX) return ERR_RANGE;
-    for (size_t i = 0; i < count; i++) {
-        const struct control_node *n = control_node(c, voters[i]);
-
-        if (!n || n->state == CONTROL_GONE) return ERR_NOT_FOUND;
-        for (size_t k = 0; k < i; k++)
-            if (voters[k] == voters[i]) return ERR_RANGE;
-    }
-    return 0;
-}
-
-unsigned voters_take(uint64_t to[CONTROL_VOTERS_MAX], const uint64_t *from, size_t count)
-{
-    CHECK(count <= CONTROL_VOTERS_MAX);
-    if (count > 0) memcpy(to, from, count * sizeof *to);
-    return (unsigned)count;
 }
 
 /* ---- seeing */

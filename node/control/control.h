@@ -13,13 +13,16 @@
  *   K2 a node's number and its disk's uuid are never used twice, also not those of nodes that are gone
  *   K3 two nodes that are not gone do not share an address
  *   K4 shards are numbered from 1 without gaps, in the order of their creation
- *   K5 voters are distinct, 1 to CONTROL_VOTERS_MAX, and each is a node that has joined and is not gone
+ *   K5 voters are distinct, 1 to CONTROL_VOTERS_MAX, and each is a node that has joined and is not gone; of a closed shard
+ *      there are none
  *   K6 a placement's version grows by one with each change; founders never change
  *   K7 a token admits one node, before its end
  *   K8 every count is within its bound
  *   K9 records of a kind have different names and stand in their order; a version is the index of an applied entry
  *   K10 a credential's and a domain's tenant is there, and a rule's if it has one
  *   K11 no record is there before the import, which is once; what they take together is counted and within its bound
+ *   K12 who may have a vote in a shard stands in its holders until a placement without him is in force: a node that is not
+ *      among them may forget what it has of it, and a node that is cannot be gone
  */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
@@ -27,10 +30,14 @@
 #include "proto/control.pb-c.h"
 #include "proto/proto.h"
 
-#define CONTROL_NODES_MAX        64u /* ever; members of group 0 */
-#define CONTROL_SHARDS_MAX       1024u
-#define CONTROL_TOKENS_MAX       256u /* not used and not over */
-#define CONTROL_VOTERS_MAX       7u
+#define CONTROL_NODES_MAX   64u /* ever; members of group 0 */
+#define CONTROL_SHARDS_MAX  1024u
+#define CONTROL_TOKENS_MAX  256u /* not used and not over */
+#define CONTROL_VOTERS_MAX  7u
+#define CONTROL_HOLDERS_MAX 16u
+#define CONTROL_MOVES_MAX                                                                          \
+    2u /* shards that get another replica at one time: planned moves are limited so */
+#define CONTROL_PROMOTED_MAX     5u
 #define CONTROL_ADDRESS_SIZE_MAX 270u
 #define CONTROL_PLACE_SIZE_MAX   63u /* a zone's or region's name */
 #define CONTROL_UUID_SIZE        36u
@@ -53,21 +60,36 @@
 #define CONTROL_FIELD_SIZE_MAX   64u /* its name */
 #define CONTROL_VALUE_SIZE_MAX   3000u
 
-enum control_node_state { CONTROL_JOINING = 1, CONTROL_SERVING, CONTROL_DRAINING, CONTROL_GONE };
+/* Cordoned: it gets nothing new and keeps what it has. Draining: what it has moves away. Gone: for ever. */
+enum control_node_state {
+    CONTROL_JOINING = 1,
+    CONTROL_SERVING,
+    CONTROL_DRAINING,
+    CONTROL_GONE,
+    CONTROL_CORDONED
+};
 const char *control_node_state_name(enum control_node_state state);
+/* Closing: it takes no new mail and is gone when nothing of it is left. */
+enum control_shard_state { CONTROL_OPEN = 1, CONTROL_CLOSING, CONTROL_CLOSED };
+const char *control_shard_state_name(enum control_shard_state state);
 
 struct control_node {
     uint64_t id, joined_ms;
     enum control_node_state state;
+    bool promoted; /* it votes in group 0 before others do */
     char uuid[CONTROL_UUID_SIZE + 1];
     char address[CONTROL_ADDRESS_SIZE_MAX + 1];
     char zone[CONTROL_PLACE_SIZE_MAX + 1], region[CONTROL_PLACE_SIZE_MAX + 1];
 };
 struct control_shard {
-    uint32_t number, version;
-    unsigned founder_count, voter_count;
+    uint32_t number, version,
+        in_force; /* placements: the one that is wanted, the last one that was reached */
+    enum control_shard_state state;
+    unsigned founder_count, voter_count, holder_count, settled_count;
     uint64_t founders[CONTROL_VOTERS_MAX]; /* with whom its log began */
     uint64_t voters[CONTROL_VOTERS_MAX];   /* who is wanted; the first one should lead */
+    /* Who may have a vote (K12): first those of the placement in force, so many as are settled. */
+    uint64_t holders[CONTROL_HOLDERS_MAX];
 };
 
 struct control;
@@ -76,7 +98,7 @@ void control_free(struct control **c); /* takes NULL */
 
 struct control_answer {
     int error; /* 0, or why it changed nothing: ERR_EXISTS, ERR_NOT_FOUND, ERR_DENIED, ERR_FULL, ERR_RANGE,
-                       ERR_SUPERSEDED (the fence) */
+                       ERR_SUPERSEDED (the fence), ERR_BUSY (something still hangs on it) */
     uint32_t shard;   /* of a creation */
     uint64_t version; /* of a record that was written */
 };
@@ -138,6 +160,14 @@ unsigned control_record_behind(const struct control *c, enum control_kind kind, 
 /* The value of its field; n = 0: it has none, or an empty one. */
 struct span control_field(const Angarium__ControlRecord *r, const char *name);
 
+/* It has a vote, may have one, or shall. */
+bool control_holds(const struct control_shard *s, uint64_t node);
+unsigned control_held(const struct control *c, uint64_t node); /* so many shards */
+unsigned control_led(const struct control *c,
+                     uint64_t node); /* it is the first of so many that are open */
+/* Another replica is on its way, or one on its way out. */
+bool control_moves(const struct control_shard *s);
+
 /* ---- what is to be done next (plan.c) */
 
 struct control_up { /* nodes that are seen to live */
@@ -152,8 +182,29 @@ struct control_step {
     unsigned voter_count;    /* PLACE, CREATE */
     uint64_t voters[CONTROL_VOTERS_MAX];
 };
-/* The next step; false: nothing is to be done, or nothing can be with those who are up. */
-bool control_plan(const struct control *c, const struct control_up *up, struct control_step *out);
+/* The next step; false: nothing is to be done, or nothing can be with those who are up: then `why` (NULL allowed) says what
+ * waits for what, if anything does. */
+bool control_plan(const struct control *c, const struct control_up *up, struct control_step *out,
+                  struct errmsg *why);
+
+/* ---- what an operator may (may.c). 0, or ERR_NOT_FOUND, ERR_EXISTS (it is so already), ERR_BUSY (refused for safety) and why.
+ * Control itself checks when it applies; these know who is up besides. */
+
+int control_may_cordon(const struct control *c, uint64_t node, struct errmsg *why);
+int control_may_uncordon(const struct control *c, uint64_t node, struct errmsg *why);
+int control_may_drain(const struct control *c, const struct control_up *up, uint64_t node,
+                      struct errmsg *why);
+int control_may_remove(const struct control *c, const struct control_up *up, uint64_t node,
+                       bool force, struct errmsg *why);
+int control_may_promote(const struct control *c, const struct control_up *up, uint64_t node,
+                        struct errmsg *why);
+int control_may_close(const struct control *c, uint32_t shard, struct errmsg *why);
+/* `voters` in place of those that it has; ERR_RANGE: they cannot be. */
+int control_may_place(const struct control *c, const struct control_up *up, uint32_t shard,
+                      const uint64_t *voters, unsigned count, struct errmsg *why);
+/* The voters of a new shard on `node` (0: where there are fewest). */
+int control_may_create(const struct control *c, const struct control_up *up, uint64_t node,
+                       struct control_step *out, struct errmsg *why);
 
 /* ---- as a whole */
 
@@ -163,7 +214,7 @@ int control_save(const struct control *c, struct buf *out);
 int control_load(struct control *c, struct span saved);
 /* Up to `index` nothing more comes for this state: what is behind control_applied() there is raft's own. */
 void control_reach(struct control *c, uint64_t index);
-/* Checks K1-K11. 0, or ERR_CORRUPT and the first broken one in words. */
+/* Checks K1-K12. 0, or ERR_CORRUPT and the first broken one in words. */
 int control_verify(const struct control *c, struct errmsg *why);
 
 #endif

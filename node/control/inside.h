@@ -68,18 +68,55 @@ bool record_append(struct control *c, Angarium__ControlRecord **r);
 bool record_tenant_ok(const struct control *c, const Angarium__ControlRecord *r);
 unsigned record_max(enum control_kind kind);
 void records_clear(struct control *c);
+int cmd_placed(struct work *w, const Angarium__ControlPlaced *placed);
+int cmd_shard_state(struct work *w, const Angarium__ControlShardState *state);
+int cmd_promote(struct work *w, const Angarium__ControlPromote *promote);
 
 struct control_node *node_find(struct control *c, uint64_t id); /* NULL */
 /* Somebody else who is not gone has the address. */
 bool node_address_taken(const struct control *c, uint64_t but, const char *address);
 void node_take(struct control_node *to, const Angarium__ControlNode *from);
+bool list_has(const uint64_t *list, unsigned count, uint64_t id);
+struct control_shard *shard_find(struct control *c,
+                                 uint32_t number); /* NULL: no such shard, or closed */
 /* 0, ERR_RANGE (none, twice), ERR_NOT_FOUND (no such node, or gone). */
 int voters_check(const struct control *c, const uint64_t *voters, size_t count);
+/* Who is not in the shard (NULL: it is new) comes only to a node that takes something: ERR_DENIED. */
+int voters_may_come(const struct control *c, const struct control_shard *s, const uint64_t *voters,
+                    size_t count);
 unsigned voters_take(uint64_t to[CONTROL_VOTERS_MAX], const uint64_t *from, size_t count);
+/* Others are wanted: the version grows, and who may have a vote by now stays among the holders. ERR_BUSY: they would be too
+ * many. */
+int shard_place(struct control_shard *s, const uint64_t *voters, size_t count);
+/* Without that node, for good. */
+void shard_drop(struct control_shard *s, uint64_t node);
+
+/* look.c: what plan.c and may.c go by, counted once */
+struct look {
+    const struct control *control;
+    bool up[CONTROL_NODES_MAX], takes[CONTROL_NODES_MAX]; /* it serves, and is up */
+    unsigned held[CONTROL_NODES_MAX],
+        led[CONTROL_NODES_MAX]; /* as they are wanted; open shards that it is the first of */
+    uint16_t zone[CONTROL_NODES_MAX];
+    unsigned serving, taking, moving;
+};
+void look_at(struct look *l, const struct control *c, const struct control_up *up);
+unsigned look_place(const struct look *l, uint64_t id); /* of a node that there is */
+bool look_is_up(const struct look *l, uint64_t id);
+bool look_takes(const struct look *l, uint64_t id);
+unsigned look_living(const struct look *l, const uint64_t *list, unsigned count);
+bool look_has_quorum(const struct look *l, const uint64_t *list, unsigned count);
+unsigned look_voters_wanted(const struct look *l);
+/* Pairs of one zone. */
+unsigned look_conflicts(const struct look *l, const uint64_t *list, unsigned count);
+/* The best to add to the voters; 0: nobody. */
+uint64_t look_best(const struct look *l, const uint64_t *voters, unsigned count);
 
 /* words.c: sizes and characters of what a command or a saved state says */
 bool words_born_ok(const Angarium__ControlBorn *b);
 bool words_node_ok(const Angarium__ControlNode *n);
+bool words_node_state_ok(uint32_t state);
+bool words_shard_state_ok(uint32_t state);
 bool words_token_ok(const Angarium__ControlToken *t);
 bool words_record_ok(const Angarium__ControlRecord *r);
 

@@ -28,6 +28,7 @@ static void put_node(struct saving *v, const struct control_node *n, unsigned i)
     to->region = text(n->region);
     to->state = n->state;
     to->joined_ms = n->joined_ms;
+    to->promoted = n->promoted;
 }
 
 static void put_token(struct saving *v, const struct token *t, unsigned i)
@@ -50,6 +51,11 @@ static void put_shard(struct saving *v, const struct control_shard *s, unsigned 
     to->founders = (uint64_t *)(uintptr_t)s->founders;
     to->n_voters = s->voter_count;
     to->voters = (uint64_t *)(uintptr_t)s->voters;
+    to->state = s->state;
+    to->in_force = s->in_force;
+    to->settled = s->settled_count;
+    to->n_holders = s->holder_count;
+    to->holders = (uint64_t *)(uintptr_t)s->holders;
 }
 
 static void put_records(struct saving *v, const struct control *c)
@@ -113,6 +119,7 @@ static bool take_nodes(struct control *c, const Angarium__ControlState *s)
 
         if (!words_node_ok(s->nodes[i])) return false;
         node_take(n, s->nodes[i]);
+        n->promoted = s->nodes[i]->promoted;
         n->state = (enum control_node_state)s->nodes[i]->state;
         n->joined_ms = s->nodes[i]->joined_ms;
     }
@@ -132,6 +139,23 @@ static bool take_tokens(struct control *c, const Angarium__ControlState *s)
     return true;
 }
 
+/* What was saved before shards had states says nothing of them: open, and the placement in force. */
+static bool take_holders(struct control_shard *to, const Angarium__ControlShard *from)
+{
+    bool is_old = from->state == 0;
+
+    if (from->n_holders > CONTROL_HOLDERS_MAX) return false;
+    to->state = is_old ? CONTROL_OPEN : (enum control_shard_state)from->state;
+    to->in_force = is_old ? from->version : from->in_force;
+    to->holder_count = is_old ? to->voter_count : (unsigned)from->n_holders;
+    to->settled_count = is_old ? to->voter_count : from->settled;
+    if (is_old)
+        memcpy(to->holders, to->voters, sizeof to->voters);
+    else if (from->n_holders > 0)
+        memcpy(to->holders, from->holders, from->n_holders * sizeof *to->holders);
+    return true;
+}
+
 static bool take_shards(struct control *c, const Angarium__ControlState *s)
 {
     if (s->n_shards > CONTROL_SHARDS_MAX) return false;
@@ -144,6 +168,7 @@ static bool take_shards(struct control *c, const Angarium__ControlState *s)
         *to = (struct control_shard){ .number = from->number, .version = from->version };
         to->founder_count = voters_take(to->founders, from->founders, from->n_founders);
         to->voter_count = voters_take(to->voters, from->voters, from->n_voters);
+        if (!take_holders(to, from)) return false;
     }
     c->shard_count = (unsigned)s->n_shards;
     return true;

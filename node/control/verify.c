@@ -1,4 +1,4 @@
-/* verify - K1 to K11, by looking at everything. */
+/* verify - K1 to K12, by looking at everything. */
 #include "node/control/inside.h"
 
 static int broken(struct errmsg *why, const char *which, uint64_t number)
@@ -10,8 +10,7 @@ static int verify_node(const struct control *c, unsigned i, struct errmsg *why)
 {
     const struct control_node *n = &c->nodes[i];
 
-    if (n->state < CONTROL_JOINING || n->state > CONTROL_GONE)
-        return broken(why, "K8: a node's state is none", n->id);
+    if (!words_node_state_ok(n->state)) return broken(why, "K8: a node's state is none", n->id);
     if (n->state != CONTROL_GONE && node_address_taken(c, n->id, n->address))
         return broken(why, "K3: two nodes share an address", n->id);
     for (unsigned k = 0; k < i; k++)
@@ -29,14 +28,39 @@ static bool founders_ok(const struct control *c, const struct control_shard *s)
     return true;
 }
 
+static bool voters_ok(const struct control *c, const struct control_shard *s)
+{
+    if (s->state == CONTROL_CLOSED) return s->voter_count == 0;
+    return voters_check(c, s->voters, s->voter_count) == 0;
+}
+
+/* Each once, none gone, all voters among them; when the placement is in force, nobody else. */
+static bool holders_ok(const struct control *c, const struct control_shard *s)
+{
+    if (s->holder_count > CONTROL_HOLDERS_MAX || s->holder_count < s->voter_count) return false;
+    if (s->settled_count > s->holder_count) return false;
+    for (unsigned i = 0; i < s->holder_count; i++) {
+        const struct control_node *n = control_node(c, s->holders[i]);
+
+        if (!n || n->state == CONTROL_GONE || list_has(s->holders, i, s->holders[i])) return false;
+    }
+    for (unsigned i = 0; i < s->voter_count; i++)
+        if (!control_holds(s, s->voters[i])) return false;
+    return s->in_force != s->version || !control_moves(s);
+}
+
 static int verify_shard(const struct control *c, unsigned i, struct errmsg *why)
 {
     const struct control_shard *s = &c->shards[i];
 
     if (s->number != i + 1) return broken(why, "K4: a shard's number is not its place", i + 1);
-    if (s->version == 0) return broken(why, "K6: a placement without a version", s->number);
-    if (voters_check(c, s->voters, s->voter_count) != 0 || !founders_ok(c, s))
+    if (s->version == 0 || s->in_force > s->version)
+        return broken(why, "K6: a placement's version cannot be", s->number);
+    if (!words_shard_state_ok(s->state))
+        return broken(why, "K8: a shard's state is none", s->number);
+    if (!voters_ok(c, s) || !founders_ok(c, s))
         return broken(why, "K5: the voters of a shard cannot be", s->number);
+    if (!holders_ok(c, s)) return broken(why, "K12: the holders of a shard cannot be", s->number);
     return 0;
 }
 

@@ -30,6 +30,16 @@ bool words_node_ok(const Angarium__ControlNode *n)
            text_ok(n->region, 0, CONTROL_PLACE_SIZE_MAX);
 }
 
+bool words_node_state_ok(uint32_t state)
+{
+    return state >= CONTROL_JOINING && state <= CONTROL_CORDONED;
+}
+
+bool words_shard_state_ok(uint32_t state)
+{
+    return state >= CONTROL_OPEN && state <= CONTROL_CLOSED;
+}
+
 bool words_token_ok(const Angarium__ControlToken *t)
 {
     return t && t->hash.len == CONTROL_TOKEN_SIZE;
@@ -93,8 +103,8 @@ static bool command_ok(const Angarium__ControlCommand *c)
     case ANGARIUM__CONTROL_COMMAND__KIND_MOVE:
         return c->move && words_node_ok(c->move->node);
     case ANGARIUM__CONTROL_COMMAND__KIND_NODE_STATE:
-        return c->node_state && c->node_state->state >= CONTROL_SERVING &&
-               c->node_state->state <= CONTROL_GONE;
+        return c->node_state && words_node_state_ok(c->node_state->state) &&
+               c->node_state->state != CONTROL_JOINING;
     case ANGARIUM__CONTROL_COMMAND__KIND_TOKEN:
         return words_token_ok(c->token);
     case ANGARIUM__CONTROL_COMMAND__KIND_CREATE:
@@ -107,6 +117,12 @@ static bool command_ok(const Angarium__ControlCommand *c)
         return c->drop && kind_ok(c->drop->kind) && plain(c->drop->name, 1, CONTROL_NAME_SIZE_MAX);
     case ANGARIUM__CONTROL_COMMAND__KIND_IMPORT:
         return import_ok(c->import);
+    case ANGARIUM__CONTROL_COMMAND__KIND_PLACED:
+        return c->placed != NULL;
+    case ANGARIUM__CONTROL_COMMAND__KIND_SHARD_STATE:
+        return c->shard_state && words_shard_state_ok(c->shard_state->state);
+    case ANGARIUM__CONTROL_COMMAND__KIND_PROMOTE:
+        return c->promote != NULL;
     case ANGARIUM__CONTROL_COMMAND__KIND__NOT_SET:
     case _ANGARIUM__CONTROL_COMMAND__KIND__CASE_IS_INT_SIZE:
         break;

@@ -96,8 +96,148 @@ static void shards_are_numbered_and_placed_on_nodes_that_are_there(void **state)
     assert_int_equal(control_shard(s.control, 1)->founders[0], 2);
     /* a node that holds a shard does not go */
     assert_int_equal(scene_state(&s, 3, CONTROL_GONE), ERR_BUSY);
+    /* 2 may have a vote in shard 1 until the placement without it is in force */
+    assert_int_equal(scene_state(&s, 2, CONTROL_GONE), ERR_BUSY);
+    assert_int_equal(scene_placed(&s, 1, 1), ERR_SUPERSEDED);
+    assert_true(control_moves(control_shard(s.control, 1)));
+    assert_int_equal(scene_placed(&s, 1, 2), 0);
+    assert_false(control_moves(control_shard(s.control, 1)));
     assert_int_equal(scene_state(&s, 2, CONTROL_GONE), 0);
     assert_int_equal(scene_create(&s, three, 3), ERR_NOT_FOUND);
+    control_free(&s.control);
+}
+
+static void who_may_have_a_vote_holds_it_until_the_placement_without_him_is_in_force(void **state)
+{
+    struct scene s;
+    uint64_t a[] = { 1, 2, 3 }, b[] = { 1, 2, 4 }, d[] = { 1, 2, 5 };
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 5);
+    scene_create(&s, a, 3);
+    assert_int_equal(scene_place(&s, 1, 1, b, 3), 0);
+    assert_int_equal(scene_place(&s, 1, 2, d, 3), 0); /* 4 may have got its vote by now */
+    for (uint64_t id = 1; id <= 5; id++)
+        assert_true(control_holds(control_shard(s.control, 1), id));
+    assert_int_equal(scene_placed(&s, 1, 3), 0);
+    assert_false(control_holds(control_shard(s.control, 1), 3));
+    assert_false(control_holds(control_shard(s.control, 1), 4));
+    assert_true(control_holds(control_shard(s.control, 1), 5));
+    control_free(&s.control);
+}
+
+static void who_drains_or_is_cordoned_gets_nothing_new_and_keeps_what_it_has(void **state)
+{
+    struct scene s;
+    uint64_t a[] = { 1, 2 }, with[] = { 1, 2, 3 }, turned[] = { 2, 1 };
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 3);
+    scene_create(&s, a, 2);
+    assert_int_equal(scene_state(&s, 3, CONTROL_CORDONED), 0);
+    assert_int_equal(scene_state(&s, 2, CONTROL_DRAINING), 0);
+    assert_int_equal(scene_place(&s, 1, 1, with, 3), ERR_DENIED);
+    assert_int_equal(scene_create(&s, a, 2), ERR_DENIED);
+    assert_int_equal(scene_place(&s, 1, 1, turned, 2), 0);
+    assert_int_equal(scene_state(&s, 3, CONTROL_SERVING), 0);
+    assert_int_equal(scene_place(&s, 1, 2, with, 3), 0);
+    control_free(&s.control);
+}
+
+static void by_force_a_node_goes_that_holds_no_last_replica(void **state)
+{
+    struct scene s;
+    struct scene_node n;
+    uint64_t a[] = { 1, 2, 3 }, alone[] = { 3 }, b[] = { 2, 1 };
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 3);
+    scene_create(&s, a, 3);
+    scene_create(&s, alone, 1);
+    assert_int_equal(scene_force(&s, 3), ERR_BUSY);
+    assert_int_equal(scene_place(&s, 2, 1, b, 2), 0); /* but 3 alone has it now */
+    assert_int_equal(scene_force(&s, 3), ERR_BUSY);
+    assert_int_equal(scene_placed(&s, 2, 2), 0);
+    assert_int_equal(scene_force(&s, 3), 0);
+    assert_int_equal(control_shard(s.control, 1)->voter_count, 2);
+    assert_int_equal(control_shard(s.control, 1)->version, 2);
+    assert_int_equal(control_shard(s.control, 1)->settled_count, 2);
+    scene_token(&s, "t", 5000);
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 3, 9, "", "")), ERR_EXISTS);
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 9, 3, "", "")), ERR_EXISTS);
+    control_free(&s.control);
+}
+
+static void a_step_that_was_planned_for_another_state_changes_nothing(void **state)
+{
+    struct scene s;
+    Angarium__ControlNodeState to = ANGARIUM__CONTROL_NODE_STATE__INIT;
+    SCENE_COMMAND(NODE_STATE, node_state, &to);
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 1);
+    assert_int_equal(scene_state(&s, 1, CONTROL_CORDONED), 0);
+    to.id = 1;
+    to.state = CONTROL_SERVING;
+    to.was = CONTROL_JOINING;
+    assert_int_equal(scene_apply(&s, &c), ERR_SUPERSEDED);
+    assert_int_equal(control_node(s.control, 1)->state, CONTROL_CORDONED);
+    control_free(&s.control);
+}
+
+static void a_shard_closes_and_its_number_stays_taken(void **state)
+{
+    struct scene s;
+    uint64_t a[] = { 1, 2 };
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 2);
+    scene_create(&s, a, 2);
+    assert_int_equal(scene_shard_state(&s, 1, CONTROL_CLOSING), ERR_BUSY); /* the only one */
+    assert_int_equal(scene_shard_state(&s, 2, CONTROL_CLOSING), ERR_NOT_FOUND);
+    scene_create(&s, a, 2);
+    assert_int_equal(scene_shard_state(&s, 1, CONTROL_CLOSED), ERR_DENIED);
+    assert_int_equal(scene_shard_state(&s, 1, CONTROL_CLOSING), 0);
+    assert_int_equal(scene_shard_state(&s, 1, CONTROL_CLOSING), 0);
+    assert_int_equal(scene_shard_state(&s, 1, CONTROL_OPEN), ERR_DENIED);
+    assert_int_equal(scene_shard_state(&s, 2, CONTROL_CLOSING), ERR_BUSY);
+    assert_int_equal(scene_shard_state(&s, 1, CONTROL_CLOSED), 0);
+    assert_int_equal(control_shard(s.control, 1)->voter_count, 0);
+    assert_false(control_holds(control_shard(s.control, 1), 1));
+    assert_int_equal(scene_shard_state(&s, 1, CONTROL_CLOSING), ERR_NOT_FOUND);
+    assert_int_equal(scene_place(&s, 1, 3, a, 2), ERR_NOT_FOUND);
+    scene_create(&s, a, 2);
+    assert_int_equal(s.answer.shard, 3);
+    control_free(&s.control);
+}
+
+static void five_are_promoted_at_most(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 7);
+    for (uint64_t id = 1; id <= CONTROL_PROMOTED_MAX; id++)
+        assert_int_equal(scene_promote(&s, id, true), 0);
+    assert_int_equal(scene_promote(&s, 6, true), ERR_FULL);
+    assert_int_equal(scene_state(&s, 5, CONTROL_DRAINING), 0); /* it is promoted no more */
+    assert_int_equal(scene_promote(&s, 5, true), ERR_DENIED);
+    assert_int_equal(scene_promote(&s, 6, true), 0);
+    assert_int_equal(scene_promote(&s, 1, false), 0);
+    assert_int_equal(scene_promote(&s, 7, true), 0);
+    assert_int_equal(scene_promote(&s, 9, true), ERR_NOT_FOUND);
     control_free(&s.control);
 }
 
@@ -220,6 +360,12 @@ int main(void)
         cmocka_unit_test(a_token_admits_one_node_before_its_end),
         cmocka_unit_test(an_empty_disk_is_a_new_node),
         cmocka_unit_test(shards_are_numbered_and_placed_on_nodes_that_are_there),
+        cmocka_unit_test(who_may_have_a_vote_holds_it_until_the_placement_without_him_is_in_force),
+        cmocka_unit_test(who_drains_or_is_cordoned_gets_nothing_new_and_keeps_what_it_has),
+        cmocka_unit_test(by_force_a_node_goes_that_holds_no_last_replica),
+        cmocka_unit_test(a_step_that_was_planned_for_another_state_changes_nothing),
+        cmocka_unit_test(a_shard_closes_and_its_number_stays_taken),
+        cmocka_unit_test(five_are_promoted_at_most),
         cmocka_unit_test(a_node_may_move_with_its_disk),
         cmocka_unit_test(zones_are_numbered_by_who_named_them_first),
         cmocka_unit_test(bounds_are_answered),

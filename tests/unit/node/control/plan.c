@@ -10,13 +10,24 @@ static struct control_up all_up(const struct scene *s)
     return up;
 }
 
+/* Every placement comes in force. */
+static void settle(struct scene *s)
+{
+    for (unsigned i = 1; i <= control_shard_count(s->control); i++) {
+        const struct control_shard *shard = control_shard(s->control, i);
+
+        if (shard->in_force != shard->version) scene_placed(s, i, shard->version);
+    }
+}
+
 /* Does what is planned until nothing is; how many steps. */
 static unsigned run(struct scene *s, const struct control_up *up)
 {
     struct control_step step;
+    struct errmsg why;
     unsigned steps = 0;
 
-    for (; control_plan(s->control, up, &step); steps++) {
+    for (; control_plan(s->control, up, &step, &why); steps++) {
         assert_true(steps < 10000);
         if (step.kind == CONTROL_SERVE)
             assert_int_equal(scene_state(s, step.node, CONTROL_SERVING), 0);
@@ -25,6 +36,7 @@ static unsigned run(struct scene *s, const struct control_up *up)
                 scene_place(s, step.shard, step.version, step.voters, step.voter_count), 0);
         else
             assert_int_equal(scene_create(s, step.voters, step.voter_count), 0);
+        settle(s);
     }
     return steps;
 }
@@ -129,12 +141,166 @@ static void who_is_down_or_drains_gets_nothing_new(void **state)
     control_free(&s.control);
 }
 
+static void a_node_that_drains_gives_all_away_and_comes_back(void **state)
+{
+    struct scene s;
+    struct control_up up;
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    for (unsigned i = 1; i <= 4; i++)
+        join(&s, i, "");
+    up = all_up(&s);
+    run(&s, &up);
+    assert_int_equal(held(&s, 2), 12);
+    assert_int_equal(scene_state(&s, 2, CONTROL_DRAINING), 0);
+    assert_true(run(&s, &up) > 0);
+    assert_int_equal(held(&s, 2), 0);
+    assert_int_equal(control_held(s.control, 2), 0);
+    for (unsigned i = 1; i <= 16; i++)
+        assert_int_equal(control_shard(s.control, i)->voter_count, 3);
+    assert_int_equal(scene_state(&s, 2, CONTROL_SERVING), 0);
+    run(&s, &up);
+    assert_int_equal(held(&s, 2), 12);
+    assert_int_equal(firsts(&s, 2), 4);
+    assert_int_equal(control_shard_count(s.control), 16);
+    control_free(&s.control);
+}
+
+static void of_three_nodes_one_may_drain_and_two_are_left(void **state)
+{
+    struct scene s;
+    struct control_up up;
+    struct control_step step;
+    struct errmsg why;
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    for (unsigned i = 1; i <= 3; i++)
+        join(&s, i, "");
+    up = all_up(&s);
+    run(&s, &up);
+    assert_int_equal(control_may_drain(s.control, &up, 3, &why), 0);
+    assert_int_equal(scene_state(&s, 3, CONTROL_DRAINING), 0);
+    up.count = 1; /* with one of three alive nothing can go on: it is said why */
+    assert_false(control_plan(s.control, &up, &step, &why));
+    assert_non_null(strstr(why.text, "only 1 of its 3 voters live"));
+    assert_int_equal(control_may_remove(s.control, &up, 3, true, &why), ERR_BUSY);
+    up.count = 3;
+    run(&s, &up);
+    assert_int_equal(held(&s, 3), 0);
+    assert_int_equal(control_may_remove(s.control, &up, 3, false, &why), 0);
+    assert_int_equal(scene_state(&s, 3, CONTROL_GONE), 0);
+    assert_int_equal(control_shard_count(s.control), 12);
+    /* of the two that are left none may drain while the other is down */
+    up.count = 1;
+    assert_int_equal(control_may_drain(s.control, &up, 1, &why), ERR_BUSY);
+    control_free(&s.control);
+}
+
+static void so_many_move_at_one_time(void **state)
+{
+    struct scene s;
+    struct control_up up;
+    struct control_step step;
+    unsigned moves = 0;
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    for (unsigned i = 1; i <= 4; i++)
+        join(&s, i, "");
+    up = all_up(&s);
+    run(&s, &up);
+    assert_int_equal(scene_state(&s, 1, CONTROL_DRAINING), 0);
+    while (control_plan(s.control, &up, &step, NULL)) { /* nothing of it comes in force */
+        assert_int_equal(step.kind, CONTROL_PLACE);
+        scene_place(&s, step.shard, step.version, step.voters, step.voter_count);
+        moves += control_moves(control_shard(s.control, step.shard));
+    }
+    assert_int_equal(firsts(&s, 1), 0); /* leaderships need no replica and do not wait */
+    assert_int_equal(moves, CONTROL_MOVES_MAX);
+    control_free(&s.control);
+}
+
+static void who_was_to_come_and_died_is_replaced(void **state)
+{
+    struct scene s;
+    struct control_up up;
+    struct control_step step;
+    struct errmsg why;
+    uint64_t three[] = { 1, 2, 3 }, to[] = { 1, 2, 4 };
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    for (unsigned i = 1; i <= 5; i++) {
+        join(&s, i, "");
+        scene_state(&s, i, CONTROL_SERVING);
+    }
+    for (unsigned i = 1; i <= 20; i++)
+        scene_create(&s, three, 3);
+    scene_place(&s, 1, 1, to, 3);
+    up = (struct control_up){ .count = 4, .nodes = { 1, 2, 3, 5 } };
+    assert_true(control_plan(s.control, &up, &step, &why));
+    assert_int_equal(step.shard, 1);
+    assert_int_equal(step.voters[2], 5);
+    up.count = 2;
+    assert_true(control_plan(s.control, &up, &step, &why)); /* others go on */
+    assert_non_null(strstr(why.text, "shard 1: node 4, which is to hold it, is down"));
+    control_free(&s.control);
+}
+
+static void what_may_not_be_is_refused_in_words(void **state)
+{
+    struct scene s;
+    struct control_up up;
+    struct control_step step;
+    struct errmsg why;
+    uint64_t list[] = { 1, 3, 9 };
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    for (unsigned i = 1; i <= 3; i++)
+        join(&s, i, "");
+    up = all_up(&s);
+    run(&s, &up);
+    assert_int_equal(control_may_cordon(s.control, 9, &why), ERR_NOT_FOUND);
+    assert_int_equal(control_may_uncordon(s.control, 1, &why), ERR_EXISTS);
+    assert_int_equal(control_may_remove(s.control, &up, 1, false, &why), ERR_BUSY);
+    assert_int_equal(control_may_remove(s.control, &up, 1, true, &why), ERR_BUSY); /* it lives */
+    assert_int_equal(control_may_close(s.control, 99, &why), ERR_NOT_FOUND);
+    assert_int_equal(control_may_close(s.control, 1, &why), 0);
+    assert_int_equal(control_may_place(s.control, &up, 1, list, 3, &why), ERR_RANGE);
+    assert_int_equal(control_may_place(s.control, &up, 1, list, 2, &why), 0);
+    assert_int_equal(control_may_promote(s.control, &up, 2, &why), 0);
+    assert_int_equal(control_may_create(s.control, &up, 7, &step, &why), ERR_NOT_FOUND);
+    assert_int_equal(control_may_create(s.control, &up, 2, &step, &why), 0);
+    assert_int_equal(step.voters[0], 2);
+    up = (struct control_up){ .count = 2, .nodes = { 1, 2 } };
+    assert_int_equal(control_may_drain(s.control, &up, 2, &why), ERR_BUSY);
+    assert_non_null(strstr(why.text, "would lose its quorum"));
+    assert_int_equal(control_may_place(s.control, &up, 1, list, 2, &why), ERR_BUSY);
+    assert_int_equal(control_may_remove(s.control, &up, 3, true, &why), 0);
+    assert_int_equal(control_may_create(s.control, &up, 3, &step, &why), ERR_BUSY);
+    assert_int_equal(control_may_promote(s.control, &up, 3, &why), ERR_BUSY);
+    control_free(&s.control);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cluster_grows_node_by_node),
         cmocka_unit_test(voters_stand_in_different_zones),
         cmocka_unit_test(who_is_down_or_drains_gets_nothing_new),
+        cmocka_unit_test(a_node_that_drains_gives_all_away_and_comes_back),
+        cmocka_unit_test(of_three_nodes_one_may_drain_and_two_are_left),
+        cmocka_unit_test(so_many_move_at_one_time),
+        cmocka_unit_test(who_was_to_come_and_died_is_replaced),
+        cmocka_unit_test(what_may_not_be_is_refused_in_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,9 @@ static void fill(struct scene *s)
     scene_create(s, a, 3);
     scene_create(s, b, 2);
     scene_place(s, 2, 1, a, 3);
+    scene_create(s, a, 3);
+    scene_shard_state(s, 3, CONTROL_CLOSING);
+    scene_promote(s, 1, true);
     scene_state(s, 2, CONTROL_DRAINING);
     scene_import(s, &(Angarium__ControlRecord *){ scene_record(&r, CONTROL_TENANT, "t", "", "") },
                  1);
@@ -38,7 +41,7 @@ static void a_loaded_state_goes_on_like_the_one_that_was_saved(void **state)
 {
     struct scene s, t;
     struct scene_node n;
-    uint64_t voters[] = { 2 };
+    uint64_t voters[] = { 1 };
 
     (void)state;
     fill(&s);
@@ -57,6 +60,11 @@ static void a_loaded_state_goes_on_like_the_one_that_was_saved(void **state)
         SPAN_LIT("other")));
     assert_int_equal(control_record(t.control, CONTROL_CREDENTIAL, SPAN_LIT("bee"))->version,
                      control_record(s.control, CONTROL_CREDENTIAL, SPAN_LIT("bee"))->version);
+    assert_int_equal(control_shard(t.control, 2)->in_force, 1);
+    assert_int_equal(control_shard(t.control, 2)->settled_count, 2);
+    assert_int_equal(control_shard(t.control, 2)->holder_count, 3);
+    assert_int_equal(control_shard(t.control, 3)->state, CONTROL_CLOSING);
+    assert_true(control_node(t.control, 1)->promoted);
     /* the token that was left is there, those that were used are not */
     for (struct scene *one = &s; one; one = one == &s ? &t : NULL) {
         assert_int_equal(scene_join(one, "t2", scene_node(&n, 8, 8, "", "")), ERR_DENIED);
@@ -66,6 +74,35 @@ static void a_loaded_state_goes_on_like_the_one_that_was_saved(void **state)
     assert_int_equal(control_digest(s.control), control_digest(t.control));
     control_free(&s.control);
     control_free(&t.control);
+}
+
+/* As written before shards had states. */
+static void an_older_state_is_open_and_in_force(void **state)
+{
+    Angarium__ControlState *old;
+    struct scene s;
+    struct control *c = control_new();
+    struct buf saved;
+
+    (void)state;
+    fill(&s);
+    buf_init(&saved, CONTROL_STATE_SIZE_MAX);
+    assert_int_equal(control_save(s.control, &saved), 0);
+    old = angarium__control_state__unpack(NULL, saved.n, saved.p);
+    for (size_t i = 0; i < old->n_shards; i++) {
+        old->shards[i]->state = old->shards[i]->in_force = old->shards[i]->settled = 0;
+        old->shards[i]->n_holders = 0;
+    }
+    buf_reset(&saved);
+    proto_pack(&old->base, &saved);
+    assert_int_equal(control_load(c, buf_span(&saved)), 0);
+    assert_int_equal(control_shard(c, 2)->state, CONTROL_OPEN);
+    assert_false(control_moves(control_shard(c, 2)));
+    assert_true(control_holds(control_shard(c, 2), 2));
+    angarium__control_state__free_unpacked(old, NULL);
+    buf_deinit(&saved);
+    control_free(&c);
+    control_free(&s.control);
 }
 
 static void answers_are_part_of_the_digest(void **state)
@@ -134,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_loaded_state_goes_on_like_the_one_that_was_saved),
+        cmocka_unit_test(an_older_state_is_open_and_in_force),
         cmocka_unit_test(answers_are_part_of_the_digest),
         cmocka_unit_test(every_cut_and_every_turned_byte_is_refused_or_sound),
         cmocka_unit_test(a_newer_format_is_refused),

@@ -44,15 +44,20 @@ static inline int scene_apply(struct scene *s, Angarium__ControlCommand *c)
     c.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_##KIND;                                          \
     c.member = (value)
 
-static inline int scene_born(struct scene *s)
+static inline int scene_born_with(struct scene *s, uint32_t shards_per_node, uint32_t replicas)
 {
     Angarium__ControlBorn born = ANGARIUM__CONTROL_BORN__INIT;
     SCENE_COMMAND(BORN, born, &born);
 
     born.cluster = proto_bytes(SPAN_LIT("0123456789abcdef"));
-    born.shards_per_node = 4;
-    born.replicas = 3;
+    born.shards_per_node = shards_per_node;
+    born.replicas = replicas;
     return scene_apply(s, &c);
+}
+
+static inline int scene_born(struct scene *s)
+{
+    return scene_born_with(s, 4, 3);
 }
 
 struct scene_node {
@@ -191,6 +196,48 @@ static inline int scene_import(struct scene *s, Angarium__ControlRecord **record
 
     import.records = records;
     import.n_records = count;
+    return scene_apply(s, &c);
+}
+
+static inline int scene_placed(struct scene *s, uint32_t shard, uint32_t version)
+{
+    Angarium__ControlPlaced placed = ANGARIUM__CONTROL_PLACED__INIT;
+    SCENE_COMMAND(PLACED, placed, &placed);
+
+    placed.shard = shard;
+    placed.version = version;
+    return scene_apply(s, &c);
+}
+
+static inline int scene_shard_state(struct scene *s, uint32_t shard, enum control_shard_state to)
+{
+    Angarium__ControlShardState state = ANGARIUM__CONTROL_SHARD_STATE__INIT;
+    SCENE_COMMAND(SHARD_STATE, shard_state, &state);
+
+    state.shard = shard;
+    state.state = to;
+    return scene_apply(s, &c);
+}
+
+static inline int scene_promote(struct scene *s, uint64_t id, bool promoted)
+{
+    Angarium__ControlPromote promote = ANGARIUM__CONTROL_PROMOTE__INIT;
+    SCENE_COMMAND(PROMOTE, promote, &promote);
+
+    promote.id = id;
+    promote.promoted = promoted;
+    return scene_apply(s, &c);
+}
+
+/* Gone although it holds shards. */
+static inline int scene_force(struct scene *s, uint64_t id)
+{
+    Angarium__ControlNodeState n = ANGARIUM__CONTROL_NODE_STATE__INIT;
+    SCENE_COMMAND(NODE_STATE, node_state, &n);
+
+    n.id = id;
+    n.state = CONTROL_GONE;
+    n.force = true;
     return scene_apply(s, &c);
 }
 
