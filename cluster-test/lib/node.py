@@ -57,6 +57,23 @@ def free_ports(count, seed=None):
     return ports
 
 
+def free_port_run(count):
+    """The first of so many ports in a row that nobody listens on."""
+    while True:
+        base = free_ports(1)[0]
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for k, s in enumerate(sockets):
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.bind(("127.0.0.1", base + k))
+            return base
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+
+
 def find_binary(build):
     """The node's binary in a build directory."""
     for path in (os.path.join(build, "node", "angarium"), os.path.join(build, "angarium")):

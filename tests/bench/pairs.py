@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""pairs - one node of ours beside Postfix, on the same work in the same run: ours, peer, ours, peer, ...; tests/bench/run.sh
+"""pairs - one node of ours, or three, beside Postfix, on the same work in the same run: ours, peer, ours, peer, ...; tests/bench/run.sh
 starts it. A row is the median of the pairs' ratios. Generator, sink and both sides share the cores: a ratio means something,
 a rate alone does not.
 
@@ -36,6 +36,7 @@ class Bench:
         os.makedirs(sides.PLACE)
         self.sink = Sink(o.build, sides.PLACE, "--quiet")
         self.ours = sides.Ours(o.binary, self.sink.port, free_ports(1)[0])
+        self.ours3 = sides.Ours3(o.binary, self.sink.port, free_ports(1)[0])
         self.peer = sides.Postfix(self.sink.port)
         self.rows = []
 
@@ -47,7 +48,7 @@ class Bench:
         """Runs mailgen to its end; what its --json says."""
         told = os.path.join(sides.PLACE, "mailgen.json")
         command = [find_tool(self.o.build, "mailgen"), "--to", "127.0.0.1:%d" % (side.submission if login else side.mx),
-                   "--from", "load@example.test" if side is self.ours else side.user, "--rcpt-domain", "example.test",
+                   "--from", side.user if side is self.peer else "load@example.test", "--rcpt-domain", "example.test",
                    "--json", told, *options]
         if login:
             command += ["--tls", "starttls", "--user", side.user, "--password", side.password]
@@ -58,16 +59,16 @@ class Bench:
             raise SystemExit("%s did not take the load: %s" % (side.name, run))
         return run
 
-    def pairs(self, name, unit, run, *, size, tls=False, sessions=20, less=False, goal=None, pairs=None):
-        """run(side) gives one figure. less: the smaller one is the better one. goal: of the ratio ours / peer."""
+    def pairs(self, name, unit, run, *, size, tls=False, sessions=20, less=False, goal=None, pairs=None, replicas=1):
+        """run(side) gives one figure. less: the smaller one is the better one. goal: of the ratio ours / peer. replicas: of ours."""
         ours, peer = [], []
         for _ in range(pairs or self.o.pairs):
-            for side, found in ((self.ours, ours), (self.peer, peer)):
+            for side, found in ((self.ours3 if replicas > 1 else self.ours, ours), (self.peer, peer)):
                 found.append(run(side))
         ratios = [a / b for a, b in zip(ours, peer)]
         ratio = statistics.median(ratios)
         spread = statistics.median(abs(r - ratio) for r in ratios) * 1.4826 / ratio
-        row = {"name": name, "unit": unit, "size": size, "replicas": 1, "tls": tls, "sessions": sessions, "fsync": True,
+        row = {"name": name, "unit": unit, "size": size, "replicas": replicas, "tls": tls, "sessions": sessions, "fsync": True,
                "pairs": len(ratios), "ours": statistics.median(ours), "peer": statistics.median(peer),
                "ratio": ratio if spread <= SPREAD_MAX else None, "spread": spread, "least": min(ratios), "most": max(ratios),
                "goal": goal, "better": "less" if less else "more"}
@@ -90,7 +91,7 @@ def print_row(row):
         told = "%s (%s..%s)" % (shown(row["ratio"]), shown(row["least"]), shown(row["most"]))
         met = "" if row["goal"] is None else "  met" if is_met(row) else "  MISSED"
     goal = "" if row["goal"] is None else ("<= %g" if row["better"] == "less" else ">= %g") % row["goal"]
-    print("%-46s %8s %4d %9s %9s   %-17s %-8s %s%s" % (row["name"] + ", " + row["unit"] + (", TLS" if row["tls"] else ""),
+    print("%-46s %8s %4d %9s %9s   %-17s %-8s %s%s" % (row["name"] + ", " + row["unit"] + (", TLS" if row["tls"] else "") + (", 3 nodes" if row["replicas"] > 1 else ""),
           "%d KiB" % (row["size"] // KIB) if row["size"] else "-", row["sessions"], shown(row["ours"]), shown(row["peer"]),
           told, "%.0f %%" % (100 * row["spread"]), goal, met), flush=True)
 
@@ -121,6 +122,11 @@ def warm(b, side, login=False):
 def bench_accept(b):
     for size, tls, goal in ((2 * KIB, False, 10), (16 * KIB, True, 8), (256 * KIB, False, 2)):
         b.pairs("accept", "mails/s", accept_rate(b, size, login=tls), size=size, tls=tls, goal=goal)
+
+
+def bench_accept3(b):
+    for size, goal in ((2 * KIB, 4), (16 * KIB, 3)):
+        b.pairs("accept", "mails/s", accept_rate(b, size), size=size, goal=goal, replicas=3)
 
 
 def bench_reconnect(b):
@@ -179,6 +185,11 @@ def arrived(b):
 def bench_relay(b):
     for size, goal in ((2 * KIB, 8), (16 * KIB, 8)):
         b.pairs("relay to a local sink", "mails/s", lambda side, size=size: relay(b, side, size)[0], size=size, goal=goal)
+
+
+def bench_relay3(b):
+    for size in (2 * KIB, 16 * KIB):
+        b.pairs("relay to a local sink", "mails/s", lambda side, size=size: relay(b, side, size)[0], size=size, goal=3, replicas=3)
 
 
 def bench_cpu(b):
@@ -268,9 +279,11 @@ def bench_deferred(b):
 
 BENCHES = {
     "accept": bench_accept,
+    "accept3": bench_accept3,
     "reconnect": bench_reconnect,
     "latency": bench_latency,
     "relay": bench_relay,
+    "relay3": bench_relay3,
     "cpu": bench_cpu,
     "idle": bench_idle,
     "deferred": bench_deferred,
@@ -318,7 +331,7 @@ def main():
         raise SystemExit("Postfix needs a root directory of its own: run this as root, where mknod and chroot are allowed")
     b = Bench(o)
     try:
-        print("load %.1f on %d cores, shared by both sides, generator and sink; every mail synced before its 250; 1 replica"
+        print("load %.1f on %d cores, shared by both sides, generator and sink; every mail synced before its 250; 1 replica unless it says 3 nodes"
               % (os.getloadavg()[0], os.cpu_count()))
         limits(sides.PLACE)
         print_head()

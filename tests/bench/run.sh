@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Ours beside Postfix on this machine, over loopback, and what a mail costs.
 #   tests/bench/run.sh [NAME] [--pairs 5] [--seconds 3] [--json FILE]
-#                               ratios, ours and Postfix in turn; NAME: accept reconnect latency relay cpu idle deferred growth;
+#                               ratios, ours and Postfix in turn; NAME: accept accept3 reconnect latency relay relay3 cpu idle
+#                               deferred growth;
 #                               without: all but growth, some ten minutes. Needs root (Postfix lives in a directory of its own)
 #   tests/bench/run.sh costs [quick|full]
 #                               of one node: rates, latency, CPU, syncs, system calls, allocations of a mail

@@ -119,6 +119,34 @@ class Ours:
             if not cursor:
                 return count
 
+class Ours3(Ours):
+    """Three nodes (angarium dev), each mail synced by two of them before its 250; the load goes to the first."""
+
+    def start(self, held):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder)
+        self.dir = os.path.join(self.folder, "dev")
+        base = node.free_port_run(30)
+        sets = ["limits.session_transactions_max=1000000", "limits.disk_reserve_bytes=0", "log.level=warn"]
+        sets += ["delivery.retry_base_ms=1h", "delivery.retry_cap_ms=4h"] if held else ["delivery.retry_base_ms=1s"]
+        subprocess.run([self.binary, "dev", "--nodes", "3", "--dir", self.dir, "--base-port", str(base), "--detach", "--next-hop",
+                        "127.0.0.1:%d" % (self.closed_port if held else self.relay_port)] +
+                       [word for text in sets for word in ("--set", text)], check=True, stdout=subprocess.DEVNULL, timeout=120)
+        with open(os.path.join(self.dir, "cluster.json")) as file:
+            said = json.load(file)
+        self.user, self.password = said["username"], said["password"]
+        self.pids = [n["pid"] for n in said["nodes"]]
+        self.mx, self.submission = (int(said["nodes"][0][kind].rsplit(":", 1)[1]) for kind in ("mx", "submission"))
+
+    def stop(self):
+        subprocess.run([self.binary, "dev", "stop", "--dir", self.dir], check=False, stdout=subprocess.DEVNULL, timeout=60)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def cpu_s(self):
+        return sum(int(field) for pid in self.pids for field in stat_fields(pid)[11:13]) / TICKS
+
+    def memory(self):
+        return pss(self.pids)
 
 
 MAIN = """\

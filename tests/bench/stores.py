@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ sys.path.insert(0, os.path.join(ROOT, "cluster-test", "lib"))
 sys.path.insert(0, os.path.join(ROOT, "tests", "clients"))
 import cluster  # noqa: E402
 import foreign  # noqa: E402
-from node import free_ports  # noqa: E402
+from node import free_port_run, free_ports  # noqa: E402
 
 PLACE = os.path.join(ROOT, "build", "bench-stores")
 ERLANG = ["erlang-" + part for part in ("base", "crypto", "eldap", "inets", "mnesia", "os-mon", "parsetools", "public-key",
@@ -176,7 +175,7 @@ class Dev:
 
     def start(self):
         shutil.rmtree(self.dir, ignore_errors=True)
-        base = next(p for p in iter(lambda: free_ports(1)[0], None) if all_free(p, 30))
+        base = free_port_run(30)
         subprocess.run([self.binary, "dev", "--nodes", "3", "--dir", self.dir, "--base-port", str(base), "--detach"], check=True,
                        stdout=subprocess.DEVNULL, timeout=120)
         with open(os.path.join(self.dir, "cluster.json")) as file:
@@ -185,17 +184,6 @@ class Dev:
     def stop(self):
         subprocess.run([self.binary, "dev", "stop", "--dir", self.dir], check=False, stdout=subprocess.DEVNULL, timeout=60)
         shutil.rmtree(self.dir, ignore_errors=True)
-
-
-def all_free(base, count):
-    for port in range(base, base + count):
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-    return True
 
 
 # ---- writes
