@@ -12,8 +12,8 @@ PACKAGES_TEST="clang-14 libclang-rt-14-dev swaks libnet-ssleay-perl curl openssl
     libio-socket-ssl-perl libauthen-sasl-perl libberkeleydb-perl libnetaddr-ip-perl libnet-dns-perl libnet-server-perl
     php8.2-cli nodejs bsdextrautils procps bind9-dnsutils"
 
-# tests/bench/run.sh stores and growth: clients of etcd and RabbitMQ, pictures.
-PACKAGES_BENCH="librabbitmq-dev libnghttp2-dev python3-matplotlib"
+# tests/bench/run.sh stores: clients of etcd and RabbitMQ.
+PACKAGES_BENCH="librabbitmq-dev libnghttp2-dev"
 
 packages_need() {
     local list="$PACKAGES_BUILD" missing="" name sudo=""

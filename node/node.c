@@ -370,6 +370,8 @@ static int open_commit(struct node *n, struct errmsg *why)
                     &(struct commit_options){ .loops = n->loop_list,
                                               .loop_count = n->loop_count,
                                               .raft = n->raft,
+                                              .peers = n->peers,
+                                              .region = s->cluster.region,
                                               .store = n->store,
                                               .data_dir = s->node.data_dir,
                                               .node = s->node.id,

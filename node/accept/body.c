@@ -65,6 +65,7 @@ enum smtp_reply_id body_reply_of(int commit_error)
 {
     switch (commit_error) {
     case ERR_FULL:
+    case ERR_BUSY:
         return SMTP_REPLY_QUEUE_FULL;
     case ERR_NOT_LEADER:
         return SMTP_REPLY_NO_LEADER;

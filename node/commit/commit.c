@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "node/commit/shard.h"
+#include "node/commit/forward.h"
 
 static uint64_t on_turn(struct loop_hook *hook, uint64_t mono_ms)
 {
@@ -104,6 +104,8 @@ int commit_open(struct commit **out, const struct commit_options *o, struct errm
     rv = open_shards(c, why);
     if (rv != 0) return rv; /* the process ends: stores are closed by it */
     house_open(c);
+    leaders_open(c);
+    forwarded_open(c);
     *out = c;
     return 0;
 }
@@ -117,6 +119,8 @@ void commit_close(struct commit **pc)
     *pc = NULL;
     for (unsigned i = 0; i < c->o.loop_count; i++)
         loop_hook_remove(c->loops[i].loop, &c->loops[i].hook);
+    forwarded_close(c);
+    leaders_close(c);
     house_close(c);
     for (unsigned i = 0; i < c->shard_max; i++) {
         place_close(&c->shards[i]);
@@ -137,6 +141,7 @@ void commit_watch(struct commit *c, struct commit_watcher *w)
 void commit_drain(struct commit *c)
 {
     atomic_store(&c->draining, true);
+    leaders_changed(c);
 }
 
 /* ---- seeing */
@@ -171,7 +176,20 @@ void commit_shard_see(struct commit *c, uint32_t shard, struct commit_shard_view
     pthread_mutex_unlock(&s->view_lock);
 }
 
-/* Of a node of several, one shard that leads will do; alone it has to be all. */
+uint64_t commit_shard_leader(struct commit *c, uint32_t shard)
+{
+    struct shard *s = commit_shard(c, shard);
+    struct commit_shard_view v;
+    uint64_t node;
+
+    if (!s) return 0;
+    commit_shard_see(c, shard, &v);
+    if (v.is_open && v.leads) return c->o.node;
+    node = leaders_of(c, shard);
+    return node != 0 || !v.is_open ? node : v.raft.leader;
+}
+
+/* Of a node of several, one shard that leads will do, here or elsewhere; alone it has to be all. */
 static bool leads_enough(struct commit *c, char *why, size_t why_size)
 {
     unsigned leads = 0, count = commit_shard_count(c);
@@ -186,9 +204,12 @@ static bool leads_enough(struct commit *c, char *why, size_t why_size)
     }
     if (leads > 0)
         snprintf(why, why_size, "%u of %u shards lead", leads, count);
+    else if (leaders_any(c))
+        snprintf(why, why_size, "this node leads no shard: it forwards mail");
     else
-        snprintf(why, why_size, "this node leads no shard");
-    return leads > 0;
+        snprintf(why, why_size,
+                 "this node leads no shard, and knows no node that leads one and takes mail");
+    return leads > 0 || leaders_any(c);
 }
 
 bool commit_is_ready(struct commit *c, char *why, size_t why_size)

@@ -9,6 +9,8 @@
  *   take a shard alone must be called on the shard's loop. Marked ones: any thread.
  * Bounds:  in-flight bytes a group (raft), an upload COMMIT_UPLOAD_WINDOW chunks, the body cache, the queue
  *   reserve (messages, bytes) and the disk reserve: ERR_FULL.
+ * Where no shard leads, or there is no room, mail goes to a node that takes it (forward.c): on_done with 0 comes only after its
+ *   entry is committed and applied there. An order goes to the node that leads its shard.
  * A replica that is behind the cut of its shard's log gets the state as a snapshot (snapshot.c).
  * It also keeps house: cuts the log behind what the state store has flushed, moves bodies that outlive it,
  *   purges what is over, forgets abandoned uploads.
@@ -19,6 +21,7 @@
 #include "node/mail/content.h"
 #include "node/mail/mail.h"
 #include "node/net/loop.h"
+#include "node/peer/peer.h"
 #include "proto/ground/blob.h"
 #include "proto/proto.h"
 #include "queue/queue.h"
@@ -38,6 +41,8 @@ struct commit_options {
     struct loop *const *loops; /* copied */
     unsigned loop_count;
     struct raft *raft;
+    struct peers *peers; /* other nodes, whom mail may be forwarded to; NULL: none */
+    const char *region;  /* of this node: leaders of it are asked first; NULL: "" */
     struct queue_store *store;
     const char *data_dir; /* for the disk reserve */
     uint64_t node;
@@ -108,6 +113,7 @@ struct commit_mail {
     struct blob *body; /* taken on success; NULL when there is an upload */
     struct commit_upload *upload; /* taken on success; NULL */
     uint32_t shard;               /* 0: commit chooses */
+    bool only_here;               /* never forwarded to another node; nor when a shard is said */
     /* rv 0: id is the mail's. ERR_UNKNOWN, ERR_SUPERSEDED, ERR_NOT_LEADER, ERR_NOT_FOUND, ERR_EXISTS, ERR_FULL. */
     void (*on_done)(struct commit_mail *m, int rv, uint64_t id);
     struct commit_mail_request *request; /* private */
@@ -124,7 +130,7 @@ int commit_may_take(struct commit *c, uint64_t size);
 #define COMMIT_UPLOAD_WINDOW   2            /* chunks in flight */
 int commit_upload_open(struct commit *c, struct loop *l, struct commit_upload **out);
 /* Takes *chunk (nulls it) on success. ERR_FULL: the window is full, on_room comes; another error: the upload
- * is lost, abort it. */
+ * is lost, abort it (ERR_BUSY: for want of room). */
 int commit_upload_chunk(struct commit_upload *u, struct blob **chunk);
 void commit_upload_on_room(struct commit_upload *u, void (*on_room)(void *arg), void *arg);
 void commit_upload_abort(struct commit_upload **u); /* its chunks are forgotten; takes NULL */
@@ -153,6 +159,7 @@ void commit_expire(struct commit *c, uint32_t shard, const struct queue_ref *ref
 struct commit_order {
     const Angarium__Command *command; /* borrowed until commit_order returns */
     uint32_t shard;
+    bool only_here; /* not forwarded to the node that leads the shard */
     void (*on_done)(struct commit_order *o,
                     int rv); /* ERR_NOT_FOUND, ERR_BUSY: nothing that it could change */
     struct commit_order_request *request; /* private */
@@ -195,8 +202,10 @@ struct commit_shard_view {
     uint64_t cut; /* the log begins behind this index */
 };
 void commit_shard_see(struct commit *c, uint32_t shard, struct commit_shard_view *out);
-/* True when mail that comes here can be committed here: every shard leads, or, of a node of several, one does. For
- * /readyz. `why` says what is missing. */
+/* The node that leads the shard as far as is known here. 0: none. */
+uint64_t commit_shard_leader(struct commit *c, uint32_t shard);
+/* True when mail that comes here can be committed: every shard leads, or, of a node of several, one does, here or on a node that
+ * mail is forwarded to. For /readyz. `why` says what is missing. */
 bool commit_is_ready(struct commit *c, char *why, size_t why_size);
 /* From now on commit_mail answers ERR_CLOSED; what is in flight is answered. Any thread. */
 void commit_drain(struct commit *c);

@@ -5,14 +5,16 @@
  * A request belongs to its shard's loop from the moment it is sent there until it comes back; `owner` is
  * read and written on the asker's loop only, so an asker may forget a request at any time.
  */
+#include "node/commit/forward.h"
 #include "node/commit/upload.h"
 
-struct commit_mail_request {
+struct request {
+    struct commit_mail_request base;
     struct loop_letter letter;
     struct command cmd;
-    struct commit_mail *owner; /* NULL: forgotten */
     struct loop *from;
     struct commit_upload *upload;
+    bool was_upload;
     int rv;
     uint64_t id;
 };
@@ -30,7 +32,7 @@ static uint64_t messages_now(struct commit *c, uint64_t *bytes_out)
     return messages;
 }
 
-int commit_may_take(struct commit *c, uint64_t size)
+int commit_takes_here(struct commit *c, uint64_t size)
 {
     bool leads = false;
     uint64_t bytes, messages = messages_now(c, &bytes);
@@ -47,13 +49,19 @@ int commit_may_take(struct commit *c, uint64_t size)
     return 0;
 }
 
-/* A shard of this loop, in turn; else any that leads; NULL: none leads. */
-struct shard *commit_choose_shard(struct commit *c, struct loop *l)
+int commit_may_take(struct commit *c, uint64_t size)
+{
+    int rv = commit_takes_here(c, size);
+
+    return (rv == ERR_NOT_LEADER || rv == ERR_FULL) && leaders_any(c) ? 0 : rv;
+}
+
+struct shard *commit_choose_shard(struct commit *c, struct loop *l, bool anywhere)
 {
     struct commit_loop *cl = &c->loops[loop_number(l)];
     unsigned count = commit_shard_count(c);
 
-    for (unsigned local = 1; local <= 2; local++)
+    for (unsigned local = anywhere ? 2 : 1; local <= 2; local++)
         for (unsigned i = 0; i < count; i++) {
             struct shard *s = &c->shards[(cl->next_shard + i) % count];
 
@@ -65,13 +73,32 @@ struct shard *commit_choose_shard(struct commit *c, struct loop *l)
     return NULL;
 }
 
+/* A failure after which the mail may go to another node. */
+static bool may_go_away(const struct commit_mail *m, int rv)
+{
+    return (rv == ERR_NOT_LEADER || rv == ERR_FULL) && !m->upload && m->shard == 0 && !m->only_here;
+}
+
 /* ---- the answer, on the asker's loop */
 
-static void answer(struct commit_mail_request *r)
+/* The shard has not taken it and surely will not: another node may. */
+static bool send_away(struct request *r, struct commit_mail *m)
 {
-    struct commit_mail *m = r->owner;
+    bool is_away;
 
-    if (m) {
+    if (r->upload || r->was_upload || !may_go_away(m, r->rv)) return false;
+    m->body = r->cmd.body;
+    r->cmd.body = NULL;
+    is_away = forward_command(r->cmd.shard->commit, r->from, m, buf_span(&r->cmd.head)) == 0;
+    blob_unref(&m->body); /* nobody took it */
+    return is_away;
+}
+
+static void answer(struct request *r)
+{
+    struct commit_mail *m = r->base.owner;
+
+    if (m && !send_away(r, m)) {
         m->request = NULL;
         m->on_done(m, r->rv, r->id);
     }
@@ -82,10 +109,10 @@ static void answer(struct commit_mail_request *r)
 
 static void on_answer_arrives(struct loop_letter *letter)
 {
-    answer(CONTAINER_OF(letter, struct commit_mail_request, letter));
+    answer(CONTAINER_OF(letter, struct request, letter));
 }
 
-static void send_answer(struct commit_mail_request *r, int rv, uint64_t id)
+static void send_answer(struct request *r, int rv, uint64_t id)
 {
     r->rv = rv;
     r->id = id;
@@ -99,7 +126,7 @@ static void send_answer(struct commit_mail_request *r, int rv, uint64_t id)
 
 static void on_result(struct command *cmd, int rv, uint64_t entry)
 {
-    struct commit_mail_request *r = CONTAINER_OF(cmd, struct commit_mail_request, cmd);
+    struct request *r = CONTAINER_OF(cmd, struct request, cmd);
 
     if (rv == 0) rv = command_refusal(cmd->shard, entry);
     send_answer(r, rv, rv == 0 ? proto_id(cmd->shard->number, entry) : 0);
@@ -107,7 +134,7 @@ static void on_result(struct command *cmd, int rv, uint64_t entry)
 
 /* ---- the proposal, on the shard's loop */
 
-static void propose(struct commit_mail_request *r)
+static void propose(struct request *r)
 {
     int rv = r->cmd.shard->leads ? command_propose(&r->cmd) : ERR_NOT_LEADER;
 
@@ -116,11 +143,11 @@ static void propose(struct commit_mail_request *r)
 
 static void on_request_arrives(struct loop_letter *letter)
 {
-    propose(CONTAINER_OF(letter, struct commit_mail_request, letter));
+    propose(CONTAINER_OF(letter, struct request, letter));
 }
 
 /* On the asker's loop. A failure is answered by the next letter, never inside of commit_mail. */
-static void send_request(struct commit_mail_request *r)
+static void send_request(struct request *r)
 {
     int rv;
 
@@ -139,7 +166,7 @@ static void send_request(struct commit_mail_request *r)
 /* All chunks of the upload are committed (rv 0): their indexes go into the command. */
 static void on_upload_complete(void *arg, int rv)
 {
-    struct commit_mail_request *r = arg;
+    struct request *r = arg;
     Angarium__Command *command = NULL;
 
     if (rv == 0) rv = proto_command_unpack(buf_span(&r->cmd.head), &command);
@@ -157,21 +184,23 @@ static void on_upload_complete(void *arg, int rv)
         return;
     }
     commit_upload_done(&r->upload);
+    r->was_upload = true;
     send_request(r);
 }
 
-int commit_mail(struct commit *c, struct loop *l, struct commit_mail *m)
+static struct shard *shard_of(struct commit *c, struct loop *l, const struct commit_mail *m)
 {
-    struct commit_mail_request *r;
-    struct shard *s;
-    Angarium__Command command = ANGARIUM__COMMAND__INIT;
-    int rv = commit_may_take(c, m->accept->body ? m->accept->body->size : 0);
+    if (m->upload) return commit_upload_shard(m->upload);
+    return m->shard ? commit_shard(c, m->shard) : commit_choose_shard(c, l, m->only_here);
+}
 
-    if (rv != 0) return rv;
-    if (m->upload)
-        s = commit_upload_shard(m->upload);
-    else
-        s = m->shard ? commit_shard(c, m->shard) : commit_choose_shard(c, l);
+static int mail_here(struct commit *c, struct loop *l, struct commit_mail *m)
+{
+    struct request *r;
+    struct shard *s = shard_of(c, l, m);
+    Angarium__Command command = ANGARIUM__COMMAND__INIT;
+    int rv;
+
     if (!s) return ERR_NOT_LEADER;
     r = check_calloc(1, sizeof *r);
     command_init(&r->cmd, s);
@@ -185,8 +214,8 @@ int commit_mail(struct commit *c, struct loop *l, struct commit_mail *m)
         free(r);
         return rv;
     }
-    r->owner = m;
-    m->request = r;
+    r->base.owner = m;
+    m->request = &r->base;
     r->cmd.body = m->body;
     r->cmd.keep_body = true;
     m->body = NULL;
@@ -197,6 +226,18 @@ int commit_mail(struct commit *c, struct loop *l, struct commit_mail *m)
     else
         send_request(r);
     return 0;
+}
+
+int commit_mail(struct commit *c, struct loop *l, struct commit_mail *m)
+{
+    int rv = commit_takes_here(c, m->accept->body ? m->accept->body->size : 0), away;
+
+    if (rv == ERR_CLOSED) return rv;
+    if (m->upload && commit_upload_to(m->upload) != 0) return forward_mail(c, l, m);
+    if (rv == 0) rv = mail_here(c, l, m);
+    if (!may_go_away(m, rv)) return rv;
+    away = forward_mail(c, l, m);
+    return away == ERR_NOT_LEADER ? rv : away;
 }
 
 void commit_mail_forget(struct commit_mail *m)

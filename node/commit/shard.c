@@ -6,6 +6,8 @@
  */
 #include "node/commit/shard.h"
 
+#include "node/commit/leaders.h"
+
 static void note_refusal(struct shard *s, uint64_t entry, const struct queue_effect *e)
 {
     if (s->refusal_count == s->refusal_cap) {
@@ -67,6 +69,7 @@ static void on_applied(void *arg, uint64_t upto)
 void shard_offer(struct shard *s, bool offered)
 {
     atomic_store(&s->leads_shared, offered);
+    leaders_changed(s->commit);
 }
 
 static void tell_lead(struct shard *s, bool leads)

@@ -94,8 +94,10 @@ struct commit_loop {
     unsigned next_shard; /* round robin of this loop's shards */
 };
 
-struct incoming; /* snapshot.c: one that comes */
-struct house;    /* house.c: cuts, moves, purges, disk reserve */
+struct incoming;  /* snapshot.c: one that comes */
+struct house;     /* house.c: cuts, moves, purges, disk reserve */
+struct leaders;   /* leaders.c */
+struct forwarded; /* forwarded.c */
 
 struct commit {
     struct commit_options o;
@@ -109,12 +111,17 @@ struct commit {
     atomic_ullong upload_counter;
     uint64_t started_ms; /* wall: distinguishes uploads of process lives */
     struct house *house;
+    struct leaders *leaders;     /* NULL: no peers; so the next */
+    struct forwarded *forwarded;
 };
 
 static inline struct shard *commit_shard(struct commit *c, uint32_t number)
 {
     return number >= 1 && number <= c->shard_max ? &c->shards[number - 1] : NULL;
 }
+
+/* mail.c: as commit_may_take, of this node alone */
+int commit_takes_here(struct commit *c, uint64_t size);
 
 /* command.c */
 void command_init(struct command *cmd, struct shard *s);

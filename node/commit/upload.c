@@ -1,4 +1,5 @@
-/* upload - chunks of a body on their way into a shard's log, while the client is still sending.
+/* upload - chunks of a body on their way into a shard's log, while the client is still sending: a shard's that is led here, or
+ * one of another node's (PEER_CHUNK).
  *
  * Rules: at most COMMIT_UPLOAD_WINDOW chunks in flight, so that a 50 MiB mail costs about 1 MiB here. Chunks
  *   are proposed in order and commit in order. An upload that is aborted, or whose client vanished, is
@@ -7,9 +8,12 @@
  */
 #include "node/commit/upload.h"
 
+#include "node/commit/forward.h"
+
 struct chunk {
     struct loop_letter letter;
-    struct command cmd;
+    struct command cmd;    /* to a shard here */
+    struct peer_call call; /* or to a node */
     struct commit_upload *upload;
     uint32_t number;
     int rv;
@@ -18,9 +22,10 @@ struct chunk {
 
 struct commit_upload {
     struct commit *commit;
-    struct shard *shard;
+    struct shard *shard; /* NULL: `to` chooses it */
+    uint64_t to;         /* a node; 0: here */
     struct loop *from;
-    uint8_t name[24];
+    uint8_t name[WORDS_UPLOAD_SIZE];
     uint64_t *entries; /* by chunk number; 0: not committed yet */
     uint32_t sent, committed, cap;
     unsigned in_flight;
@@ -29,21 +34,22 @@ struct commit_upload {
     int error;
     void (*on_room)(void *arg);
     void *on_room_arg;
+    void (*on_chunk)(void *arg, int rv);
+    void *on_chunk_arg;
     void (*on_complete)(void *arg, int rv);
     void *on_complete_arg;
     struct loop_letter complete_letter;
 };
 
-int commit_upload_open(struct commit *c, struct loop *l, struct commit_upload **out)
+static struct commit_upload *upload_new(struct commit *c, struct loop *l, struct shard *s,
+                                        uint64_t to)
 {
-    struct shard *s = commit_choose_shard(c, l);
-    struct commit_upload *u;
+    struct commit_upload *u = check_calloc(1, sizeof *u);
     struct buf name;
 
-    if (!s) return ERR_NOT_LEADER;
-    u = check_calloc(1, sizeof *u);
     u->commit = c;
     u->shard = s;
+    u->to = to;
     u->from = l;
     buf_init(&name, sizeof u->name);
     buf_add_u64be(&name, c->o.node);
@@ -51,13 +57,52 @@ int commit_upload_open(struct commit *c, struct loop *l, struct commit_upload **
     buf_add_u64be(&name, atomic_fetch_add(&c->upload_counter, 1));
     memcpy(u->name, name.p, sizeof u->name);
     buf_deinit(&name);
-    *out = u;
+    return u;
+}
+
+struct commit_upload *commit_upload_open_to(struct commit *c, struct loop *l, uint64_t node)
+{
+    return upload_new(c, l, NULL, node);
+}
+
+int commit_upload_open_here(struct commit *c, struct loop *l, struct commit_upload **out)
+{
+    struct shard *s = commit_choose_shard(c, l, true);
+
+    if (!s) return ERR_NOT_LEADER;
+    *out = upload_new(c, l, s, 0);
+    return 0;
+}
+
+int commit_upload_open(struct commit *c, struct loop *l, struct commit_upload **out)
+{
+    int rv = commit_takes_here(c, 0);
+    struct shard *s = rv == 0 ? commit_choose_shard(c, l, false) : NULL;
+    uint64_t to = s || rv == ERR_CLOSED ? 0 : leaders_choose(c, NULL, 0);
+
+    if (!s && to == 0) return rv != 0 ? rv : ERR_NOT_LEADER;
+    *out = upload_new(c, l, s, to);
     return 0;
 }
 
 struct shard *commit_upload_shard(const struct commit_upload *u)
 {
     return u->shard;
+}
+
+uint64_t commit_upload_to(const struct commit_upload *u)
+{
+    return u->to;
+}
+
+struct span commit_upload_own_name(const struct commit_upload *u)
+{
+    return span_of(u->name, sizeof u->name);
+}
+
+uint32_t commit_upload_sent(const struct commit_upload *u)
+{
+    return u->sent;
 }
 
 static void upload_free(struct commit_upload *u)
@@ -85,7 +130,8 @@ static void chunk_back(struct chunk *k)
     } else if (u->error == 0) {
         u->error = k->rv;
     }
-    command_deinit(&k->cmd);
+    if (u->shard) command_deinit(&k->cmd);
+    if (u->on_chunk && !u->dropped) u->on_chunk(u->on_chunk_arg, k->rv);
     free(k);
     if (u->dropped) {
         if (u->in_flight == 0) upload_free(u);
@@ -132,44 +178,131 @@ static void on_chunk_arrives(struct loop_letter *letter)
     propose(CONTAINER_OF(letter, struct chunk, letter));
 }
 
-int commit_upload_chunk(struct commit_upload *u, struct blob **chunk)
+static void propose_chunk(struct chunk *k, struct blob *body)
 {
+    struct commit_upload *u = k->upload;
     Angarium__Chunk what = ANGARIUM__CHUNK__INIT;
     Angarium__Command command = ANGARIUM__COMMAND__INIT;
-    struct chunk *k;
 
-    CHECK((*chunk)->n > 0 && (*chunk)->n <= PROTO_CHUNK_SIZE_MAX);
-    if (u->error != 0) return u->error;
-    if (u->in_flight == COMMIT_UPLOAD_WINDOW) {
-        u->room_wanted = true;
-        return ERR_FULL;
-    }
-    if (u->sent == PROTO_CHUNKS_MAX) return ERR_TOO_LONG;
-    if (u->sent == u->cap) {
-        u->cap = u->cap ? 2 * u->cap : 8;
-        u->entries = check_realloc(u->entries, u->cap * sizeof *u->entries);
-    }
-    k = check_calloc(1, sizeof *k);
     command_init(&k->cmd, u->shard);
     k->cmd.on_result = on_result;
-    k->upload = u;
-    k->number = u->sent;
     what.time_ms = loop_wall_ms(u->from);
-    what.upload = proto_bytes(span_of(u->name, sizeof u->name));
+    what.upload = proto_bytes(commit_upload_own_name(u));
     what.number = k->number;
     command.kind_case = ANGARIUM__COMMAND__KIND_CHUNK;
     command.chunk = &what;
     CHECK(proto_command_pack(&command, &k->cmd.head) == 0);
-    k->cmd.body = *chunk;
-    *chunk = NULL;
-    u->entries[u->sent++] = 0;
-    u->in_flight++;
+    k->cmd.body = body;
     k->letter.on_arrive = on_chunk_arrives;
     if (u->from == u->shard->loop)
         propose(k);
     else
         loop_post(u->shard->loop, &k->letter);
+}
+
+/* ---- to another node */
+
+static void on_chunk_answered(struct peer_call *call, int rv, struct span answer, struct span body)
+{
+    struct chunk *k = CONTAINER_OF(call, struct chunk, call);
+
+    (void)answer, (void)body;
+    k->rv = forward_error(call, rv);
+    if (k->rv == ERR_UNKNOWN) k->rv = ERR_NOT_LEADER; /* of the mail itself nothing was said yet */
+    chunk_back(k);
+}
+
+static int call_with(struct commit_upload *u, struct peer_call *call, const Angarium__PeerChunk *k,
+                     struct span body)
+{
+    struct buf request;
+    int rv;
+
+    buf_init(&request, WORDS_SMALL_MAX);
+    proto_pack(&k->base, &request);
+    call->to = u->to;
+    call->kind = PEER_CHUNK;
+    call->lane = WIRE_BULK;
+    call->within_ms = FORWARD_WITHIN_MS;
+    call->request = buf_span(&request);
+    call->body = body;
+    rv = peer_call(u->commit->o.peers, u->from, call);
+    buf_deinit(&request);
+    return rv;
+}
+
+static int send_chunk(struct chunk *k, struct span body)
+{
+    Angarium__PeerChunk what = ANGARIUM__PEER_CHUNK__INIT;
+
+    what.upload = proto_bytes(commit_upload_own_name(k->upload));
+    what.number = k->number;
+    k->call.on_done = on_chunk_answered;
+    return call_with(k->upload, &k->call, &what, body);
+}
+
+static void on_abandoned(struct peer_call *call, int rv, struct span answer, struct span body)
+{
+    (void)rv, (void)answer, (void)body; /* else it is forgotten there with the lane, or in time */
+    free(call);
+}
+
+static void abandon_there(struct commit_upload *u)
+{
+    Angarium__PeerChunk what = ANGARIUM__PEER_CHUNK__INIT;
+    struct peer_call *call = check_calloc(1, sizeof *call);
+
+    what.upload = proto_bytes(commit_upload_own_name(u));
+    what.abandon = true;
+    call->on_done = on_abandoned;
+    if (call_with(u, call, &what, span_of(NULL, 0)) != 0) free(call);
+}
+
+/* ---- both */
+
+static void make_room(struct commit_upload *u)
+{
+    if (u->sent < u->cap) return;
+    u->cap = u->cap ? 2 * u->cap : 8;
+    u->entries = check_realloc(u->entries, u->cap * sizeof *u->entries);
+}
+
+int commit_upload_chunk(struct commit_upload *u, struct blob **chunk)
+{
+    struct chunk *k;
+    int rv;
+
+    CHECK((*chunk)->n > 0 && (*chunk)->n <= PROTO_CHUNK_SIZE_MAX);
+    if (u->error != 0) return u->error == ERR_FULL ? ERR_BUSY : u->error;
+    if (u->in_flight == COMMIT_UPLOAD_WINDOW) {
+        u->room_wanted = true;
+        return ERR_FULL;
+    }
+    if (u->sent == PROTO_CHUNKS_MAX) return ERR_TOO_LONG;
+    make_room(u);
+    k = check_calloc(1, sizeof *k);
+    k->upload = u;
+    k->number = u->sent;
+    rv = u->shard ? 0 : send_chunk(k, blob_span(*chunk));
+    if (rv != 0) {
+        free(k);
+        u->error = rv == ERR_FULL ? ERR_FULL : ERR_NOT_LEADER;
+        return rv == ERR_FULL ? ERR_BUSY : ERR_NOT_LEADER;
+    }
+    u->entries[u->sent++] = 0;
+    u->in_flight++;
+    if (u->shard)
+        propose_chunk(k, *chunk);
+    else
+        blob_unref(chunk);
+    *chunk = NULL;
     return 0;
+}
+
+void commit_upload_on_chunk(struct commit_upload *u, void (*on_chunk)(void *arg, int rv), void *arg)
+{
+    u->on_chunk = on_chunk;
+    u->on_chunk_arg = arg;
 }
 
 void commit_upload_on_room(struct commit_upload *u, void (*on_room)(void *arg), void *arg)
@@ -219,7 +352,7 @@ void commit_upload_done(struct commit_upload **u)
 struct abandon {
     struct loop_letter letter;
     struct shard *shard;
-    uint8_t name[24];
+    uint8_t name[WORDS_UPLOAD_SIZE];
 };
 
 static void on_abandon_arrives(struct loop_letter *letter)
@@ -230,20 +363,26 @@ static void on_abandon_arrives(struct loop_letter *letter)
     free(a);
 }
 
+static void abandon_here(struct commit_upload *u)
+{
+    struct abandon *a = check_calloc(1, sizeof *a);
+
+    a->shard = u->shard;
+    memcpy(a->name, u->name, sizeof a->name);
+    a->letter.on_arrive = on_abandon_arrives;
+    loop_post(u->shard->loop, &a->letter);
+}
+
 void commit_upload_abort(struct commit_upload **pu)
 {
     struct commit_upload *u = *pu;
-    struct abandon *a;
 
     if (!u) return;
     *pu = NULL;
-    if (u->sent > 0) {
-        a = check_calloc(1, sizeof *a);
-        a->shard = u->shard;
-        memcpy(a->name, u->name, sizeof a->name);
-        a->letter.on_arrive = on_abandon_arrives;
-        loop_post(u->shard->loop, &a->letter);
-    }
+    if (u->sent > 0 && u->shard)
+        abandon_here(u);
+    else if (u->sent > 0)
+        abandon_there(u);
     u->on_complete = NULL;
     u->dropped = true;
     if (u->in_flight == 0) upload_free(u);

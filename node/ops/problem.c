@@ -36,6 +36,7 @@ enum problem problem_of(int err)
     case ERR_CLOSED:
         return PROBLEM_CLOSING;
     case ERR_FULL:
+    case ERR_BUSY:
         return PROBLEM_FULL;
     case ERR_UNKNOWN:
     case ERR_TIMEOUT:

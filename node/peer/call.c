@@ -99,7 +99,8 @@ int peer_call(struct peers *p, struct loop *l, struct peer_call *c)
         return rv;
     }
     loop_timer_start(&c->timer, c->within_ms);
-    peer_lane_send(p, to, lane); /* the letter that ends the call comes in a later turn of this loop */
+    peer_lane_send(p, to,
+                   lane); /* the letter that ends the call comes in a later turn of this loop */
     return 0;
 }
 

@@ -14,10 +14,10 @@
 
 /* ---- frame.c:  | 'P' | size of the envelope, u24 BE | PeerEnvelope | head | body | */
 
-#define PEER_LEAD_SIZE     4u
-#define PEER_ENVELOPE_MAX  256u
-#define PEER_NODES_KEPT    (2u * WIRE_PEERS_MAX)
-#define PEER_NUMBER_BITS   40 /* of a call, under the incarnation */
+#define PEER_LEAD_SIZE    4u
+#define PEER_ENVELOPE_MAX 256u
+#define PEER_NODES_KEPT   (2u * WIRE_PEERS_MAX)
+#define PEER_NUMBER_BITS  40 /* of a call, under the incarnation */
 
 struct peer_frame {
     uint64_t number;

@@ -139,8 +139,8 @@ unsigned peers_up(struct peers *p, struct peer_link out[WIRE_PEERS_MAX])
         const struct peer_node *n = &p->nodes[i];
 
         if (n->lanes[WIRE_BULK].is_up)
-            out[count++] = (struct peer_link){ n->node, n->incarnation,
-                                               n->lanes[WIRE_BULK].generation };
+            out[count++] =
+                (struct peer_link){ n->node, n->incarnation, n->lanes[WIRE_BULK].generation };
     }
     pthread_mutex_unlock(&p->lock);
     return count;

@@ -87,6 +87,7 @@ struct peer_ask {
     enum peer_kind kind;
     struct span request, body; /* valid until peer_answer */
     struct loop *loop;         /* that serves it */
+    uint64_t generation;       /* of the connection that it came by, as in peer_link for the bulk lane */
     /* private from here on */
     struct peers *peers;
     struct loop_letter letter;
@@ -94,7 +95,7 @@ struct peer_ask {
     struct blob *frame;
     void (*on_ask)(void *arg, struct peer_ask *a);
     void *arg;
-    uint64_t number, generation;
+    uint64_t number;
     enum wire_lane lane;
 };
 /* Before the wire is opened. on_ask comes on l and hands over or answers; each ask gets one peer_answer. */

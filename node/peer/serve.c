@@ -15,9 +15,7 @@ void peer_serve(struct peers *p, enum peer_kind kind, struct loop *l,
 static struct blob *pack_answer(const struct peer_ask *a, int rv, struct span answer,
                                 struct span body)
 {
-    struct peer_frame f = {
-        .number = a->number, .kind = a->kind, .is_answer = true, .status = rv
-    };
+    struct peer_frame f = { .number = a->number, .kind = a->kind, .is_answer = true, .status = rv };
 
     if (answer.n > PEER_BYTES_ONE_MAX || body.n > PEER_BYTES_ONE_MAX - answer.n) {
         f.status = ERR_TOO_LONG;

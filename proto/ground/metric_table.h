@@ -190,6 +190,10 @@
       "Requests refused: bodies of all at their limit")                                            \
     X(HTTP_REFUSED, COUNTER, "http_requests_refused_total", "",                                    \
       "HTTP requests refused (token, limits)")                                                     \
+    X(MAILS_FORWARDED, COUNTER, "mails_forwarded_total", "direction=\"out\"",                      \
+      "Mails that another node committed for this one, or this one for another")                   \
+    X(MAILS_TAKEN, COUNTER, "mails_forwarded_total", "direction=\"in\"",                           \
+      "Mails that another node committed for this one, or this one for another")                   \
     X(PEER_CALLS, COUNTER, "peer_calls_total", "result=\"begun\"", "Calls to other nodes")         \
     X(PEER_CALLS_REFUSED, COUNTER, "peer_calls_total", "result=\"refused\"", "Calls to other nodes")\
     X(PEER_CALLS_LATE, COUNTER, "peer_calls_late_total", "",                                       \

@@ -4,10 +4,10 @@
 
 #include "node/peer/inside.h"
 
-#define LOOPS    2u
-#define SLOTS    24u
-#define CALLS    1500u /* answered, of each loop */
-#define CUTS 6u
+#define LOOPS 2u
+#define SLOTS 24u
+#define CALLS 1500u /* answered, of each loop */
+#define CUTS  6u
 
 struct side;
 struct slot {
