@@ -12,8 +12,8 @@ PACKAGES_TEST="clang-14 libclang-rt-14-dev swaks libnet-ssleay-perl curl openssl
     libio-socket-ssl-perl libauthen-sasl-perl libberkeleydb-perl libnetaddr-ip-perl libnet-dns-perl libnet-server-perl
     php8.2-cli nodejs bsdextrautils procps bind9-dnsutils"
 
-# tests/bench/run.sh stores: clients of etcd and RabbitMQ.
-PACKAGES_BENCH="librabbitmq-dev libnghttp2-dev"
+# tests/bench/run.sh stores, growth, page: clients of etcd and RabbitMQ, pictures, what counts system calls and instructions.
+PACKAGES_BENCH="librabbitmq-dev libnghttp2-dev python3-matplotlib strace valgrind"
 
 packages_need() {
     local list="$PACKAGES_BUILD" missing="" name sudo=""

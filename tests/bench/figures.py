@@ -204,7 +204,7 @@ def allocations(o, t, relays):
 
     def read():
         with open(counts, "rb") as file:
-            return struct.unpack("=3Q", file.read(24))
+            return struct.unpack("=4Q", file.read(32))
 
     try:
         with Rig(o, relays, {"LD_PRELOAD": layer, "MALLOCS_FILE": counts}) as rig:
@@ -215,8 +215,9 @@ def allocations(o, t, relays):
             run = rig.generate("--mails", "3000", "--sessions", "20")
             if relays:
                 rig.node.wait_empty(30)
-            number, size, _ = (b - a for a, b in zip(before, read()))
+            number, size, _, copied = (b - a for a, b in zip(before, read()))
         t.row("allocations", "%.1f" % (number / run["acked"]), "/mail", "%.0f bytes asked for" % (size / run["acked"]))
+        t.row("copied in memory per accepted byte", "%.1f" % (copied / run["bytes"]), "bytes")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,6 +1,7 @@
-/* mallocs - an LD_PRELOAD layer that counts allocations of a process. The counts stand in the file
- * named by MALLOCS_FILE (three native 64-bit numbers: allocations, bytes asked for, frees), so that
- * another process can read them at any moment.
+/* mallocs - an LD_PRELOAD layer that counts allocations and copied bytes of a process, and of those that it starts. The counts
+ * stand in the file named by MALLOCS_FILE (four native 64-bit numbers: allocations, bytes asked for, frees, bytes copied by calls
+ * of memcpy and memmove), so that another process can read them at any moment. What the compiler or libc copies without
+ * such a call is not seen.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,7 +21,7 @@ extern void *__libc_memalign(size_t align, size_t n);
 extern void __libc_free(void *p);
 
 struct counts {
-    atomic_uint_fast64_t allocations, bytes, frees;
+    atomic_uint_fast64_t allocations, bytes, frees, copied;
 };
 
 static struct counts unseen;
@@ -86,4 +88,51 @@ void free(void *p)
 {
     if (p) atomic_fetch_add_explicit(&counts->frees, 1, memory_order_relaxed);
     __libc_free(p);
+}
+
+static void *copy_up(void *to, const void *from, size_t n)
+{
+    void *end = to;
+
+    atomic_fetch_add_explicit(&counts->copied, n, memory_order_relaxed);
+    __asm__ volatile("rep movsb" : "+D"(end), "+S"(from), "+c"(n) : : "memory");
+    return to;
+}
+
+static void *copy(void *to, const void *from, size_t n)
+{
+    uint8_t *t = to;
+    const uint8_t *f = from;
+
+    if ((uintptr_t)t - (uintptr_t)f >= n) return copy_up(to, from, n);
+    atomic_fetch_add_explicit(&counts->copied, n, memory_order_relaxed);
+    while (n-- > 0) /* they overlap: from the end */
+        ((volatile uint8_t *)t)[n] = f[n];
+    return to;
+}
+
+void *memcpy(void *to, const void *from, size_t n)
+{
+    return copy_up(to, from, n);
+}
+
+void *memmove(void *to, const void *from, size_t n)
+{
+    return copy(to, from, n);
+}
+
+/* What _FORTIFY_SOURCE makes of them. */
+void *__memcpy_chk(void *to, const void *from, size_t n, size_t room);
+void *__memmove_chk(void *to, const void *from, size_t n, size_t room);
+
+void *__memcpy_chk(void *to, const void *from, size_t n, size_t room)
+{
+    if (n > room) abort();
+    return copy_up(to, from, n);
+}
+
+void *__memmove_chk(void *to, const void *from, size_t n, size_t room)
+{
+    if (n > room) abort();
+    return copy(to, from, n);
 }

@@ -146,11 +146,6 @@ def bench_latency(b):
         b.pairs("MAIL..250, one at a time, %s" % which, "ms", run, size=2 * KIB, sessions=1, less=True, goal=0.7)
 
 
-def bench_growth(b):
-    for sessions in (1, 10, 100, 1000):
-        b.pairs("accept", "mails/s", accept_rate(b, 2 * KIB, sessions=sessions), size=2 * KIB, sessions=sessions)
-
-
 # ---- relaying to a sink
 
 
@@ -287,7 +282,6 @@ BENCHES = {
     "cpu": bench_cpu,
     "idle": bench_idle,
     "deferred": bench_deferred,
-    "growth": bench_growth,
 }
 
 
@@ -335,7 +329,7 @@ def main():
               % (os.getloadavg()[0], os.cpu_count()))
         limits(sides.PLACE)
         print_head()
-        for name in [o.name] if o.name else [name for name in BENCHES if name != "growth"]:
+        for name in [o.name] if o.name else BENCHES:
             BENCHES[name](b)
     finally:
         b.close()

@@ -97,6 +97,10 @@ class Ours:
         self.node.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def apis(self):
+        """(address, token) of each node's API."""
+        return [("http://127.0.0.1:%d" % self.node.http, node.TOKEN)]
+
     def cpu_s(self):
         fields = stat_fields(self.node.process.pid)
         return (int(fields[11]) + int(fields[12])) / TICKS
@@ -136,11 +140,15 @@ class Ours3(Ours):
             said = json.load(file)
         self.user, self.password = said["username"], said["password"]
         self.pids = [n["pid"] for n in said["nodes"]]
+        self.http = [("http://" + n["http"], said["api_token"]) for n in said["nodes"]]
         self.mx, self.submission = (int(said["nodes"][0][kind].rsplit(":", 1)[1]) for kind in ("mx", "submission"))
 
     def stop(self):
         subprocess.run([self.binary, "dev", "stop", "--dir", self.dir], check=False, stdout=subprocess.DEVNULL, timeout=60)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def apis(self):
+        return self.http
 
     def cpu_s(self):
         return sum(int(field) for pid in self.pids for field in stat_fields(pid)[11:13]) / TICKS
