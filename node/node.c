@@ -31,6 +31,7 @@
 #include "node/net/dns.h"
 #include "node/ops/ops.h"
 #include "node/peer/peer.h"
+#include "node/settings/records.h"
 #include "node/settings/settings.h"
 #include "proto/ground/check.h"
 #include "proto/ground/log.h"
@@ -58,6 +59,9 @@ struct node_loop {
 struct node {
     struct settings *settings; /* in force; loop 0's: other loops get a reference of their own */
     struct settings *begun;    /* those of the start: rooms borrow texts that cannot change */
+    struct settings
+        *file; /* as it was read; in force are, of a node of several, control's records with it */
+    struct settings_records own; /* the file's lists at the start, for a cluster that has none */
     struct ops_identity identity;
     struct cluster_self self; /* of a node of several */
     struct raft *raft;
@@ -82,6 +86,9 @@ struct node {
     unsigned idle_count;   /* loops that are drained; loop 0 only, like the next two */
     unsigned reloads_away; /* letters */
     bool reload_again;     /* a signal came meanwhile */
+    bool records_again;    /* control's records changed meanwhile */
+    bool is_records;       /* that is what is away */
+    uint64_t records_seen[CONTROL_KIND_END]; /* control_changed of what is in force */
     bool stopping;
     struct loop_timer drain_deadline;
     char inbox_dir[4096];
@@ -112,7 +119,7 @@ static bool is_set(const char *text)
 
 static bool is_alone(const struct node *n)
 {
-    return !is_set(n->settings->cluster.id);
+    return !is_set(n->file->cluster.id);
 }
 
 static int check_self(const struct node *n, struct errmsg *why)
@@ -171,6 +178,8 @@ static void on_shard(void *arg, uint32_t shard, const struct core_config *founde
     commit_place(n->commit, &p);
 }
 
+static void on_records(void *arg);
+
 static int open_cluster(struct node *n, struct errmsg *why)
 {
     const struct settings *s = n->settings;
@@ -179,20 +188,22 @@ static int open_cluster(struct node *n, struct errmsg *why)
     if (is_alone(n)) return 0;
     rv = open_wire(n, why);
     if (rv != 0) return rv;
-    return cluster_open(
-        &n->cluster,
-        &(struct cluster_options){ .loop = n->loops[0].loop,
-                                   .raft = n->raft,
-                                   .wire = n->wire,
-                                   .dir = s->node.data_dir,
-                                   .self = &n->self,
-                                   .address = s->cluster.address,
-                                   .zone = s->cluster.zone,
-                                   .region = s->cluster.region,
-                                   .shards_per_node = (uint32_t)s->cluster.shards_per_node,
-                                   .replicas = (uint32_t)s->cluster.replicas,
-                                   .calls = { .arg = n, .on_shard = on_shard } },
-        why);
+    return cluster_open(&n->cluster,
+                        &(struct cluster_options){
+                            .loop = n->loops[0].loop,
+                            .raft = n->raft,
+                            .wire = n->wire,
+                            .dir = s->node.data_dir,
+                            .self = &n->self,
+                            .address = s->cluster.address,
+                            .zone = s->cluster.zone,
+                            .region = s->cluster.region,
+                            .shards_per_node = (uint32_t)s->cluster.shards_per_node,
+                            .replicas = (uint32_t)s->cluster.replicas,
+                            .import = n->own.list,
+                            .import_count = n->own.count,
+                            .calls = { .arg = n, .on_shard = on_shard, .on_records = on_records } },
+                        why);
 }
 
 /* Rooms serve calls and call from their opening on; the wire comes later. */
@@ -539,8 +550,8 @@ static int door_of(const struct settings_listener *li, struct accept_door *out, 
     out->service.kind = li->kind == SETTINGS_SUBMISSION    ? ACCEPT_SUBMISSION
                         : li->kind == SETTINGS_SUBMISSIONS ? ACCEPT_SUBMISSIONS
                                                            : ACCEPT_MX;
-    out->service.bare = strcmp(li->bare_newlines, "normalise") == 0 ? ACCEPT_BARE_NORMALISE
-                                                                    : ACCEPT_BARE_REFUSE;
+    out->service.bare =
+        strcmp(li->bare_newlines, "normalise") == 0 ? ACCEPT_BARE_NORMALISE : ACCEPT_BARE_REFUSE;
     out->service.mechanisms = (strstr(li->auth, "plain") ? ACCEPT_AUTH_PLAIN : 0) |
                               (strstr(li->auth, "login") ? ACCEPT_AUTH_LOGIN : 0);
     rv = stream_address_parse(span_cstr(li->address), &out->at);
@@ -696,6 +707,8 @@ static void settings_in_force(void)
     metric_set(M_SETTINGS_TIME, clock_wall_ms(&clock_real) / 1000);
 }
 
+static void begin_records(struct node *n);
+
 static int start(struct node *n, struct errmsg *why)
 {
     int rv = open_loops(n, why);
@@ -706,6 +719,7 @@ static int start(struct node *n, struct errmsg *why)
     for (unsigned i = 0; rv == 0 && i < n->loop_count; i++)
         rv = open_loop_rooms(n, &n->loops[i], why);
     if (rv == 0) rv = open_cluster(n, why);
+    if (rv == 0 && n->cluster) begin_records(n);
     if (rv == 0) rv = open_ops(n, why);
     if (rv == 0) certificates_start(&n->certificates);
     if (rv == 0) settings_in_force();
@@ -784,7 +798,7 @@ static void begin_stop(struct node *n, int signum)
 struct reload {
     struct loop_letter letter;
     struct node_loop *to;
-    struct accept_auth *auth; /* NULL, here and below: as it is */
+    struct accept_auth *auth;     /* NULL, here and below: as it is */
     struct mail_content *content; /* with auth */
     struct tls *tls;
     struct settings *settings;
@@ -819,7 +833,8 @@ static void on_reload(struct loop_letter *letter)
 
     if (r->auth) accept_set_auth(r->to->accept, r->auth);
     if (r->auth) accept_set_content(r->to->accept, r->content);
-    if (r->tls || r->settings) accept_set_tls(r->to->accept, r->tls); /* the settings may have none */
+    if (r->tls || r->settings)
+        accept_set_tls(r->to->accept, r->tls); /* the settings may have none */
     if (r->settings) reload_settings(r);
     accept_auth_unref(&r->auth);
     mail_content_unref(&r->content);
@@ -855,14 +870,15 @@ static void push_tls(struct node *n, struct tls *tls)
 
 /* What a settings file brings into force. */
 struct fresh {
-    struct settings *settings;
+    struct settings *settings, *file; /* file NULL: it is as it was */
     struct accept_auth *auth;
     struct mail_content *content;
     struct certificates certificates;
     struct logins logins;
     struct deliver_routes *routes;
     struct accept_door doors[SETTINGS_LISTENERS_MAX];
-    int sockets[SETTINGS_LISTENERS_MAX][NODE_LOOPS_MAX]; /* of listeners that are not open yet; -1 */
+    int sockets[SETTINGS_LISTENERS_MAX]
+               [NODE_LOOPS_MAX]; /* of listeners that are not open yet; -1 */
     char token[256];
 };
 
@@ -885,6 +901,7 @@ static void fresh_free(struct fresh *f)
     deliver_routes_unref(&f->routes);
     logins_close(&f->logins);
     settings_unref(&f->settings);
+    settings_unref(&f->file);
     free(f);
 }
 
@@ -931,15 +948,68 @@ static int fresh_check(struct node *n, const struct settings *s, struct errmsg *
     return rv;
 }
 
+/* What a file brings into force: of a node of several, with control's records in the place of its lists. */
+static struct settings *in_force(struct node *n, struct settings *file)
+{
+    struct control *none = NULL;
+    struct settings *s;
+    struct errmsg why = { "" };
+    unsigned left_out;
+
+    if (is_alone(n)) return settings_ref(file);
+    if (!n->cluster) none = control_new();
+    s = settings_with_records(file, none ? none : cluster_control(n->cluster), &left_out, &why);
+    control_free(&none);
+    if (left_out > 0)
+        log_event(LOG_ERROR, "control.left_out", LOG_NUM("records", left_out),
+                  LOG_TEXT("first", why.text),
+                  LOG_TEXT("help", "this node cannot go by them; is it of an older version?"));
+    return s;
+}
+
+static bool records_are_new(const struct node *n, enum control_kind kind)
+{
+    return control_changed(cluster_control(n->cluster), kind) != n->records_seen[kind];
+}
+
+static void records_seen(struct node *n)
+{
+    n->records_again = false;
+    for (unsigned kind = CONTROL_TENANT; n->cluster && kind < CONTROL_KIND_END; kind++)
+        n->records_seen[kind] =
+            control_changed(cluster_control(n->cluster), (enum control_kind)kind);
+}
+
+/* Lists in the file of which control knows nothing are told: they do nothing. */
+static void tell_lists(const struct node *n, const struct settings *file)
+{
+    struct settings_records lists;
+    unsigned missing;
+
+    if (!n->cluster || !control_is_configured(cluster_control(n->cluster))) return;
+    settings_records_of(file, &lists);
+    missing = settings_records_missing(&lists, cluster_control(n->cluster));
+    settings_records_free(&lists);
+    if (missing > 0)
+        log_event(
+            LOG_WARN, "control.file_not_in_force", LOG_NUM("entries", missing),
+            LOG_TEXT("file", file->file),
+            LOG_TEXT(
+                "help",
+                "tenants, credentials, routes and content_rules of a cluster are not its nodes' "
+                "files'; `angarium cluster import FILE` puts them in"));
+}
+
 static int fresh_read(struct node *n, struct fresh *f, struct errmsg *why)
 {
     struct buf errors;
     int rv;
 
     buf_init(&errors, 64u << 10);
-    rv = settings_read(&f->settings, n->settings->file, &errors);
+    rv = settings_read(&f->file, n->settings->file, &errors);
     if (rv != 0) errmsg_set(why, rv, "%s", buf_cstr(&errors));
     buf_deinit(&errors);
+    if (rv == 0) f->settings = in_force(n, f->file);
     if (rv == 0) rv = fresh_check(n, f->settings, why);
     if (rv == 0) rv = make_auth(f->settings, &f->auth, why);
     if (rv == 0) f->content = ops_content_new(f->settings);
@@ -980,27 +1050,30 @@ static void push_settings(struct node *n, struct fresh *f)
 /* What was in force goes with f. */
 static void swap_settings(struct node *n, struct fresh *f)
 {
-    struct settings *settings = n->settings;
+    struct settings *settings = n->settings, *file = n->file;
+    struct accept_auth *auth = n->auth;
     struct deliver_routes *routes = n->routes;
     struct logins logins = n->logins;
 
     n->settings = f->settings;
     n->routes = f->routes;
     n->logins = f->logins;
+    n->auth = f->auth;
+    f->auth = auth;
+    if (f->file) n->file = f->file;
+    if (f->file) f->file = file;
     f->settings = settings;
     f->routes = routes;
     f->logins = logins;
 }
 
-static void fresh_apply(struct node *n, struct fresh *f)
+static void fresh_enforce(struct node *n, struct fresh *f)
 {
     struct accept_limits limits;
     const struct commit_limits commit = commit_limits_of(f->settings);
 
-    certificates_close(&n->certificates);
-    n->certificates = f->certificates;
-    f->certificates = (struct certificates){ 0 };
-    certificates_start(&n->certificates);
+    n->is_records = !f->file;
+    records_seen(n);
     raise_file_limit(f->settings);
     fill_limits(f->settings, &limits);
     accept_clients_set_limits(n->clients, &limits);
@@ -1008,7 +1081,17 @@ static void fresh_apply(struct node *n, struct fresh *f)
     push_settings(n, f);
     log_set_level(least_level(f->settings));
     swap_settings(n, f);
+}
+
+static void fresh_apply(struct node *n, struct fresh *f)
+{
+    certificates_close(&n->certificates);
+    n->certificates = f->certificates;
+    f->certificates = (struct certificates){ 0 };
+    certificates_start(&n->certificates);
+    fresh_enforce(n, f);
     settings_in_force();
+    tell_lists(n, n->file);
     if (!n->ops) return;
     ops_reload(n->ops, n->settings, f->token);
     ops_set_tls(n->ops, certificates_smtp(&n->certificates), certificates_http(&n->certificates));
@@ -1033,6 +1116,83 @@ static void reload(struct node *n)
     fresh_free(f);
 }
 
+/* The records of control are in force on this node: as a reload, but that the file and the certificates are as they were, and
+ * passwords and routes stay what they are unless something of theirs has changed. */
+static int fresh_records(struct node *n, struct fresh *f, struct errmsg *why)
+{
+    bool auth = false;
+    int rv;
+
+    for (unsigned kind = CONTROL_TENANT; kind <= CONTROL_DOMAIN; kind++)
+        auth = auth || records_are_new(n, (enum control_kind)kind);
+    auth = auth || records_are_new(n, CONTROL_SETTING);
+    f->settings = in_force(n, n->file);
+    rv = fresh_check(n, f->settings, why);
+    if (rv == 0 && auth) rv = make_auth(f->settings, &f->auth, why);
+    if (rv == 0 && !auth) f->auth = accept_auth_ref(n->auth);
+    if (rv == 0) f->content = ops_content_new(f->settings);
+    if (rv == 0)
+        logins_open(&f->logins, f->settings, &(struct logins_before){ &n->logins, n->settings });
+    if (rv == 0 && records_are_new(n, CONTROL_ROUTE))
+        rv = open_routes(f->settings, &f->logins, &f->routes, why);
+    else if (rv == 0)
+        f->routes = deliver_routes_ref(n->routes);
+    return rv == 0 ? fresh_listen(n, f, why) : rv; /* all are open: only their doors are made */
+}
+
+static void enforce_records(struct node *n)
+{
+    struct fresh *f = fresh_new();
+    struct errmsg why = { "" };
+
+    if (fresh_records(n, f, &why) == 0) {
+        fresh_enforce(n, f);
+        if (n->ops) ops_reload(n->ops, n->settings, NULL);
+    } else {
+        records_seen(n);
+        metric_add(M_CONTROL_CHANGES_REFUSED, 1);
+        log_event(LOG_ERROR, "control.refused", LOG_TEXT("error", why.text),
+                  LOG_TEXT("help", "what was in force on this node is kept"));
+    }
+    fresh_free(f);
+}
+
+/* Each apply may call this; what changes while one is on its way to the loops goes together. */
+static void on_records(void *arg)
+{
+    struct node *n = arg;
+
+    if (n->stopping || !n->cluster || !control_is_configured(cluster_control(n->cluster))) return;
+    n->records_again = n->reloads_away > 0;
+    if (!n->records_again) enforce_records(n);
+}
+
+/* Those that this node knew when it stopped. */
+static void begin_records(struct node *n)
+{
+    on_records(n);
+    tell_lists(n, n->file);
+}
+
+static void tell_records(const struct node *n)
+{
+    const struct control *c = cluster_control(n->cluster);
+
+    metric_add(M_CONTROL_CHANGES, 1);
+    log_event(LOG_INFO, "control.in_force", LOG_NUM("entry", control_applied(c)),
+              LOG_NUM("tenants", control_record_count(c, CONTROL_TENANT)),
+              LOG_NUM("credentials", control_record_count(c, CONTROL_CREDENTIAL)),
+              LOG_NUM("domains", control_record_count(c, CONTROL_DOMAIN)),
+              LOG_NUM("routes", control_record_count(c, CONTROL_ROUTE)),
+              LOG_NUM("rules", control_record_count(c, CONTROL_RULE)));
+}
+
+static void tell_reload(const struct node *n)
+{
+    metric_add(M_SETTINGS_RELOADS, 1);
+    log_event(LOG_INFO, "node.reloaded", LOG_TEXT("file", n->settings->file));
+}
+
 static void on_reload_back(struct loop_letter *letter)
 {
     struct reload *r = CONTAINER_OF(letter, struct reload, letter);
@@ -1040,9 +1200,14 @@ static void on_reload_back(struct loop_letter *letter)
 
     free(r);
     if (--n->reloads_away > 0) return;
-    metric_add(M_SETTINGS_RELOADS, 1);
-    log_event(LOG_INFO, "node.reloaded", LOG_TEXT("file", n->settings->file));
-    if (n->reload_again) reload(n);
+    if (n->is_records)
+        tell_records(n);
+    else
+        tell_reload(n);
+    if (n->reload_again)
+        reload(n);
+    else if (n->records_again)
+        on_records(n);
 }
 
 static void on_signal(void *arg, int signum)
@@ -1134,6 +1299,9 @@ int node_run(const char *settings_file)
         return CLI_FAILED;
     }
     buf_deinit(&errors);
+    n->file = n->settings;
+    n->settings = in_force(n, n->file);
+    if (!is_alone(n)) settings_records_of(n->file, &n->own);
     n->begun = settings_ref(n->settings);
     give_memory_back();
     open_log(n->settings);
@@ -1159,6 +1327,8 @@ int node_run(const char *settings_file)
     log_close();
     settings_unref(&n->settings);
     settings_unref(&n->begun);
+    settings_unref(&n->file);
+    settings_records_free(&n->own);
     free(n);
     return CLI_DONE;
 }

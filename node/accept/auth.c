@@ -109,11 +109,25 @@ static int add_tenant(struct accept_auth *a, const struct accept_tenant *t, stru
     return 0;
 }
 
-static bool tenant_is_named(const struct accept_tenant *tenants, unsigned count, const char *name)
+static int compare_names(const void *a, const void *b)
 {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The tenants' names, in order. Caller frees. */
+static const char **names_of(const struct accept_tenant *tenants, unsigned count)
+{
+    const char **names = check_calloc(count + 1, sizeof *names);
+
     for (unsigned i = 0; i < count; i++)
-        if (strcmp(tenants[i].name, name) == 0) return true;
-    return false;
+        names[i] = tenants[i].name;
+    qsort(names, count, sizeof *names, compare_names);
+    return names;
+}
+
+static bool is_named(const char **names, unsigned count, const char *name)
+{
+    return bsearch(&name, names, count, sizeof *names, compare_names) != NULL;
 }
 
 static int add_credential(struct accept_auth *a, const struct accept_credential *c,
@@ -167,6 +181,7 @@ int accept_auth_new(struct accept_auth **out, const struct accept_credential *cr
                     struct errmsg *why)
 {
     struct accept_auth *a;
+    const char **names;
     int rv = 0;
 
     if (sodium_init() < 0) return errmsg_set(why, ERR_UNSUPPORTED, "libsodium does not start");
@@ -179,13 +194,15 @@ int accept_auth_new(struct accept_auth **out, const struct accept_credential *cr
     a->models = check_calloc(credential_count + 1, sizeof *a->models);
     for (unsigned i = 0; i < tenant_count && rv == 0; i++)
         rv = add_tenant(a, &tenants[i], why);
+    names = names_of(tenants, tenant_count);
     for (unsigned i = 0; i < credential_count && rv == 0; i++) {
-        if (!tenant_is_named(tenants, tenant_count, credentials[i].tenant))
+        if (!is_named(names, tenant_count, credentials[i].tenant))
             rv = errmsg_set(why, ERR_CONFIG, "credential %s is of tenant %s, which is not there",
                             credentials[i].username, credentials[i].tenant);
         else
             rv = add_credential(a, &credentials[i], why);
     }
+    free(names);
     if (rv) {
         accept_auth_unref(&a);
         return rv;

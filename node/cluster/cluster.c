@@ -31,6 +31,7 @@ static void on_applied(void *arg, uint64_t upto)
     (void)upto;
     tell_peers(c);
     tell_shards(c);
+    tell_records(c);
     save_maybe(c);
 }
 
@@ -129,6 +130,7 @@ int cluster_open(struct cluster **out, const struct cluster_options *o, struct e
     buf_init(&c->saved, CONTROL_STATE_SIZE_MAX);
     rv = save_load(c, why);
     if (rv != 0) return rv; /* the process ends */
+    c->told_records = save_records_mark(c);
     tell_peers(c);
     rv = open_group(c, why);
     if (rv != 0) return rv;

@@ -51,6 +51,8 @@ struct cluster_calls {
     /* A shard that this node holds: who founded it, who shall vote (the first shall lead). Told again when it changes. */
     void (*on_shard)(void *arg, uint32_t shard, const struct core_config *founders,
                      const struct core_config *wanted);
+    /* Records of control have changed: those of cluster_control are in force. NULL: nobody wants to know. */
+    void (*on_records)(void *arg);
 };
 struct cluster_options {
     struct loop *loop;
@@ -60,6 +62,9 @@ struct cluster_options {
     const struct cluster_self *self;
     const char *address, *zone, *region;
     uint32_t shards_per_node, replicas; /* of a cluster that begins here */
+    /* What is imported where this node leads a cluster that has no records yet: borrowed, until cluster_close. */
+    Angarium__ControlRecord **import;
+    size_t import_count;
     struct cluster_calls calls;
 };
 /* Before loops run. */

@@ -18,6 +18,7 @@ struct cluster {
     struct raft_group *group;
     bool leads;
     uint64_t leader;
+    uint64_t told_records;             /* save_records_mark */
     uint32_t told[CONTROL_SHARDS_MAX]; /* version of the placement that was told; 0: none */
     struct list asks;                  /* in flight */
     unsigned ask_count;
@@ -27,12 +28,14 @@ struct cluster {
     struct cluster_ask step;
     bool step_out;
     struct errmsg waits; /* what the plan waits for */
+    bool import_refused; /* it was told */
 
     /* save.c */
     struct loop_work work;
     struct buf saved; /* the work's, while it is away */
     uint64_t saved_upto;
     uint64_t nodes_on_disk, nodes_saving; /* marks of who is there: save_nodes_mark */
+    uint64_t records_on_disk, records_saving;
     bool saving, is_install, closing;
     struct buf incoming; /* a snapshot that comes */
 };
@@ -50,11 +53,14 @@ int save_load(struct cluster *c, struct errmsg *why);
 void save_maybe(struct cluster *c);
 /* All nodes that are in force are on the disk, so that a restart finds its peers. */
 bool save_knows_nodes(const struct cluster *c);
+/* Another one whenever a record has changed. */
+uint64_t save_records_mark(const struct cluster *c);
 struct raft_snapshot_calls save_snapshot_calls(void);
 
 /* tell.c: what the state says, to the wire and to the node */
 void tell_peers(struct cluster *c);
 void tell_shards(struct cluster *c);
+void tell_records(struct cluster *c);
 struct core_config tell_config(const struct cluster *c, const uint64_t *voters, unsigned count);
 
 #endif

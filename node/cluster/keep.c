@@ -195,6 +195,32 @@ static void do_planned(struct cluster *c, const struct control_step *step)
     take_step(c, &command);
 }
 
+static void tell_import_refused(struct cluster *c)
+{
+    if (c->import_refused) return;
+    c->import_refused = true;
+    log_event(LOG_ERROR, "control.import_refused", LOG_NUM("records", c->o.import_count),
+              LOG_TEXT("help", "the lists of the settings file are too large for one import: take "
+                               "some out, start the node again, and put them in with `angarium "
+                               "cluster import FILE`"));
+}
+
+/* The records begin with what this node's settings file says. */
+static void import_records(struct cluster *c)
+{
+    Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
+    Angarium__ControlImport import = ANGARIUM__CONTROL_IMPORT__INIT;
+
+    import.records = c->o.import;
+    import.n_records = c->o.import_count;
+    command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_IMPORT;
+    command.import = &import;
+    if (angarium__control_import__get_packed_size(&import) < CONTROL_COMMAND_SIZE_MAX - 64)
+        take_step(c, &command);
+    else
+        tell_import_refused(c);
+}
+
 static struct control_up who_is_up(const struct cluster *c)
 {
     unsigned count = control_node_count(c->control);
@@ -219,6 +245,8 @@ static void next_step(struct cluster *c)
         join_self(c);
     else if (has_moved(c))
         move_self(c);
+    else if (!control_is_configured(c->control))
+        import_records(c);
     else if (control_plan(c->control, &up, &step, &c->waits))
         do_planned(c, &step);
 }

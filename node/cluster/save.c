@@ -1,5 +1,6 @@
 /* save - DATA/control: the state of group 0 as a whole. It is written by the DISK pool when the log has grown, which is then cut,
- * when a node has come or moved, and when a snapshot comes; a node that is behind the cut gets it in pieces.
+ * when a node has come or moved, when a record has changed (so that a node that starts while it is cut off knows credentials and
+ * routes), and when a snapshot comes; a node that is behind the cut gets it in pieces.
  *
  * Rule: nobody becomes a member of group 0 whom this node's disk does not know (keep.c). Else a node that restarts might need, to
  *   learn what its log says, a quorum whose addresses only the log tells.
@@ -25,6 +26,15 @@ static uint64_t nodes_mark(const struct cluster *c)
     return mark;
 }
 
+uint64_t save_records_mark(const struct cluster *c)
+{
+    uint64_t mark = 0;
+
+    for (unsigned kind = CONTROL_TENANT; kind < CONTROL_KIND_END; kind++)
+        mark += control_changed(c->control, (enum control_kind)kind);
+    return mark;
+}
+
 bool save_knows_nodes(const struct cluster *c)
 {
     return c->nodes_on_disk == nodes_mark(c);
@@ -40,6 +50,7 @@ int save_load(struct cluster *c, struct errmsg *why)
     if (rv == 0) rv = control_load(c->control, buf_span(&bytes));
     buf_deinit(&bytes);
     if (rv == 0) c->nodes_on_disk = nodes_mark(c);
+    if (rv == 0) c->records_on_disk = save_records_mark(c);
     if (rv == ERR_NOT_FOUND) return 0; /* all of it is in the log */
     if (rv == ERR_VERSION || rv == ERR_CORRUPT)
         return errmsg_set(why, rv, "%s/control: %s", c->dir, err_text(rv));
@@ -69,6 +80,7 @@ static void on_saved(struct loop_work *w)
 
     c->saving = false;
     c->nodes_on_disk = c->nodes_saving;
+    c->records_on_disk = c->records_saving;
     if (c->closing) return;
     if (!c->is_install) {
         if (log_is_long(c)) raft_group_cut(c->group, c->saved_upto);
@@ -77,8 +89,10 @@ static void on_saved(struct loop_work *w)
     }
     CHECK(control_load(c->control, buf_span(&c->saved)) == 0); /* it was checked before */
     c->nodes_on_disk = nodes_mark(c);
+    c->records_on_disk = save_records_mark(c);
     tell_peers(c);
     tell_shards(c);
+    tell_records(c);
     raft_group_installed(c->group, true);
 }
 
@@ -94,11 +108,13 @@ static bool start(struct cluster *c, bool is_install)
 void save_maybe(struct cluster *c)
 {
     if (c->saving || !c->group || c->closing) return;
-    if (!log_is_long(c) && save_knows_nodes(c)) return;
+    if (!log_is_long(c) && save_knows_nodes(c) && c->records_on_disk == save_records_mark(c))
+        return;
     buf_reset(&c->saved);
     if (control_save(c->control, &c->saved) != 0) return;
     c->saved_upto = control_applied(c->control);
     c->nodes_saving = nodes_mark(c);
+    c->records_saving = save_records_mark(c);
     start(c, false);
 }
 

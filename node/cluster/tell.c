@@ -40,6 +40,15 @@ struct core_config tell_config(const struct cluster *c, const uint64_t *voters, 
     return config;
 }
 
+void tell_records(struct cluster *c)
+{
+    uint64_t mark = save_records_mark(c);
+
+    if (mark == c->told_records) return;
+    c->told_records = mark;
+    if (c->o.calls.on_records) c->o.calls.on_records(c->o.calls.arg);
+}
+
 static bool is_ours(const struct cluster *c, const struct control_shard *s)
 {
     for (unsigned i = 0; i < s->voter_count; i++)

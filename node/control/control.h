@@ -54,7 +54,7 @@
 #define CONTROL_RULES_MAX        32u
 #define CONTROL_SETTINGS_MAX     64u
 #define CONTROL_RECORDS_SIZE_MAX (12u << 20) /* all records, packed */
-#define CONTROL_RECORD_SIZE_MAX  (8u << 10)  /* one of them */
+#define CONTROL_RECORD_SIZE_MAX  (24u << 10) /* one of them */
 #define CONTROL_NAME_SIZE_MAX    255u
 #define CONTROL_FIELDS_MAX       32u /* of a record */
 #define CONTROL_FIELD_SIZE_MAX   64u /* its name */

@@ -127,7 +127,7 @@ void ops_reload(struct ops *ops, struct settings *settings, const char *token)
     settings_unref(&ops->settings);
     ops->settings = settings_ref(settings);
     http_server_set_body_max(ops->server, settings->limits.message_size_max + BODY_SLACK);
-    hash_token(span_cstr(token), ops->token_hash);
+    if (token) hash_token(span_cstr(token), ops->token_hash);
 }
 
 void ops_set_tls(struct ops *ops, struct tls *smtp, struct tls *http)

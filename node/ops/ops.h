@@ -29,7 +29,7 @@ struct ops_options {
     uint64_t node;
 };
 int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why);
-/* Other settings and another token are in force from now on; a call that has begun keeps its own, the listener stays. On
+/* Other settings and another token (NULL: the same one) are in force from now on; a call that has begun keeps its own, the listener stays. On
  * the loop. */
 void ops_reload(struct ops *o, struct settings *settings, const char *token);
 /* Other certificates are in force (NULL: none): referenced, and shown. On the loop. */

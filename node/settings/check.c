@@ -213,7 +213,7 @@ static bool is_printable(const char *text)
     return true;
 }
 
-static void check_content_rule(struct parse *p, unsigned i)
+void check_content_rule(struct parse *p, unsigned i)
 {
     const struct settings_content_rule *r = &p->s->content_rules[i];
     bool is_header = same(r->part, "header");

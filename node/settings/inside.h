@@ -105,8 +105,8 @@ bool value_address_ok(struct span text, bool *is_loopback, bool *is_any_port);
 
 /* A reading of one file. */
 struct parse {
-    const char *file, *base;
-    bool with_files; /* also look whether the files that are named can be read */
+    const char *file, *base; /* file NULL: there is none, errors name no place */
+    bool with_files;         /* also look whether the files that are named can be read */
     struct settings *s;
     yaml_document_t doc;
     struct buf *errors;
@@ -120,5 +120,8 @@ yaml_mark_t parse_mark_of(struct parse *p, const char *list, unsigned number, co
 /* What one value alone cannot tell. */
 void check_all(struct parse *p);
 void check_route(struct parse *p, unsigned i);
+void check_content_rule(struct parse *p, unsigned i);
+/* All values of a new object that have one by default. */
+void parse_fallbacks(const struct field_set *set, void *object);
 
 #endif

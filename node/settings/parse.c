@@ -32,7 +32,8 @@ void parse_error(struct parse *p, yaml_mark_t at, const char *fmt, ...)
     va_end(ap);
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
-    buf_addf(p->errors, "%s:%zu:%zu: %s\n", p->file, at.line + 1, at.column + 1, text);
+    if (p->file) buf_addf(p->errors, "%s:%zu:%zu: ", p->file, at.line + 1, at.column + 1);
+    buf_addf(p->errors, "%s\n", text);
 }
 
 static bool is_enough(const struct parse *p)
@@ -210,13 +211,13 @@ static void read_texts(struct parse *p, const struct field *f, const yaml_node_t
     }
 }
 
-static void set_fallbacks(const struct field_set *set, void *object)
+void parse_fallbacks(const struct field_set *set, void *object)
 {
     for (size_t i = 0; i < set->count; i++) {
         const struct field *f = &set->fields[i];
         struct errmsg why = { "" };
 
-        if (field_inner(f)) set_fallbacks(field_inner(f), field_slot(f, object));
+        if (field_inner(f)) parse_fallbacks(field_inner(f), field_slot(f, object));
         if (!f->fallback || f->type >= FIELD_DOMAINS) continue;
         CHECK(value_read(f, span_cstr(f->fallback), "", field_slot(f, object), &why) == 0);
     }
@@ -290,7 +291,7 @@ static void read_list(struct parse *p, const struct list_kind *kind, const yaml_
     for (size_t i = 0; i < item_count(n) && !is_enough(p); i++) {
         void *element = (char *)*list + i * kind->element_size;
 
-        set_fallbacks(&kind->set, element);
+        parse_fallbacks(&kind->set, element);
         (*count)++;
         read_mapping(p, &kind->set, node_at(p, n->data.sequence.items.start[i]), element);
     }
@@ -395,7 +396,7 @@ static int parse_text(struct settings **out, const char *file, const char *base,
     atomic_init(&p.s->refs, 1);
     p.s->file = check_strdup(file);
     for (size_t i = 0; i < field_section_count; i++)
-        set_fallbacks(&field_sections[i], p.s);
+        parse_fallbacks(&field_sections[i], p.s);
     if (!yaml_parser_load(&y, &p.doc)) {
         tell_syntax(&p, &y);
     } else {

@@ -53,6 +53,10 @@
       "Settings read again (SIGHUP)")                                                              \
     X(SETTINGS_RELOADS_REFUSED, COUNTER, "settings_reloads_total", "result=\"refused\"",           \
       "Settings read again (SIGHUP)")                                                              \
+    X(CONTROL_CHANGES, COUNTER, "control_changes_total", "result=\"ok\"",                          \
+      "Changes of the cluster's records that came into force on this node, or were refused")       \
+    X(CONTROL_CHANGES_REFUSED, COUNTER, "control_changes_total", "result=\"refused\"",             \
+      "Changes of the cluster's records that came into force on this node, or were refused")       \
     X(SETTINGS_TIME, GAUGE, "settings_time_seconds", "",                                           \
       "When the settings in force were read, in seconds since 1970")                               \
     X(TLS_RELOADS, COUNTER, "tls_reloads_total", "result=\"ok\"",                                  \

@@ -34,7 +34,8 @@ FREE = ("tests", "cluster-test")
 # Rooms that are toolboxes: each header is public.
 TOOLBOXES = {"proto/ground", "node/net", "node/smtp", "node/mail"}
 # The public headers of the others; where a room is not named, it is folder/folder.h.
-PUBLIC = {"raft/engine": {"raft/raft.h"}}
+PUBLIC = {"raft/engine": {"raft/raft.h"},
+          "node/settings": {"node/settings/settings.h", "node/settings/records.h"}}
 
 PURE = {"node/smtp", "node/mail", "node/control", "raft/core", "router", "queue"}
 PURE_BANNED_HEADERS = {
