@@ -18,11 +18,8 @@
 /* A command's own limits bound what it needs; a purge counts its changes. */
 #define QUEUE_ARENA_SIZE_MAX ((size_t)1 << 30)
 
-/* Everything of a shard that is not a record of its own; one record, written with each command. */
-struct queue_state {
-    uint64_t applied, digest;
-    struct queue_counts counts;
-};
+/* False: not the record of a state. */
+bool queue_state_take(struct span value, struct queue_state *out);
 
 struct queue {
     struct queue_store *store;

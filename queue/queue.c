@@ -47,24 +47,30 @@ uint64_t queue_store_bytes(struct queue_store *s)
 
 /* ---- opening */
 
+bool queue_state_take(struct span value, struct queue_state *out)
+{
+    struct queue_counts *c = &out->counts;
+    uint64_t *const all[] = { &out->applied,   &out->digest,        &c->messages,   &c->bytes,
+                              &c->waiting,     &c->claimed,         &c->held,       &c->accepted,
+                              &c->delivered,   &c->bounced,         &c->expired,    &c->cancelled,
+                              &c->suppressed,  &c->in_doubt,        &c->uploads,    &c->kept_messages,
+                              &c->kept_events };
+    struct cursor cursor;
+
+    cursor_init(&cursor, value);
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
+        *all[i] = cursor_u64be(&cursor);
+    return cursor_done(&cursor);
+}
+
 static int read_state(struct queue *q, struct errmsg *why)
 {
     struct queue_key key = queue_key(q->shard, 'S');
-    struct queue_counts *c = &q->state.counts;
-    uint64_t *const all[] = { &q->state.applied, &q->state.digest, &c->messages, &c->bytes,
-                              &c->waiting,       &c->claimed,      &c->held,     &c->accepted,
-                              &c->delivered,     &c->bounced,      &c->expired,  &c->cancelled,
-                              &c->suppressed,    &c->in_doubt,     &c->uploads,  &c->kept_messages,
-                              &c->kept_events };
-    struct cursor cursor;
 
     buf_reset(&q->scratch);
     if (q->store->calls->get(q->store->self, queue_key_span(&key), &q->scratch) == ERR_NOT_FOUND)
         return 0;
-    cursor_init(&cursor, buf_span(&q->scratch));
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
-        *all[i] = cursor_u64be(&cursor);
-    if (cursor_done(&cursor)) return 0;
+    if (queue_state_take(buf_span(&q->scratch), &q->state)) return 0;
     return errmsg_set(why, ERR_CORRUPT, "shard %u: the state record is damaged", q->shard);
 }
 

@@ -94,6 +94,11 @@ struct queue_counts {
     uint64_t uploads;                                                      /* open */
     uint64_t kept_messages, kept_events; /* records in the store, finished ones included */
 };
+/* Everything of a shard that is not a record of its own; one record, written with each command. */
+struct queue_state {
+    uint64_t applied, digest;
+    struct queue_counts counts;
+};
 void queue_counts(const struct queue *q, struct queue_counts *out);
 uint64_t queue_digest(
     const struct queue *q); /* a function of the commands applied so far and their effect */
@@ -196,9 +201,12 @@ void queue_snapshot_close(struct queue_snapshot **n);
 /* A snapshot that comes, staged in the store beside the shard's state. All of these may wait for the disk: not on a loop,
  * one at a time. After a crash what was staged is gone. */
 struct queue_staging;
+/* s NULL: everything is checked, nothing is kept, and nothing can be installed. */
 void queue_staging_open(struct queue_staging **out, struct queue_store *s, uint32_t shard);
 /* The next bytes. ERR_CORRUPT: not a snapshot of this shard; ERR_VERSION: of a newer version. Then it is over. */
 int queue_staging_add(struct queue_staging *g, struct span bytes);
+/* Is all of it here? 0 and the state as it says itself; ERR_CORRUPT: no. */
+int queue_staging_end(const struct queue_staging *g, struct queue_state *out);
 /* The staged state takes the place of the shard's, as one, and is durable: it has applied all up to `index`. The shard's
  * queue must not apply anything meanwhile, nor may bodies be put; then queue_reload. ERR_CORRUPT: it is not whole, or ends
  * behind index; nothing has changed. */

@@ -38,7 +38,7 @@ void queue_staging_open(struct queue_staging **out, struct queue_store *s, uint3
     g->shard = shard;
     g->changes = check_calloc(CHANGES_MAX, sizeof *g->changes);
     buf_init(&g->rest, REST_MAX);
-    s->calls->unstage(s->self, shard);
+    if (s) s->calls->unstage(s->self, shard);
     *out = g;
 }
 
@@ -48,7 +48,7 @@ void queue_staging_close(struct queue_staging **pg)
 
     if (!g) return;
     *pg = NULL;
-    if (!g->is_installed) g->store->calls->unstage(g->store->self, g->shard);
+    if (g->store && !g->is_installed) g->store->calls->unstage(g->store->self, g->shard);
     buf_deinit(&g->rest);
     free(g->changes);
     free(g);
@@ -106,7 +106,7 @@ static bool is_record(struct span key, struct span value)
 
 static void flush(struct queue_staging *g)
 {
-    if (g->count > 0) g->store->calls->write(g->store->self, g->changes, g->count);
+    if (g->store && g->count > 0) g->store->calls->write(g->store->self, g->changes, g->count);
     g->count = 0;
 }
 
@@ -262,10 +262,17 @@ static void stage_index(struct queue_staging *g, uint64_t index)
     flush(g);
 }
 
+int queue_staging_end(const struct queue_staging *g, struct queue_state *out)
+{
+    if (g->rv != 0 || !g->is_whole || g->rest.n > 0) return ERR_CORRUPT;
+    return queue_state_take(span_of(g->state, STATE_SIZE), out) ? 0 : ERR_CORRUPT;
+}
+
 int queue_staging_install(struct queue_staging *g, uint64_t index)
 {
     const struct queue_store *s = g->store;
 
+    CHECK(s);
     if (g->rv != 0 || !g->is_whole || g->rest.n > 0) return ERR_CORRUPT;
     if (queue_read_u64(span_of(g->state, STATE_SIZE), 0) > index) return ERR_CORRUPT;
     stage_index(g, index);

@@ -86,6 +86,25 @@ int cluster_propose(struct cluster *c, struct cluster_ask *a,
     return 0;
 }
 
+static void on_read(struct raft_read *read, int rv)
+{
+    struct cluster_barrier *b = CONTAINER_OF(read, struct cluster_barrier, read);
+
+    b->on_done(b, rv);
+}
+
+int cluster_wait(struct cluster *c, struct cluster_barrier *b)
+{
+    int rv;
+
+    if (!c->leads) return ERR_NOT_LEADER;
+    b->read = (struct raft_read){ .on_done = on_read };
+    list_init(&b->read.link);
+    rv = raft_group_read(c->group, &b->read);
+    if (rv == 0) loop_again(c->o.loop);
+    return rv;
+}
+
 /* ---- opening */
 
 /* Its voters when this node came: a log that knows better wins. */
@@ -172,6 +191,14 @@ bool cluster_leads(const struct cluster *c)
 uint64_t cluster_leader(const struct cluster *c)
 {
     return c->leader;
+}
+
+uint64_t cluster_term(const struct cluster *c)
+{
+    struct raft_group_view v;
+
+    raft_group_see(c->group, &v);
+    return v.term;
 }
 
 bool cluster_is_up(const struct cluster *c, uint64_t node)

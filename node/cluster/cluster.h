@@ -78,6 +78,16 @@ uint64_t cluster_leader(const struct cluster *c); /* of group 0; 0: not known */
 bool cluster_is_up(const struct cluster *c, uint64_t node);
 bool cluster_votes(const struct cluster *c, uint64_t node); /* in group 0 */
 
+uint64_t cluster_term(const struct cluster *c); /* of group 0's log, here */
+
+/* on_done with 0: what was in force before the question is in cluster_control now. */
+struct cluster_barrier {
+    void (*on_done)(struct cluster_barrier *b, int rv); /* 0, ERR_NOT_LEADER, ERR_CLOSED */
+    struct raft_read read;                              /* private */
+};
+/* 0: on_done comes, once, also at cluster_close. ERR_NOT_LEADER, ERR_FULL: it does not. */
+int cluster_wait(struct cluster *c, struct cluster_barrier *b);
+
 /* A change that somebody wants. */
 struct cluster_ask {
     void (*on_done)(struct cluster_ask *a,

@@ -183,6 +183,25 @@ struct commit_read {
 };
 int commit_body_read(struct commit *c, struct loop *l, struct commit_read *r);
 
+/* ---- backups: the state of a shard that this node leads, and its live bodies, as a stream of bytes (queue/snapshot.h) */
+struct commit_backup_request;
+struct commit_backup {
+    uint32_t shard;
+    /* On the asking loop. 0: what was acknowledged before the question is in it. ERR_NOT_LEADER, ERR_NOT_FOUND (this node
+     * does not hold the shard), ERR_FULL, ERR_CLOSED: then it is over. */
+    void (*on_open)(struct commit_backup *b, int rv);
+    uint64_t index, term, digest; /* of the state, when on_open comes with 0 */
+    struct queue_counts counts;
+    struct commit_backup_request *request; /* private */
+};
+/* 0: on_open comes, never inside. While it is open the shard's log is not cut: the owner closes it soon. */
+int commit_backup_open(struct commit *c, struct loop *l, struct commit_backup *b);
+/* Appends at most QUEUE_CHUNK_SIZE_MAX bytes; *last with the last ones. May wait for the disk: by a pool, one at a time.
+ * ERR_CORRUPT: a body that is live is nowhere. */
+int commit_backup_next(struct commit_backup *b, struct buf *out, bool *last);
+/* On the asking loop, also while it is being opened (on_open does not come then). Harmless when it is closed. */
+void commit_backup_close(struct commit_backup *b);
+
 /* ---- seeing (any thread) */
 
 struct queue_store *commit_store(struct commit *c);

@@ -68,6 +68,10 @@ void cli_answer_free(struct cli_answer *a);
 /* GET of a stream: each line without its end, until it ends or the call-back returns false. */
 int cli_follow(const struct cli_target *t, const char *path,
                bool (*on_line)(void *arg, struct span line), void *arg);
+/* GET of bytes, as they come, until they end or the call-back returns false (then CLI_FAILED). Nothing on stderr: why says
+ * what went wrong. An enum cli_exit. */
+int cli_fetch(const struct cli_target *t, const char *path,
+              bool (*take)(void *arg, struct span bytes), void *arg, struct errmsg *why);
 /* A status alone, without a token or a word on stderr: 0 when nobody answers. */
 long cli_probe(const char *url, unsigned timeout_ms);
 /* Appends ?key=value or &key=value, the value percent-encoded; nothing for a NULL value. */

@@ -1,9 +1,9 @@
-/* cli_cluster - angarium cluster init, angarium cluster token. */
+/* cli_cluster - angarium cluster init, token, backup. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/ops/cli.h"
+#include "node/ops/cli_backup.h"
 
 static int run_init(const char *file)
 {
@@ -53,26 +53,42 @@ static int run_token(struct cli_target *t, const char *lives)
     return rv;
 }
 
+static int run_backup(struct cli_target *t, const char *const *words, unsigned count,
+                      const char *const *from, unsigned from_count)
+{
+    bool verifies = count > 1 && strcmp(words[1], "verify") == 0;
+    bool json = t->format && strcmp(t->format, "json") == 0;
+
+    if (count != (verifies ? 3u : 2u)) return cli_usage("cluster", "backup: which directory?");
+    if (verifies) return cli_backup_verify(words[2], json);
+    return cli_backup(t, from, from_count, words[1]);
+}
+
 static int run(int argc, char **argv)
 {
     struct cli_target t = { 0 };
-    const char *file = NULL, *lives = NULL, *word = NULL;
-    unsigned words = 0;
+    const char *file = NULL, *lives = NULL, *words[3] = { "", "", "" }, *from[CLI_LIST_MAX];
+    unsigned count = 0, from_count = 0;
     const struct cli_option options[] = { CLI_TARGET_OPTIONS(t),
                                           { .name = "config", .letter = 'c', .text = &file },
-                                          { .name = "lives", .text = &lives } };
-    int rv = cli_read(argc, argv, options, sizeof options / sizeof options[0], &word, 1, &words);
+                                          { .name = "lives", .text = &lives },
+                                          { .name = "from",
+                                            .list = from,
+                                            .list_count = &from_count,
+                                            .list_max = CLI_LIST_MAX } };
+    int rv = cli_read(argc, argv, options, sizeof options / sizeof options[0], words, 3, &count);
 
     if (rv != 0) return rv;
-    if (words == 1 && strcmp(word, "init") == 0) return run_init(file);
-    if (words == 1 && strcmp(word, "token") == 0) return run_token(&t, lives);
-    return cli_usage("cluster", "init or token?");
+    if (count == 1 && strcmp(words[0], "init") == 0) return run_init(file);
+    if (count == 1 && strcmp(words[0], "token") == 0) return run_token(&t, lives);
+    if (strcmp(words[0], "backup") == 0) return run_backup(&t, words, count, from, from_count);
+    return cli_usage("cluster", "init, token or backup?");
 }
 
 const struct cli_verb cli_verb_cluster = {
     .name = "cluster",
-    .usage = "init -c FILE | cluster token [--lives SECONDS]",
-    .line = "begin a cluster, let nodes into it",
+    .usage = "init -c FILE | token [--lives SECONDS] | backup DIR | backup verify DIR",
+    .line = "begin a cluster, let nodes into it, back it up",
     .help = "init marks the empty data directory of the settings in FILE as the first node of a "
             "new cluster, whose id\n"
             "they name. It is refused (5) when the directory belongs to a node already.\n"
@@ -84,6 +100,20 @@ const struct cli_verb cli_verb_cluster = {
             "Examples:\n"
             "  angarium cluster init -c /etc/angarium/node.yaml && angarium node -c "
             "/etc/angarium/node.yaml\n"
-            "  angarium cluster token --lives 600 > join.token\n",
+            "  angarium cluster token --lives 600 > join.token\n"
+            "\n"
+            "backup takes the state of control and of every shard from the nodes that lead them, "
+            "while mail flows,\n"
+            "into a new or empty directory; --from names the other nodes' endpoints. backup verify "
+            "reads all of it.\n"
+            "The directory holds mail and password hashes. Exit: 3 no backup there, 5 it is not "
+            "empty, 7 somebody\n"
+            "does not lead.\n"
+            "\n"
+            "Examples:\n"
+            "  angarium cluster backup /backup/monday --endpoint http://10.0.0.1:8080 --from "
+            "http://10.0.0.2:8080 \\\n"
+            "      --from http://10.0.0.3:8080 --token-file api.token\n"
+            "  angarium cluster backup verify /backup/monday\n",
     .run = run,
 };

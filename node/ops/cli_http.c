@@ -182,6 +182,70 @@ long cli_probe(const char *url, unsigned timeout_ms)
     return status;
 }
 
+/* ---- bytes */
+
+#define FETCH_SILENCE_S 60L
+
+struct fetch {
+    CURL *curl;
+    struct buf refusal;
+    bool (*take)(void *arg, struct span bytes);
+    void *arg;
+};
+
+static size_t on_fetched(char *p, size_t size, size_t n, void *arg)
+{
+    struct fetch *f = arg;
+    long status = 0;
+
+    curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 300) return f->take(f->arg, span_of(p, size * n)) ? size * n : 0;
+    buf_add(&f->refusal, p, size * n);
+    return buf_failed(&f->refusal) ? 0 : size * n;
+}
+
+static int fetch_refused(struct fetch *f, long status, struct errmsg *why)
+{
+    json_t *j = json_loadb((const char *)f->refusal.p, f->refusal.n, 0, NULL);
+    int rv = cli_exit_of(status, cli_text(j, "type"));
+    struct buf shown;
+
+    buf_init(&shown, 64u << 10);
+    cli_plain(cli_text(j, "detail"), &shown);
+    errmsg_set(why, ERR_REFUSED, "%s (%ld)", buf_cstr(&shown), status);
+    buf_deinit(&shown);
+    json_decref(j);
+    return rv;
+}
+
+int cli_fetch(const struct cli_target *t, const char *path,
+              bool (*take)(void *arg, struct span bytes), void *arg, struct errmsg *why)
+{
+    struct fetch f = { .curl = new_handle(), .take = take, .arg = arg };
+    struct curl_slist *headers = set_up(f.curl, t, path, NULL);
+    long status = 0;
+    CURLcode code;
+    int rv = CLI_DONE;
+
+    buf_init(&f.refusal, 64u << 10);
+    curl_easy_setopt(f.curl, CURLOPT_WRITEFUNCTION, on_fetched);
+    curl_easy_setopt(f.curl, CURLOPT_WRITEDATA, &f);
+    curl_easy_setopt(f.curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(f.curl, CURLOPT_LOW_SPEED_TIME, FETCH_SILENCE_S);
+    code = curl_easy_perform(f.curl);
+    curl_easy_getinfo(f.curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 300) {
+        rv = fetch_refused(&f, status, why);
+    } else if (code != CURLE_OK) {
+        errmsg_set(why, ERR_IO, "%s: %s", t->url, curl_easy_strerror(code));
+        rv = CLI_FAILED;
+    }
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(f.curl);
+    buf_deinit(&f.refusal);
+    return rv;
+}
+
 /* ---- a stream of lines */
 
 struct follow {

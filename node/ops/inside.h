@@ -30,6 +30,7 @@ struct ops {
     uint64_t started_ms;
     atomic_bool closing; /* scans on the pool end soon */
     bool draining, was_ready;
+    bool backup_open; /* a shard is streamed: one at a time */
     struct list calls;
     unsigned posts_open; /* mails that are being taken in */
 };
@@ -175,6 +176,7 @@ void route_nodes(struct call *c);
 void route_shards(struct call *c);
 void route_join_token(struct call *c);
 void route_join(struct call *c);
+void route_backup(struct call *c);
 void route_openapi(struct call *c);
 void route_livez(struct call *c);
 void route_readyz(struct call *c);

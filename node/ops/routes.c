@@ -23,6 +23,7 @@ const struct route routes[] = {
     { "GET", API "/shards", route_shards, true, "", "The shards", "ShardPage" },
     { "POST", API "/join-tokens", route_join_token, true, "", "Let one more node in, for a while", "Token" },
     { "POST", API "/join", route_join, false, "", "A node with a new disk comes, with a join token", "Joined" },
+    { "GET", API "/backups/{shard}", route_backup, true, "", "The state of a shard that this node leads, or of control (0)", NULL },
     { "GET", API "/openapi.json", route_openapi, false, "", "This description", "Object" },
     { "GET", "/livez", route_livez, false, "verbose", "Is the process alive?", NULL },
     { "GET", "/readyz", route_readyz, false, "verbose", "Can it take mail?", NULL },
