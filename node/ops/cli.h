@@ -40,6 +40,7 @@ struct cli_target {
     const char *endpoint, *token_file, *ca_file, *dir, *format; /* as given */
     bool json;
     char url[256], token[256], ca_path[4096];
+    char if_match[32]; /* ETag that a change is for; "": any */
 };
 #define CLI_TARGET_OPTIONS(t)                                                                      \
     { .name = "endpoint", .text = &(t).endpoint },                                                 \
@@ -76,6 +77,10 @@ int cli_fetch(const struct cli_target *t, const char *path,
 long cli_probe(const char *url, unsigned timeout_ms);
 /* Appends ?key=value or &key=value, the value percent-encoded; nothing for a NULL value. */
 void cli_add_query(struct buf *path, const char *key, const char *value);
+/* Appends the text, percent-encoded, as one piece of a path. */
+void cli_add_piece(struct buf *path, const char *text);
+/* Puts the lists of a settings file into the cluster; an enum cli_exit, told. */
+int cli_import(struct cli_target *t, const char *file);
 /* A join token of the cluster; an enum cli_exit, told on stderr. */
 int cli_cluster_token(const struct cli_target *t, uint64_t lives_s, char *out, size_t out_size);
 /* What exit a refusal of the API means. */
@@ -110,6 +115,12 @@ bool cli_is_terminal(FILE *f);
 #define CLI_VERBS(X)                                                                               \
     X(check_config)                                                                                \
     X(cluster)                                                                                     \
+    X(tenant)                                                                                      \
+    X(credential)                                                                                  \
+    X(domain)                                                                                      \
+    X(route)                                                                                       \
+    X(rule)                                                                                        \
+    X(setting)                                                                                     \
     X(dev)                                                                                         \
     X(status)                                                                                      \
     X(nodes)                                                                                       \

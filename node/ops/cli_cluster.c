@@ -81,13 +81,14 @@ static int run(int argc, char **argv)
     if (rv != 0) return rv;
     if (count == 1 && strcmp(words[0], "init") == 0) return run_init(file);
     if (count == 1 && strcmp(words[0], "token") == 0) return run_token(&t, lives);
+    if (count == 2 && strcmp(words[0], "import") == 0) return cli_import(&t, words[1]);
     if (strcmp(words[0], "backup") == 0) return run_backup(&t, words, count, from, from_count);
-    return cli_usage("cluster", "init, token or backup?");
+    return cli_usage("cluster", "init, token, import or backup?");
 }
 
 const struct cli_verb cli_verb_cluster = {
     .name = "cluster",
-    .usage = "init -c FILE | token [--lives SECONDS] | backup DIR | backup verify DIR",
+    .usage = "init -c FILE | token [--lives SECONDS] | import FILE | backup DIR | backup verify DIR",
     .line = "begin a cluster, let nodes into it, back it up",
     .help = "init marks the empty data directory of the settings in FILE as the first node of a "
             "new cluster, whose id\n"
@@ -96,6 +97,9 @@ const struct cli_verb cli_verb_cluster = {
             "its time (3600 s).\n"
             "Write it to the file that cluster: token_file of the new node names, with one of ours "
             "in cluster: seeds.\n"
+            "import puts the tenants, credentials, routes and content rules of a settings file into "
+            "the cluster: what\n"
+            "is there already under the same name is written anew, the rest stays.\n"
             "\n"
             "Examples:\n"
             "  angarium cluster init -c /etc/angarium/node.yaml && angarium node -c "

@@ -65,6 +65,7 @@ static struct curl_slist *set_up(CURL *c, const struct cli_target *t, const char
     snprintf(bearer, sizeof bearer, "Bearer %s", t->token);
     if (t->token[0]) headers = add_line(headers, "Authorization", bearer);
     if (content_type) headers = add_line(headers, "Content-Type", content_type);
+    if (t->if_match[0]) headers = add_line(headers, "If-Match", t->if_match);
     headers = add_line(headers, "Expect", "");
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     return headers;
@@ -81,7 +82,7 @@ int cli_exit_of(long status, const char *type)
     if (strcmp(name, "outcome-unknown") == 0) return CLI_UNKNOWN;
     if (status == 404 || status == 410) return CLI_NOT_FOUND;
     if (status == 401 || status == 403) return CLI_NOT_ALLOWED;
-    if (status == 409) return CLI_REFUSED;
+    if (status == 409 || status == 412) return CLI_REFUSED;
     return CLI_FAILED;
 }
 
@@ -143,6 +144,7 @@ int cli_call(const struct cli_target *t, const char *method, const char *path,
     buf_init(&out->body, ANSWER_SIZE_MAX);
     if (changes) {
         curl_easy_setopt(c, CURLOPT_POST, 1L);
+        curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
         curl_easy_setopt(c, CURLOPT_POSTFIELDS, body.n > 0 ? (const char *)body.p : "");
         curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
     }
@@ -311,17 +313,22 @@ int cli_follow(const struct cli_target *t, const char *path,
 
 /* ---- paths */
 
-void cli_add_query(struct buf *path, const char *key, const char *value)
+void cli_add_piece(struct buf *path, const char *text)
 {
     static const char plain[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
 
+    for (; *text; text++) {
+        if (strchr(plain, *text))
+            buf_add_u8(path, (uint8_t)*text);
+        else
+            buf_addf(path, "%%%02X", (unsigned)(uint8_t)*text);
+    }
+}
+
+void cli_add_query(struct buf *path, const char *key, const char *value)
+{
     if (!value) return;
     buf_addf(path, "%c%s=", span_find(buf_span(path), 0, '?') < path->n ? '&' : '?', key);
-    for (; *value; value++) {
-        if (strchr(plain, *value))
-            buf_add_u8(path, (uint8_t)*value);
-        else
-            buf_addf(path, "%%%02X", (unsigned)(uint8_t)*value);
-    }
+    cli_add_piece(path, value);
 }

@@ -44,6 +44,10 @@ struct ops {
     X(WRONG_METHOD, "method-not-allowed", 405, "The path knows other methods")                     \
     X(TAKEN, "taken", 409, "Somebody has it already")                                              \
     X(NOTHING_TO_DO, "nothing-to-do", 409, "There is nothing to do")                               \
+    X(ALONE, "alone", 409, "This node is alone")                                                   \
+    X(IN_USE, "in-use", 409, "Something depends on it")                                            \
+    X(LIMIT, "limit-reached", 409, "There are as many as there can be")                            \
+    X(CHANGED, "changed", 412, "It has changed meanwhile")                                         \
     X(GONE, "gone", 410, "It was there and is gone")                                               \
     X(TOO_LARGE, "too-large", 413, "It is larger than its limit")                                  \
     X(WRONG_TYPE, "unsupported-media-type", 415, "The content type is not known here")             \
@@ -81,7 +85,7 @@ struct call {
     struct settings *settings; /* those in force when it came: any thread */
     struct http_request *request;
     const struct route *route;
-    char param[64]; /* the {piece} of the path, decoded */
+    char param[CONTROL_NAME_SIZE_MAX + 1]; /* the {piece} of the path, decoded */
     uint64_t id;    /* the same, as a message's id */
     void (*on_disk)(struct call *c);
     /* The answer: JSON, or a problem. */
@@ -136,6 +140,22 @@ json_t *json_of_counts(const struct queue_counts *c);
 /* A recipient as the API shows it. */
 json_t *json_of_recipient(uint32_t number, const Angarium__RecipientRecord *r);
 
+/* ---- records (record_json.c) */
+
+#define OPS_PASSWORD_SIZE_MIN 8
+#define OPS_PASSWORD_SIZE_MAX 1024
+/* As the API shows it: name, version, tenant, fields; inner ones as objects, several of a name as a list. No hash. */
+json_t *json_of_record(const Angarium__ControlRecord *r);
+/* A record out of a JSON object. Name and version in it are passed over, but a name that is another one than `name` is ERR_CONFIG
+ * (NULL: it has to be there). The caller frees: angarium__control_record__free_unpacked. A password is not the record's: it is
+ * handed over in *password (NULL: none), the caller wipes and frees it. 0, or ERR_CONFIG and what is wrong. */
+int record_of_json(enum control_kind kind, const char *name, const json_t *j,
+                   Angarium__ControlRecord **out, char **password, struct errmsg *why);
+void record_add_field(Angarium__ControlRecord *r, struct span name, struct span value);
+/* argon2id, as the credentials of settings files. Takes long: on the CPU pool. */
+int record_hash(const char *password, char *out, size_t size);
+bool record_hash_ok(struct span hash);
+
 /* Each certificate in force: SMTP's, then HTTP's. On the API's loop. */
 void certificates_each(const struct ops *ops,
                        void (*on_certificate)(void *arg, const char *use,
@@ -177,6 +197,11 @@ void route_shards(struct call *c);
 void route_join_token(struct call *c);
 void route_join(struct call *c);
 void route_backup(struct call *c);
+void route_records(struct call *c);
+void route_make_record(struct call *c);
+void route_record(struct call *c);
+void route_put_record(struct call *c);
+void route_drop_record(struct call *c);
 void route_openapi(struct call *c);
 void route_livez(struct call *c);
 void route_readyz(struct call *c);

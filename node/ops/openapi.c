@@ -111,6 +111,12 @@ static const char *const schemas[][2] = {
     { "Joined", "{\"type\":\"object\",\"required\":[\"cluster\",\"nodes\"],\"properties\":{"
                 "\"cluster\":{\"type\":\"string\"},\"nodes\":{\"type\":\"array\",\"items\":{"
                 "\"type\":\"object\"}}}}" },
+    { "Record",
+      "{\"type\":\"object\",\"required\":[\"name\",\"version\"],\"properties\":{\"name\":{\"type\":\"string\"},"
+      "\"version\":{\"type\":\"integer\"},\"tenant\":{\"type\":\"string\"},\"password\":{\"type\":\"string\","
+      "\"writeOnly\":true}},\"additionalProperties\":true}" },
+    { "Removed", "{\"type\":\"object\",\"required\":[\"name\",\"removed\"],\"properties\":{\"name\":{"
+                 "\"type\":\"string\"},\"removed\":{\"type\":\"boolean\"}}}" },
     { "Shard", "{\"type\":\"object\",\"required\":[\"id\",\"leads\",\"role\",\"applied\","
                "\"digest\",\"counts\"],"
                "\"properties\":{\"id\":{\"type\":\"integer\"},\"leads\":{\"type\":\"boolean\"},"
@@ -124,6 +130,7 @@ static const char *const schemas[][2] = {
 static const char *const pages[][2] = { { "EventPage", "Event" },
                                         { "QueuePage", "Object" },
                                         { "NodePage", "Node" },
+                                        { "RecordPage", "Record" },
                                         { "ShardPage", "Shard" } };
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))

@@ -244,6 +244,27 @@ static void what_is_not_there(void **state)
     refused("POST", "/api/v1/messages", 415, "unsupported-media-type");
 }
 
+/* A node alone says where its tenants and the others stand. */
+static void records_are_a_clusters(void **state)
+{
+    static const char *const kinds[] = { "tenants", "credentials", "domains",
+                                         "routes",  "rules",       "settings" };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        char list[64], one[64];
+
+        snprintf(list, sizeof list, "/api/v1/%s", kinds[i]);
+        snprintf(one, sizeof one, "/api/v1/%s/a.test", kinds[i]);
+        refused("GET", list, 409, "alone");
+        refused("POST", list, 409, "alone");
+        refused("GET", one, 409, "alone");
+        refused("PUT", one, 409, "alone");
+        refused("DELETE", one, 409, "alone");
+        refused("PATCH", one, 405, "method-not-allowed");
+    }
+}
+
 static void without_a_token(void **state)
 {
     struct cli_target strange = world->target;
@@ -378,6 +399,7 @@ int main(void)
         cmocka_unit_test(pages),
         cmocka_unit_test(searches),
         cmocka_unit_test(what_is_not_there),
+        cmocka_unit_test(records_are_a_clusters),
         cmocka_unit_test(without_a_token),
         cmocka_unit_test(nodes_and_shards),
         cmocka_unit_test(followed),
