@@ -9,7 +9,7 @@
  * the bound may raise it to the first item that it saw, but not when an item was written since the
  * scan asked (the version). Whoever writes an item lowers the bound after the write: a scan between
  * the two misses it as if it had come before the write. A slot that is taken by another index
- * begins anew, at 0.
+ * begins anew, at 0; so does one of an earlier epoch, when all was forgotten.
  *
  * Any thread. A slot's lock is held for a few copies, never over a call out of this file.
  */
@@ -22,7 +22,6 @@
 #include "proto/ground/check.h"
 #include "queue/first.h"
 
-#define SLOTS       4096
 #define DOMAIN_SIZE 256
 
 struct slot {
@@ -30,16 +29,21 @@ struct slot {
     uint32_t shard;
     uint16_t domain_size;
     uint8_t domain[DOMAIN_SIZE];
-    uint64_t due_at_ms, version;
+    uint64_t due_at_ms, version, epoch;
 };
 
 struct first {
-    struct slot slots[SLOTS];
+    _Atomic uint64_t epoch;
+    unsigned slot_count;
+    struct slot slots[];
 };
 
-struct first *first_new(void)
+struct first *first_new(unsigned slots)
 {
-    return check_calloc(1, sizeof(struct first));
+    struct first *f = check_calloc(1, sizeof *f + slots * sizeof f->slots[0]);
+
+    f->slot_count = slots;
+    return f;
 }
 
 void first_free(struct first **f)
@@ -62,10 +66,17 @@ static void unlock(struct slot *s)
 /* The slot that the index has, or would have; locked. */
 static struct slot *take(struct first *f, uint32_t shard, struct span domain)
 {
-    struct slot *s = &f->slots[XXH3_64bits_withSeed(domain.p, domain.n, shard) % SLOTS];
+    struct slot *s = &f->slots[XXH3_64bits_withSeed(domain.p, domain.n, shard) % f->slot_count];
+    uint64_t epoch;
 
     CHECK(domain.n <= DOMAIN_SIZE);
     lock(s);
+    epoch = atomic_load(&f->epoch);
+    if (s->epoch != epoch) {
+        s->epoch = epoch;
+        s->due_at_ms = 0;
+        s->version++;
+    }
     return s;
 }
 
@@ -115,12 +126,5 @@ void first_written(struct first *f, uint32_t shard, struct span domain, uint64_t
 
 void first_forget_all(struct first *f)
 {
-    for (unsigned i = 0; i < SLOTS; i++) {
-        struct slot *s = &f->slots[i];
-
-        lock(s);
-        s->due_at_ms = 0;
-        s->version++;
-        unlock(s);
-    }
+    atomic_fetch_add(&f->epoch, 1);
 }

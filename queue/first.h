@@ -7,7 +7,7 @@
 
 struct first;
 
-struct first *first_new(void);
+struct first *first_new(unsigned slots);
 void first_free(struct first **f);
 /* A scan from the start begins at the returned due time; 0: nothing is known. */
 uint64_t first_ask(struct first *f, uint32_t shard, struct span domain, uint64_t *version);

@@ -10,6 +10,9 @@
 
 #include <stdlib.h>
 
+#define FIRST_SLOTS     4096u
+#define FIRST_SLOTS_MEM 16u /* simulations open very many */
+
 int queue_store_open(struct queue_store **out, const char *dir, struct errmsg *why)
 {
     struct queue_store *s = check_calloc(1, sizeof *s);
@@ -19,7 +22,7 @@ int queue_store_open(struct queue_store **out, const char *dir, struct errmsg *w
         free(s);
         return rv;
     }
-    s->first = first_new();
+    s->first = first_new(dir ? FIRST_SLOTS : FIRST_SLOTS_MEM);
     *out = s;
     return 0;
 }

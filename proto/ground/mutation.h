@@ -70,7 +70,9 @@
     X(ENGINE_NEVER_RESUMES, "a lane that was not read because of too much is never read again")    \
     X(ENGINE_CONFIG_CUT,                                                                           \
       "ours, R6: a configuration goes with its entry when a restart came between")                 \
-    X(ENGINE_DAMAGE_OPENS, "a log that does not read well is opened as far as it does")
+    X(ENGINE_DAMAGE_OPENS, "a log that does not read well is opened as far as it does")            \
+    X(ENGINE_HOLE_SKIPPED, "ours: an entry that is not found is taken for one that was cut")       \
+    X(ENGINE_FORMAT_EARLY, "entries are written in a format that not all nodes can read yet")
 
 #define MUTATION_ENUM_(name, text) MUTATION_##name,
 enum mutation { MUTATION_NONE, MUTATION_TABLE(MUTATION_ENUM_) MUTATIONS };

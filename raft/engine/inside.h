@@ -195,6 +195,7 @@ struct engine_loop {
     struct frame_entry *bytes;
     uint64_t now_ms;
     uint64_t tokens, tokens_ms; /* snapshots: bytes that may leave now */
+    unsigned bulk_turn;         /* the outbox whose turn it is to take of them */
     uint64_t balance_at_ms;
     uint32_t stall_told_ms; /* age of the oldest write, as the cores know */
     uint16_t free_told;
@@ -428,7 +429,7 @@ void fetch_forget(struct outgoing *m);
 void shipment_begin(struct raft_group *g, uint64_t to);
 void shipments_run(struct engine_loop *l);
 uint64_t shipments_wake_at(const struct engine_loop *l);
-void shipments_send(struct engine_loop *l, unsigned number, struct outbox *o);
+void shipments_send(struct engine_loop *l);
 void shipments_down(struct engine_loop *l, uint64_t node);
 void shipment_reply(struct raft_group *g, uint64_t from, const struct frame_reply *reply);
 void shipment_chunk_done(struct engine_loop *l, struct mail *mail);

@@ -336,8 +336,8 @@ void outboxes_send(struct engine_loop *l)
         if (!list_empty(&o->lanes[WIRE_CONTROL]) || !list_empty(&o->replies) || o->must_beat)
             send_control(l, o);
         if (!list_empty(&o->lanes[WIRE_LOG]) && !o->stuck[WIRE_LOG]) send_log(l, o, i);
-        if (!list_empty(&l->shipments) && !o->stuck[WIRE_BULK]) shipments_send(l, i, o);
     }
+    if (!list_empty(&l->shipments)) shipments_send(l);
 }
 
 void outboxes_close(struct engine_loop *l)

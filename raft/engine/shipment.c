@@ -218,22 +218,41 @@ static bool send_chunk(struct engine_loop *l, struct outbox *o, struct shipment 
     return outbox_send_frame(l, o, WIRE_BULK);
 }
 
-void shipments_send(struct engine_loop *l, unsigned number, struct outbox *o)
+/* False: what waits here is more than may leave now. */
+static bool send_to(struct engine_loop *l, struct outbox *o)
 {
-    (void)number;
     LIST_FOR(it, &l->shipments) {
         struct shipment *t = CONTAINER_OF(it, struct shipment, link);
 
         if (t->to != o->peer->node || t->failed || !t->group) continue;
         for (unsigned i = 0; i < t->count; i++) {
             if (t->chunks[i].sent) continue;
-            if (l->tokens < t->chunks[i].bytes->n || o->stuck[WIRE_BULK]) return;
+            if (l->tokens < t->chunks[i].bytes->n) return false;
+            if (o->stuck[WIRE_BULK]) return true;
             if (!send_chunk(l, o, t, &t->chunks[i]) && !o->stuck[WIRE_BULK]) {
                 t->chunks[i].sent = false; /* the lane is down: when it is up again */
-                return;
+                return true;
             }
         }
     }
+    return true;
+}
+
+/* Peers in turn. Who waits for tokens and got none is waited for: others would take them away. */
+void shipments_send(struct engine_loop *l)
+{
+    unsigned first = l->bulk_turn;
+
+    for (unsigned i = 0; i < l->outbox_count; i++) {
+        unsigned number = (first + i) % l->outbox_count;
+        struct outbox *o = &l->outboxes[number];
+        uint64_t tokens = l->tokens;
+
+        if (!o->peer || o->stuck[WIRE_BULK] || send_to(l, o)) continue;
+        l->bulk_turn = l->tokens < tokens ? number + 1 : number;
+        return;
+    }
+    l->bulk_turn = first + 1;
 }
 
 /* What was on its way is lost. */

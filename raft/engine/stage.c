@@ -3,6 +3,9 @@
  *   chunk ... last -> core: RECV SNAPSHOT -> INSTALL -> INTENT into the log -> machine.commit -> BEGIN into the log
  *                  -> core: SNAPSHOT_INSTALLED
  *
+ * A log that lost synced entries may end before the state that the machine holds. A snapshot that is no news to the machine
+ * is to the log then: it begins behind it, and the machine is not asked.
+ *
  * R7: when the process ends between commit and BEGIN, the intent in the log tells the next life that the machine is ahead of
  * the log because it was meant to be. A chunk out of order is answered with where to go on; a shipment of which nothing is
  * here begins at 0, or fails. While the machine stages one chunk the next ones wait: no more than the sender has on its way.
@@ -235,22 +238,22 @@ static void tell_installed(struct raft_group *g, bool ok)
     group_event(g, &e);
 }
 
+static void begin_log(struct raft_group *g)
+{
+    put_op(g, STORE_BEGIN, TODO_BEGIN);
+}
+
 void stage_install(struct raft_group *g, struct core_pos pos)
 {
     struct stage *s = g->stage;
 
     g->stage_installs = true;
-    if (!s || !s->is_staged ||
-        s->pos.index != pos.index) { /* not staged: it was thought to be here */
+    if (s && !s->is_staged && s->pos.index == pos.index && pos.index <= g->applied)
+        begin_log(g);
+    else if (s && s->is_staged && s->pos.index == pos.index)
+        put_op(g, STORE_INTENT, TODO_INTENT);
+    else /* not staged: it was thought to be here */
         tell_installed(g, false);
-        return;
-    }
-    put_op(g, STORE_INTENT, TODO_INTENT);
-}
-
-static void begin_log(struct raft_group *g)
-{
-    put_op(g, STORE_BEGIN, TODO_BEGIN);
 }
 
 static void give_up(struct raft_group *g)
@@ -290,7 +293,7 @@ void stage_begun(struct raft_group *g)
     cache_clear(g, &open);
     replay_drop(g);
     g->first = pos.index + 1;
-    g->applied = g->commit = pos.index;
+    if (g->applied < pos.index) g->applied = g->commit = pos.index;
     g->cut_to = 0;
     blob_unref(&g->cut_config);
     g->kept_config_index = g->stage->config.index;

@@ -139,6 +139,9 @@ struct core_hard store_mem_hard(struct store *s, uint64_t group);
 /* A bit of the entry (index 0: of the group's own records) flips: reading it says ERR_CORRUPT from now on. False: there is
  * no such entry. */
 bool store_mem_flip(struct store *s, uint64_t group, uint64_t index);
+/* Another block is read in the place of the entry's, a misdirected or a stale one: keys are in blocks, so the entry is not
+ * found where others before and behind it are. False: there is no such entry, or none behind it. */
+bool store_mem_hole(struct store *s, uint64_t group, uint64_t index);
 /* The next write fails: fn is called in place of all it would have done. */
 void store_mem_fail(struct store *s, void (*fn)(void *arg), void *arg);
 

@@ -13,6 +13,7 @@ struct mem_entry {
     enum core_entry_kind kind;
     struct blob *head, *body;
     bool flipped; /* does not read well any more */
+    bool gone;    /* is not found any more */
 };
 
 struct mem_group {
@@ -94,7 +95,7 @@ static void append(struct mem_group *g, const struct store_entry *e)
         g->entries = check_realloc(g->entries, g->cap * sizeof *g->entries);
     }
     g->entries[g->count++] =
-        (struct mem_entry){ e->term, e->kind, copy_of(e->head), copy_of(e->body), false };
+        (struct mem_entry){ e->term, e->kind, copy_of(e->head), copy_of(e->body), false, false };
 }
 
 static void drop_from(struct mem_group *g, uint64_t index)
@@ -187,7 +188,7 @@ static int add_entries(const struct mem_group *g, struct store_group *out)
         struct store_entry entry = { g->number, g->first + i,       e->term,
                                      e->kind,   blob_span(e->head), blob_span(e->body) };
 
-        if (e->flipped || !store_group_add(out, &entry)) return ERR_CORRUPT;
+        if (e->flipped || e->gone || !store_group_add(out, &entry)) return ERR_CORRUPT;
     }
     return 0;
 }
@@ -230,8 +231,8 @@ static bool take_entry(struct mem *m, uint64_t group, uint64_t index, struct mem
     pthread_mutex_lock(&m->lock);
     e = find_entry(m, group, index);
     if (e)
-        *out = (struct mem_entry){ e->term, e->kind, blob_ref(e->head), blob_ref(e->body),
-                                   e->flipped };
+        *out = (struct mem_entry){ e->term,           e->kind,    blob_ref(e->head),
+                                   blob_ref(e->body), e->flipped, e->gone };
     pthread_mutex_unlock(&m->lock);
     return e != NULL;
 }
@@ -243,9 +244,9 @@ static int mem_entry_read(struct store *s, uint64_t group, uint64_t index,
     struct mem_entry e;
 
     if (!take_entry(mem_of(s), group, index, &e)) return ERR_NOT_FOUND;
-    if (e.flipped) {
+    if (e.flipped || e.gone) {
         free_entry(&e);
-        return ERR_CORRUPT;
+        return e.flipped ? ERR_CORRUPT : ERR_NOT_FOUND;
     }
     if (kind_out) *kind_out = e.kind;
     if (term_out) *term_out = e.term;
@@ -264,7 +265,7 @@ static int mem_entries_each(struct store *s, uint64_t group, uint64_t first, uin
         struct mem_entry e;
 
         if (!take_entry(mem_of(s), group, i, &e)) return ERR_NOT_FOUND;
-        if (e.flipped) {
+        if (e.flipped || e.gone) {
             free_entry(&e);
             return ERR_CORRUPT;
         }
@@ -408,6 +409,17 @@ bool store_mem_flip(struct store *s, uint64_t group, uint64_t index)
     if (flipped) *flipped = true;
     pthread_mutex_unlock(&mem_of(s)->lock);
     return flipped != NULL;
+}
+
+bool store_mem_hole(struct store *s, uint64_t group, uint64_t index)
+{
+    struct mem_entry *e;
+
+    pthread_mutex_lock(&mem_of(s)->lock);
+    e = find_entry(mem_of(s), group, index + 1) ? find_entry(mem_of(s), group, index) : NULL;
+    if (e) e->gone = true;
+    pthread_mutex_unlock(&mem_of(s)->lock);
+    return e != NULL;
 }
 
 struct core_hard store_mem_hard(struct store *s, uint64_t group)

@@ -134,6 +134,22 @@ class Docs(unittest.TestCase):
             for word in capitals:
                 self.assertIn(word, mutations, f"docs/INVARIANTS.md, scenario {number}: {word} is no mutation")
 
+    def test_what_the_simulations_draw_and_check_is_there(self):
+        """tests/sim/README.md: names are faults or identifiers of their folder, and each fault has its place."""
+        page = read("tests", "sim", "README.md")
+        rows = [line.split("|")[1:4] for line in page[page.index("## What is drawn"):].split("\n") if line.startswith("| ")]
+        self.assertGreater(len(rows), 30)
+        for column, folder in ((1, "cluster"), (2, "engine")):
+            directory = os.path.join(ROOT, "tests", "sim", folder)
+            code = "".join(read("tests", "sim", folder, name) for name in sorted(os.listdir(directory))
+                           if name.endswith((".c", ".h")))
+            faults = set(re.findall(r'X\([A-Z_]+, "([a-z-]+)"\)', code))
+            named = {name for row in rows if row[0].strip() for name in re.findall(r"`([^`]+)`", row[column])}
+            self.assertGreater(len(faults), 20)
+            self.assertEqual(faults - named, set(), f"tests/sim/README.md does not name these faults of {folder}")
+            for name in named - faults:
+                self.assertTrue(re.search(rf"\b{re.escape(name)}\b", code), f"tests/sim/README.md: {name} is not in {folder}")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -63,6 +63,15 @@ static unsigned find_runs(struct log *l, struct core_run *runs)
     return n;
 }
 
+static uint64_t weigh(const struct log *l)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < l->count; i++)
+        sum += l->list[i].entry->weight;
+    return sum;
+}
+
 static void boot_core(struct world *w, struct node *n, unsigned group)
 {
     struct host *h = &n->hosts[group];
@@ -80,6 +89,8 @@ static void boot_core(struct world *w, struct node *n, unsigned group)
     e.u.boot.runs = e.u.boot.run_count ? runs : NULL;
     e.u.boot.last_term = log_term(&h->log, log_last(&h->log));
     e.u.boot.applied = h->applied;
+    e.u.boot.bytes = weigh(&h->log);
+    h->boot_last = e.u.boot.last;
     e.u.boot.config = newest;
     if (newest && newest->index >= h->log.first) {
         e.u.boot.before = log_config(&h->log, newest->index - 1);
@@ -140,7 +151,7 @@ void boot_start(struct world *w, struct node *n)
 
 /* ---- dying */
 
-static void close_host(struct world *w, struct node *n, unsigned group)
+void boot_close(struct world *w, struct node *n, unsigned group)
 {
     struct host *h = &n->hosts[group];
     struct list *at;
@@ -166,7 +177,7 @@ void boot_crash(struct world *w, struct node *n)
     n->up = n->dying = false;
     disk_crash(w, n);
     for (unsigned g = 0; g < w->plan.groups; g++)
-        close_host(w, n, g);
+        boot_close(w, n, g);
     for (unsigned i = 0; i < w->node_count; i++) {
         struct node *m = &w->nodes[i];
 

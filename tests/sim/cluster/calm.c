@@ -62,6 +62,7 @@ void calm_begin(struct world *w)
 {
     int64_t latest_ms = w->wall_latest_ms;
 
+    zombie_end(w);
     choose_core_set(w);
     w->calm = true;
     w->calm_until_us = w->now_us + CALM_US;

@@ -63,6 +63,7 @@ static void remember(struct disk *d, const struct write *x)
         (struct undo){ .group = x->group,
                        .hard = k->hard,
                        .last = log_last(&k->log),
+                       .batch = d->batch,
                        .shortened = x->truncate_from && x->truncate_from <= log_last(&k->log) };
 }
 
@@ -168,9 +169,28 @@ void disk_synced(struct world *w, struct node *n)
         d->write_count--;
     }
     if (node_point(w, n)) return;
+    d->batch++;
+    d->marks[d->batch % 2] = (struct mark){ .batch = d->batch, .term_max = d->term_max };
     for (unsigned g = 0; g < w->plan.groups && n->life == life && n->up; g++)
         if (ids[g]) node_durable(w, n, g, ids[g]);
     if (n->life == life && n->up) begin_sync(w, n);
+}
+
+void disk_fence(struct world *w, struct disk *from, struct disk *to)
+{
+    bool kept = world_chance(w, w->plan.torn_permille);
+    struct list *at;
+
+    list_init(&to->waiting);
+    list_init(&to->flight);
+    while ((at = list_take_first(&from->flight)) != NULL) {
+        if (kept) apply(from, CONTAINER_OF(at, struct write, link));
+        list_add(&to->flight, at);
+    }
+    while ((at = list_take_first(&from->waiting)) != NULL)
+        list_add(&to->waiting, at);
+    to->stalled_until_us = NEVER;
+    from->write_count = 0;
 }
 
 void disk_crash(struct world *w, struct node *n)
@@ -195,6 +215,33 @@ static void taint(struct disk *d, struct kept *k, uint64_t last)
     k->tainted = true;
 }
 
+static const struct mark *newest_mark(const struct disk *d)
+{
+    const struct mark *a = &d->marks[0], *b = &d->marks[1];
+
+    if (a->damaged || (!b->damaged && b->batch > a->batch)) return b->damaged ? NULL : b;
+    return a;
+}
+
+/* A damaged watermark hides what is lost beside it, or how far terms went: two faults of one disk at once, of which nothing
+ * is promised. Without damage it hides only what was never answered for. */
+static bool is_hidden(const struct disk *d, uint64_t batch)
+{
+    const struct mark *m = newest_mark(d);
+
+    if (!d->marks[0].damaged && !d->marks[1].damaged) return false;
+    return !m || m->batch <= batch || m->term_max < d->term_max;
+}
+
+void disk_damage_marks(struct world *w, struct node *n)
+{
+    unsigned which = 1 + (unsigned)world_below(w, 3);
+
+    for (unsigned i = 0; i < 2; i++)
+        if (which & (1u << i)) n->disk.marks[i].damaged = true;
+    TRACE(w, "n%u: its watermark is damaged, slots %u", n->at + 1, which);
+}
+
 bool disk_lie(struct world *w, struct node *n)
 {
     struct disk *d = &n->disk;
@@ -205,6 +252,7 @@ bool disk_lie(struct world *w, struct node *n)
     for (unsigned g = 0; g < GROUPS_MAX; g++)
         last[g] = log_last(&d->kept[g].log);
     wanted = 1 + (unsigned)world_below(w, d->undo_count);
+    if (is_hidden(d, d->undo[d->undo_count - 1].batch)) return false;
     for (; back < wanted && !d->undo[d->undo_count - 1].shortened; back++) {
         const struct undo *u = &d->undo[--d->undo_count];
         struct kept *k = &d->kept[u->group];
@@ -212,6 +260,7 @@ bool disk_lie(struct world *w, struct node *n)
 
         if (from <= log_last(&k->log)) log_truncate(&k->log, from);
         k->hard = u->hard;
+        d->batch = u->batch;
     }
     if (back == 0) return false;
     for (unsigned g = 0; g < w->plan.groups; g++)

@@ -4,10 +4,9 @@
 #include "tests/sim/cluster/world.h"
 
 static const char *const fault_names[FAULTS] = {
-    "crash", "crash-point", "power", "pause",    "cut",     "isolate", "split", "bridge",
-    "ring",  "flap",        "clog",  "replay",   "stall",   "slow",    "eio",   "lie",
-    "loss",  "full",        "clock", "transfer", "members", "read",    "zone",
-    "strand",
+#define NAME_(name, text) text,
+    FAULT_TABLE(NAME_)
+#undef NAME_
 };
 
 /* Faults that are worse together. */
@@ -78,7 +77,7 @@ static void draw_faults(struct world *w, struct plan *p)
 {
     unsigned share = (unsigned)world_between(w, 100, 700);
 
-    for (unsigned f = 0; f < FAULTS; f++)
+    for (unsigned f = 0; f < FAULTS_LATER; f++)
         if (world_chance(w, share))
             p->fault_every_us[f] = world_between(w, SECOND / 2, 15 * SECOND);
     if (world_chance(w, 500)) {
@@ -90,6 +89,13 @@ static void draw_faults(struct world *w, struct plan *p)
     }
     if (p->fault_every_us[FAULT_REPLAY]) p->fault_every_us[FAULT_REPLAY] /= 20;
     if (p->fault_every_us[FAULT_READ]) p->fault_every_us[FAULT_READ] /= 10;
+}
+
+static void draw_later(struct world *w, struct plan *p)
+{
+    for (unsigned f = FAULTS_LATER; f < FAULTS; f++)
+        if (rng_below(&w->later, 1000) < 150)
+            p->fault_every_us[f] = SECOND / 2 + rng_below(&w->later, 5 * SECOND);
 }
 
 void draw_plan(struct world *w)
@@ -105,6 +111,7 @@ void draw_plan(struct world *w)
     draw_mail(w, p);
     draw_limits(w, p);
     draw_faults(w, p);
+    draw_later(w, p);
 }
 
 /* Voters of a group: some of the nodes, mostly an odd number. */

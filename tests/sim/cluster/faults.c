@@ -226,6 +226,20 @@ static void clog_links(struct world *w)
             w->now_us + world_below(w, 5 * SECOND);
 }
 
+/* Its node is started anew while the process lives on, and often not all hear of the new one soon. */
+static void raise_zombie(struct world *w, struct node *n)
+{
+    uint64_t until_us = w->now_us + world_below(w, 4 * SECOND);
+    bool hidden = world_chance(w, 600);
+
+    zombie_begin(w, n);
+    for (unsigned i = 0; hidden && i < w->node_count; i++) {
+        if (world_chance(w, 500)) continue;
+        cut(w, i, n->at, until_us);
+        cut(w, n->at, i, until_us);
+    }
+}
+
 /* ---- operators */
 
 static struct node *some_leader(struct world *w, unsigned group)
@@ -391,6 +405,13 @@ static void do_node_fault(struct world *w, enum fault f)
         return;
     case FAULT_FULL:
         fill(w, n);
+        return;
+    case FAULT_WATERMARK:
+        disk_damage_marks(w, n);
+        if (world_chance(w, 500)) crash(w, n);
+        return;
+    case FAULT_ZOMBIE:
+        raise_zombie(w, n);
         return;
     case FAULT_CLOCK:
         n->wall_offset_ms += (int64_t)world_below(w, 7200000) - 3600000;

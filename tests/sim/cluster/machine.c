@@ -173,6 +173,17 @@ static struct queue_store *load(const struct snapshot *s)
     return store;
 }
 
+struct queue_store *machine_copy(struct world *w, struct node *n, unsigned group)
+{
+    struct snapshot *s = machine_save(w, n, group);
+    struct queue_store *store;
+
+    if (!s) return NULL;
+    store = load(s);
+    snapshot_unref(s);
+    return store;
+}
+
 static void replace(struct world *w, struct node *n, unsigned group, struct snapshot *s)
 {
     struct host *h = &n->hosts[group];

@@ -14,7 +14,8 @@
 #define TWICE_EACH 16u
 
 struct total {
-    uint64_t runs, us, events, steps, messages, commits, sends, snapshots, elections, crashes;
+    uint64_t runs, us, events, steps, messages, commits, sends, snapshots, elections, crashes,
+        zombies;
     unsigned held, writes, packets; /* the longest queues */
 };
 
@@ -35,6 +36,7 @@ static void run(uint64_t seed, bool loud, struct total *t)
     t->snapshots += w->snapshots;
     t->elections += w->elections;
     t->crashes += w->crashes;
+    t->zombies += w->zombies;
     if (w->peak.held > t->held) t->held = w->peak.held;
     if (w->peak.writes > t->writes) t->writes = w->peak.writes;
     if (w->peak.packets > t->packets) t->packets = w->peak.packets;
@@ -59,17 +61,20 @@ static void report(const struct total *t, clock_t began)
     double seconds = (double)(clock() - began) / CLOCKS_PER_SEC + 1e-9;
 
     printf(
-        "%llu runs: %llu commits, %llu elections, %llu crashes, %llu snapshots, %llu mails sent, "
-        "%llu messages, %llu steps\n",
+        "%llu runs: %llu commits, %llu elections, %llu crashes, %llu zombies, %llu snapshots, %llu "
+        "mails sent, %llu messages, %llu steps\n",
         (unsigned long long)t->runs, (unsigned long long)t->commits,
         (unsigned long long)t->elections, (unsigned long long)t->crashes,
-        (unsigned long long)t->snapshots, (unsigned long long)t->sends,
-        (unsigned long long)t->messages, (unsigned long long)t->steps);
+        (unsigned long long)t->zombies, (unsigned long long)t->snapshots,
+        (unsigned long long)t->sends, (unsigned long long)t->messages,
+        (unsigned long long)t->steps);
     printf("at most %u messages waited for a write, %u writes for a disk, %u packets on a link\n",
            t->held, t->writes, t->packets);
-    printf("%llu seeds ok, %.0f events/s, %.2f h simulated in %.1f s: %.0f times life\n",
-           (unsigned long long)t->runs, (double)t->events / seconds, (double)t->us / 3.6e9, seconds,
-           (double)t->us / 1e6 / seconds);
+    printf("%llu runs ok, %.0f a second, %.0f events/s, %.2f h simulated in %.1f s: %.0f simulated "
+           "hours "
+           "an hour\n",
+           (unsigned long long)t->runs, (double)t->runs / seconds, (double)t->events / seconds,
+           (double)t->us / 3.6e9, seconds, (double)t->us / 1e6 / seconds);
 }
 
 static uint64_t number(const char *text)

@@ -86,9 +86,11 @@ void net_send(struct world *w, struct node *from, struct packet *p)
     w->messages++;
     p->generation = from->rest_generation;
     p->from_life = from->life;
-    p->to_life = w->nodes[to].life;
+    p->to_life = zombie_life(w, from, to);
+    p->is_of_zombie = from == &w->zombie;
     keep_old(w, p);
-    if (!net_open(w, from->at, to) || (!healed && world_chance(w, w->plan.loss_permille))) {
+    if ((!net_open(w, from->at, to) && !p->is_of_zombie) ||
+        (!healed && world_chance(w, w->plan.loss_permille))) {
         packet_unref(p);
         return;
     }

@@ -359,8 +359,8 @@ void node_snapshot_sent(struct world *w, struct node *n, struct packet *p)
 /* A log that does not know how much it lost leans on its connections: none outlives the process (raft/wire). */
 static bool is_of_before_loss(const struct world *w, const struct node *n, const struct packet *p)
 {
-    return !w->plan.knows_lost && (p->to_life <= n->lied_life ||
-                                   p->from_life <= w->nodes[p->msg.from - 1].lied_life);
+    return !w->plan.knows_lost &&
+           (p->to_life <= n->lied_life || p->from_life <= w->nodes[p->msg.from - 1].lied_life);
 }
 
 void node_arrive(struct world *w, struct node *n, struct packet *p)
@@ -372,6 +372,7 @@ void node_arrive(struct world *w, struct node *n, struct packet *p)
 
     if (!n->hosts[p->group].open || n->hosts[p->group].installing) return;
     if (is_of_before_loss(w, n, p)) return;
+    if (p->is_of_zombie && n->peers[from].life != p->from_life) return; /* it knows the new one */
     CHECK(p->count <= ENTRIES_MAX);
     for (unsigned i = 0; i < p->count; i++)
         entries[i] = (struct core_entry){ p->entries[i]->term, p->entries[i]->weight,
@@ -436,7 +437,8 @@ void node_peer_told(struct world *w, struct node *n, unsigned peer, bool up, boo
 static void hear(struct world *w, struct node *n, const struct node *from)
 {
     struct peer *p = &n->peers[from->at];
-    bool new_life = p->life != 0 && p->life != from->life, woke = p->generation < from->rest_generation;
+    bool new_life = p->life != 0 && p->life != from->life,
+         woke = p->generation < from->rest_generation;
 
     p->heard_us = w->now_us;
     p->life = from->life;
@@ -457,16 +459,20 @@ void node_beat(struct world *w, struct node *n)
         struct node *from = &w->nodes[i];
         struct peer *p = &n->peers[i];
 
-        if (from == n) continue;
+        if (i == n->at) continue;
         if (node_runs(w, from) && !stalls(w, from) && net_beat_passes(w, i, n->at))
             hear(w, n, from);
+        else if (w->zombie.up && w->zombie.at == i && p->life == w->zombie.life &&
+                 !stalls(w, &w->zombie))
+            hear(w, n, &w->zombie);
         else if (p->up && w->now_us - p->heard_us > w->plan.suspicion_ms * MS)
             node_peer_told(w, n, i, false, false);
     }
     for (unsigned g = 0; g < w->plan.groups && !n->dying; g++) {
         struct core_event e = { .kind = CORE_DISK };
 
-        if (!n->hosts[g].open && w->wanted[g][n->at] && world_chance(w, 200)) boot_open(w, n, g);
+        if (n != &w->zombie && !n->hosts[g].open && w->wanted[g][n->at] && world_chance(w, 200))
+            boot_open(w, n, g);
         if (!n->hosts[g].open) continue;
         e.u.disk.oldest_ms = disk_oldest_ms(w, n);
         e.u.disk.free_permille = n->disk.free_permille;

@@ -102,6 +102,9 @@ static bool do_outer(struct world *w, const struct action *a)
     case ACT_START:
         if (!w->calm || w->core_set[a->node]) boot_start(w, &w->nodes[a->node]);
         return true;
+    case ACT_ZOMBIE_END:
+        zombie_end(w);
+        return true;
     case ACT_DIE:
         if (w->nodes[a->node].up && w->nodes[a->node].life == a->life) {
             boot_crash(w, &w->nodes[a->node]);
@@ -173,7 +176,7 @@ static void do_inner(struct world *w, struct node *n, struct action *a)
 
 static void do_action(struct world *w, struct action *a)
 {
-    struct node *n = &w->nodes[a->node];
+    struct node *n = zombie_or(w, a);
 
     w->now_us = a->at_us;
     w->events++;
@@ -196,6 +199,7 @@ static void begin(struct world *w, uint64_t seed, bool loud)
 {
     *w = (struct world){ .seed = seed, .loud = loud, .now_us = SECOND };
     rng_seed(&w->rng, seed);
+    rng_seed(&w->later, ~seed);
     arena_init(&w->arena, 1u << 20);
     buf_init(&w->head, PROTO_COMMAND_SIZE_MAX);
     draw_plan(w);
@@ -226,6 +230,7 @@ void world_run(struct world *w, uint64_t seed, bool loud)
 
 void world_end(struct world *w)
 {
+    zombie_end(w);
     for (unsigned i = 0; i < w->node_count; i++) {
         if (w->nodes[i].up) boot_crash(w, &w->nodes[i]);
         disk_wipe(&w->nodes[i].disk);

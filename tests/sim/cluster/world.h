@@ -9,6 +9,7 @@
  *   net.c     packets: delay, loss, doubles, order, cuts, clogs, old ones again
  *   node.c    the host of the cores: carries updates out to the letter of raft/core/core.h
  *   boot.c    a node starts, crashes, sleeps; cores open on what the disk left
+ *   zombie.c  a process that goes on when its node was started anew elsewhere
  *   machine.c the queue of a group on a node: applies, flushes, snapshots
  *   mail.c    clients, claims, sends, outcomes; the remote world that counts
  *   faults.c  who breaks what and when
@@ -109,17 +110,24 @@ struct undo { /* one synced write, as it was before: a disk that lies goes back 
     struct core_hard hard;
     uint64_t last;
     bool shortened; /* it cut entries off: no way back */
+    uint64_t batch; /* before it */
+};
+struct mark { /* a slot of the watermark */
+    uint64_t batch, term_max;
+    bool damaged;
 };
 struct disk {
     struct kept kept[GROUPS_MAX];
     struct list waiting, flight;
     unsigned write_count; /* in both */
-    bool failing; /* the next sync fails */
+    bool failing;         /* the next sync fails */
     bool failed;
     uint64_t stalled_until_us;
     uint32_t slow; /* latency times this */
     uint16_t free_permille;
-    uint64_t term_max; /* in synced writes, ever */
+    uint64_t term_max;    /* in synced writes, ever */
+    uint64_t batch;       /* of the last sync */
+    struct mark marks[2]; /* written in turn, behind each sync and before its answers */
     struct undo undo[UNDO_MAX];
     unsigned undo_count;
 };
@@ -131,6 +139,7 @@ struct packet {
     unsigned refs, group;
     uint64_t generation; /* of rest, of the sending node */
     uint64_t from_life, to_life;
+    bool is_of_zombie;
     struct core_msg msg;
     struct snapshot *snapshot;
     unsigned count;
@@ -171,6 +180,7 @@ struct host { /* a group on a node, while it runs */
     struct core *core;
     struct log log;
     struct queue *queue;
+    uint64_t boot_last; /* the core knows the bytes of entries up to here only as a sum */
     uint64_t applied, commit, machine_seen; /* machine_seen: the last command it was shown */
     uint64_t timer, apply_at_us;
     enum core_role role;
@@ -193,7 +203,7 @@ struct peer {
 struct node {
     unsigned at; /* in world.nodes; its number is at + 1 */
     bool exists, up, lost, dying, frozen_down;
-    uint64_t life; /* incarnation */
+    uint64_t life;      /* incarnation */
     uint64_t lied_life; /* that its disk lost something in last */
     uint64_t paused_until_us;
     uint64_t boot_us, mono_base_us, rate_permille;
@@ -249,33 +259,37 @@ struct check {
 
 /* ---- draw.c */
 
-enum fault {
-    FAULT_CRASH,
-    FAULT_CRASH_POINT,
-    FAULT_POWER,
-    FAULT_PAUSE,
-    FAULT_CUT,
-    FAULT_ISOLATE,
-    FAULT_SPLIT,
-    FAULT_BRIDGE,
-    FAULT_RING,
-    FAULT_FLAP,
-    FAULT_CLOG,
-    FAULT_REPLAY,
-    FAULT_STALL,
-    FAULT_SLOW,
-    FAULT_EIO,
-    FAULT_LIE,
-    FAULT_LOSS,
-    FAULT_FULL,
-    FAULT_CLOCK,
-    FAULT_TRANSFER,
-    FAULT_MEMBERS,
-    FAULT_READ,
-    FAULT_ZONE,
-    FAULT_STRAND,
-    FAULTS
-};
+/* Those from FAULTS_LATER on are drawn by a generator of their own: seeds without them go on meaning what they did. */
+#define FAULT_TABLE(X)                                                                             \
+    X(CRASH, "crash")                                                                              \
+    X(CRASH_POINT, "crash-point")                                                                  \
+    X(POWER, "power")                                                                              \
+    X(PAUSE, "pause")                                                                              \
+    X(CUT, "cut")                                                                                  \
+    X(ISOLATE, "isolate")                                                                          \
+    X(SPLIT, "split")                                                                              \
+    X(BRIDGE, "bridge")                                                                            \
+    X(RING, "ring")                                                                                \
+    X(FLAP, "flap")                                                                                \
+    X(CLOG, "clog")                                                                                \
+    X(REPLAY, "replay")                                                                            \
+    X(STALL, "stall")                                                                              \
+    X(SLOW, "slow")                                                                                \
+    X(EIO, "eio")                                                                                  \
+    X(LIE, "lie")                                                                                  \
+    X(LOSS, "loss")                                                                                \
+    X(FULL, "full")                                                                                \
+    X(CLOCK, "clock")                                                                              \
+    X(TRANSFER, "transfer")                                                                        \
+    X(MEMBERS, "members")                                                                          \
+    X(READ, "read")                                                                                \
+    X(ZONE, "zone")                                                                                \
+    X(STRAND, "strand")                                                                            \
+    X(WATERMARK, "watermark")                                                                      \
+    X(ZOMBIE, "zombie")
+#define FAULT_ENUM_(name, text) FAULT_##name,
+enum fault { FAULT_TABLE(FAULT_ENUM_) FAULTS, FAULTS_LATER = FAULT_WATERMARK };
+#undef FAULT_ENUM_
 struct plan {
     unsigned nodes, spares, groups;
     uint64_t length_us; /* of the safety phase */
@@ -315,6 +329,7 @@ enum action_kind {
     ACT_FAULT,
     ACT_CALM, /* has it drained? */
     ACT_DIE,
+    ACT_ZOMBIE_END,
 };
 struct action {
     uint64_t at_us, order;
@@ -326,11 +341,12 @@ struct action {
 };
 struct world {
     uint64_t seed, now_us, order, life, steps, mono_total_us;
-    struct rng rng;
+    struct rng rng, later; /* later: of draws that came later */
     struct plan plan;
     struct action *heap;
     size_t heap_count, heap_cap;
     struct node nodes[NODES_MAX];
+    struct node zombie; /* up: it runs on, under the number of one of them */
     unsigned node_count;
     struct link_state links[NODES_MAX][NODES_MAX];
     struct packet *old[64]; /* to be sent again */
@@ -355,7 +371,7 @@ struct world {
     } peak;
     uint64_t hash;
     bool loud;
-    uint64_t events, messages, commits, sends, snapshots, elections, crashes;
+    uint64_t events, messages, commits, sends, snapshots, elections, crashes, zombies;
 };
 
 uint64_t world_below(struct world *w, uint64_t n);
@@ -380,6 +396,10 @@ void disk_synced(struct world *w, struct node *n);
 void disk_crash(struct world *w, struct node *n);
 /* The last synced writes are gone as if they had never been. False: nothing to lose. */
 bool disk_lie(struct world *w, struct node *n);
+/* One slot of the watermark, or both, do not read well any more. */
+void disk_damage_marks(struct world *w, struct node *n);
+/* Its writes never come back: `to` has them, and they wait for ever. What was being synced is on the disk of `from`, or not. */
+void disk_fence(struct world *w, struct disk *from, struct disk *to);
 uint32_t disk_oldest_ms(const struct world *w, const struct node *n);
 void disk_write_free(struct write *x);
 
@@ -413,12 +433,23 @@ int node_propose(struct world *w, struct node *n, unsigned group, struct span he
 void boot_start(struct world *w, struct node *n);
 void boot_open(struct world *w, struct node *n, unsigned group);
 void boot_crash(struct world *w, struct node *n);
+void boot_close(struct world *w, struct node *n, unsigned group);
 struct node *boot_new_node(struct world *w);
+
+/* zombie.c */
+void zombie_begin(struct world *w, struct node *n);
+void zombie_end(struct world *w);
+/* Who an action is for: the process, or the one that lives on beside it. */
+struct node *zombie_or(struct world *w, const struct action *a);
+/* The life of node `to` that `from` sends to. */
+uint64_t zombie_life(const struct world *w, const struct node *from, unsigned to);
 
 /* machine.c */
 void machine_open(struct world *w, struct node *n, unsigned group);
 void machine_apply(struct world *w, struct node *n, unsigned group);
 void machine_flush(struct world *w, struct node *n);
+/* The state as it is now, in a store of its own; NULL: not now. */
+struct queue_store *machine_copy(struct world *w, struct node *n, unsigned group);
 struct snapshot *machine_save(struct world *w, struct node *n, unsigned group);
 void machine_install(struct world *w, struct node *n, unsigned group, struct snapshot *s);
 struct core_pos snapshot_pos(const struct snapshot *s);

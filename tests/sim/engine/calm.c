@@ -33,11 +33,11 @@ static void heal(struct world *w, struct node *n)
     n->stalled_until_us = 0;
     n->slow = 1;
     n->free_permille = 500;
-    if (n->cluster != 0 || n->format_min > w->plan.format_min ||
-        n->format_max < w->plan.format_min) { /* it is itself again, of a version that all know */
+    if (n->cluster != 0 || n->format_min > w->format ||
+        n->format_max < w->format) { /* it is itself again, of a version that all know */
         node_crash(w, n);
         n->cluster = 0;
-        n->format_min = n->format_max = w->plan.format_min;
+        n->format_min = n->format_max = w->format;
     }
     if (n->up) raft_disk(n->raft, n->free_permille);
     for (unsigned i = 0; n->up && i < w->plan.loops; i++)

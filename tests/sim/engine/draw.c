@@ -75,7 +75,7 @@ static void draw_faults(struct world *w, struct plan *p)
 {
     unsigned share = (unsigned)world_between(w, 100, 600);
 
-    for (unsigned f = 0; f < FAULTS; f++)
+    for (unsigned f = 0; f < FAULTS_LATER; f++)
         if (world_chance(w, share))
             p->fault_every_us[f] = world_between(w, SECOND / 2, 12 * SECOND);
     if (p->fault_every_us[FAULT_LIE]) p->fault_every_us[FAULT_LIE] /= 4; /* two make one */
@@ -86,6 +86,15 @@ static void draw_faults(struct world *w, struct plan *p)
         p->fault_every_us[FAULT_LIE] = p->fault_every_us[FAULT_FLIP] = 0;
         p->fault_every_us[FAULT_LOSS] = 0;
     }
+}
+
+static void draw_later(struct world *w, struct plan *p)
+{
+    for (unsigned f = FAULTS_LATER; f < FAULTS; f++)
+        if (rng_below(&w->later, 1000) < 150)
+            p->fault_every_us[f] = SECOND / 2 + rng_below(&w->later, 5 * SECOND);
+    p->part_size = 1 + (size_t)rng_below(&w->later, 1000);
+    if (p->fault_every_us[FAULT_RESCUE]) p->fault_every_us[FAULT_MISDIRECT] = 0;
 }
 
 void draw_plan(struct world *w)
@@ -102,6 +111,7 @@ void draw_plan(struct world *w)
     draw_mail(w, p);
     draw_limits(w, p);
     draw_faults(w, p);
+    draw_later(w, p);
 }
 
 /* A version knows a range of formats; mostly one that all know. */

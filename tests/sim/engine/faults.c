@@ -93,7 +93,7 @@ static struct node *some_node(struct world *w)
     return &w->nodes[world_below(w, w->node_count)];
 }
 
-static void crash(struct world *w, struct node *n)
+void faults_crash(struct world *w, struct node *n)
 {
     if (!n->up) return;
     node_crash(w, n);
@@ -103,7 +103,7 @@ static void crash(struct world *w, struct node *n)
 static void crash_many(struct world *w, unsigned zone)
 {
     for (unsigned i = 0; i < w->node_count; i++)
-        if (zone == 0 || w->nodes[i].zone == zone) crash(w, &w->nodes[i]);
+        if (zone == 0 || w->nodes[i].zone == zone) faults_crash(w, &w->nodes[i]);
 }
 
 /* The disk goes back to how it was a while ago; the watermark, on another one, shows it at the next start. */
@@ -115,7 +115,7 @@ static void lie(struct world *w, struct node *n)
         return;
     }
     if (!may_impair(w, n)) return;
-    crash(w, n);
+    faults_crash(w, n);
     for (unsigned g = 0; g < w->plan.groups; g++) {
         struct store_group *log = check_malloc(sizeof *log);
         struct host *h = &n->hosts[g];
@@ -130,25 +130,49 @@ static void lie(struct world *w, struct node *n)
     TRACE(w, "n%u: synced data is lost", n->at + 1);
 }
 
-/* A block of the log does not read well any more. */
+/* 0: none of them. */
+static uint64_t some_entry(struct world *w, const struct node *n, unsigned group, unsigned permille)
+{
+    struct store_group *log = check_malloc(sizeof *log);
+    uint64_t at = 0;
+
+    CHECK(store_group_read(n->store, group + 1, log, NULL) == 0);
+    if (log->last >= log->first && world_chance(w, permille))
+        at = world_between(w, log->first, log->last);
+    free(log);
+    return at;
+}
+
+/* A block of the log does not read well any more: of an entry, or of what stands beside them. */
 static void flip(struct world *w, struct node *n)
 {
     unsigned group = (unsigned)world_below(w, w->plan.groups);
     struct host *h = &n->hosts[group];
-    struct store_group *log;
-    uint64_t at = 0;
+    uint64_t at;
 
     if (!h->exists || !may_impair(w, n)) return;
-    log = check_malloc(sizeof *log);
-    CHECK(store_group_read(n->store, group + 1, log, NULL) == 0);
-    if (log->last >= log->first && world_chance(w, 800))
-        at = world_between(w, log->first, log->last);
-    free(log);
+    at = some_entry(w, n, group, 800);
     if (!store_mem_flip(n->store, group + 1, at)) return;
     h->damaged = true;
     TRACE(w, "n%u g%u: entry %llu is damaged on its disk", n->at + 1, group,
           (unsigned long long)at);
-    if (world_chance(w, 500)) crash(w, n);
+    if (world_chance(w, 500)) faults_crash(w, n);
+}
+
+/* Another block is read where one of the log's was: of committed entries, so that there are always some behind it. */
+static void misdirect(struct world *w, struct node *n)
+{
+    unsigned group = (unsigned)world_below(w, w->plan.groups);
+    struct host *h = &n->hosts[group];
+    uint64_t at;
+
+    if (!h->exists || !may_impair(w, n)) return;
+    at = some_entry(w, n, group, 1000);
+    if (at == 0 || at >= h->commit_seen || !store_mem_hole(n->store, group + 1, at)) return;
+    h->damaged = true;
+    TRACE(w, "n%u g%u: another block is read in the place of entry %llu", n->at + 1, group,
+          (unsigned long long)at);
+    if (world_chance(w, 200)) faults_crash(w, n);
 }
 
 void faults_lose(struct world *w, struct node *n)
@@ -170,7 +194,7 @@ static void fill(struct node *n)
 /* Another version: it ends, and starts with other formats, which some others may not know. */
 static void roll(struct world *w, struct node *n)
 {
-    crash(w, n);
+    faults_crash(w, n);
     draw_formats(w, n);
     net_dial_all(w);
 }
@@ -180,7 +204,7 @@ static void foreign(struct world *w, struct node *n)
 {
     bool was = n->cluster != 0 || n->format_min > w->plan.format_max;
 
-    crash(w, n);
+    faults_crash(w, n);
     n->cluster = 0;
     draw_formats(w, n);
     if (was) return;
@@ -348,7 +372,7 @@ static void do_node_fault(struct world *w, enum fault f)
 
     switch (f) {
     case FAULT_CRASH:
-        crash(w, n);
+        faults_crash(w, n);
         return;
     case FAULT_CRASH_POINT:
         if (n->up) n->crash_in = 1 + (unsigned)world_below(w, 40);
@@ -370,6 +394,9 @@ static void do_node_fault(struct world *w, enum fault f)
         return;
     case FAULT_FLIP:
         flip(w, n);
+        return;
+    case FAULT_MISDIRECT:
+        misdirect(w, n);
         return;
     case FAULT_LOSS:
         faults_lose(w, n);
@@ -437,6 +464,12 @@ void faults_do(struct world *w, enum fault f)
         return;
     case FAULT_BURST:
         burst(w, group);
+        return;
+    case FAULT_BIG:
+        upload_begin(w, group);
+        return;
+    case FAULT_UPGRADE:
+        format_upgrade(w);
         return;
     case FAULT_RESCUE:
         rescue_begin(w, group);

@@ -55,7 +55,7 @@ static void apply(void *arg, const struct raft_entry *e)
            "n%u g%u: entry %llu is applied while a snapshot is installed", h->node->at + 1,
            h->group, (unsigned long long)e->index);
     check_entry(w, h, e);
-    queue_apply(h->queue, e->index, e->head, e->body.n, &effects);
+    queue_apply(h->queue, e->index, format_read(w, h->node, e->head), e->body.n, &effects);
     h->applied = e->index;
     if (check_applied(w, h, e->index))
         mail_learn(w, h->group, e->index, e->head, e->body, &effects);

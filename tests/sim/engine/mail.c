@@ -26,7 +26,7 @@ static ProtobufCBinaryData text(const char *t)
     return proto_bytes(span_cstr(t));
 }
 
-static struct blob *pack(struct world *w, Angarium__Command__KindCase kind, void *what)
+struct blob *mail_pack(struct world *w, Angarium__Command__KindCase kind, void *what)
 {
     Angarium__Command c = ANGARIUM__COMMAND__INIT;
     struct blob *b;
@@ -51,7 +51,7 @@ void mail_ask_free(struct ask *a)
     free(a);
 }
 
-static struct ask *ask_new(struct host *h, enum ask_kind kind)
+struct ask *mail_ask_new(struct host *h, enum ask_kind kind)
 {
     struct ask *a = check_calloc(1, sizeof *a);
 
@@ -89,17 +89,18 @@ static void on_done(struct raft_proposal *p, enum raft_answer answer, uint64_t i
                    : answer == RAFT_SUPERSEDED ? TOKEN_REFUSED
                                                : TOKEN_UNKNOWN;
     }
+    if (a->kind == ASK_CHUNK) upload_answered(w, a, answer, index);
     if (a->kind == ASK_CLAIM && answer == RAFT_COMMITTED && !a->host->node->dying)
         remote_later(w, a, world_below(w, w->plan.remote_max_us));
     else
         mail_ask_free(a);
 }
 
-/* 0, or an error: then it is freed. */
-static int propose(struct host *h, struct ask *a, uint64_t term)
+int mail_propose(struct host *h, struct ask *a, uint64_t term)
 {
     int rv = h->raft ? 0 : ERR_NOT_LEADER;
 
+    a->head = format_write(h->node, a->head);
     a->p.head = blob_span(a->head);
     a->p.body = blob_span(a->body);
     a->p.term = term;
@@ -113,7 +114,8 @@ static int propose(struct host *h, struct ask *a, uint64_t term)
 
 /* ---- handing in */
 
-static struct blob *pack_accept(struct world *w, const struct node *n, unsigned token, size_t size)
+struct blob *mail_pack_accept(struct world *w, const struct node *n, unsigned token, size_t size,
+                              const struct upload *upload)
 {
     Angarium__Accept a = ANGARIUM__ACCEPT__INIT;
     Angarium__BodyFacts facts = ANGARIUM__BODY_FACTS__INIT;
@@ -130,17 +132,17 @@ static struct blob *pack_accept(struct world *w, const struct node *n, unsigned 
     a.body = &facts;
     a.origin = &origin;
     a.expires_at_ms = a.time_ms + 864000000;
+    if (upload) upload_name(upload, &a);
     a.n_recipients = 1;
     a.recipients = alloc(w, sizeof(void *));
     a.recipients[0] = r;
     angarium__recipient__init(r);
     r->address = text("a@one.example");
     r->domain = text("one.example");
-    return pack(w, ANGARIUM__COMMAND__KIND_ACCEPT, &a);
+    return mail_pack(w, ANGARIUM__COMMAND__KIND_ACCEPT, &a);
 }
 
-/* Its bytes are of the token: what arrives anywhere can be told. */
-static uint8_t byte_of(unsigned token, size_t i)
+uint8_t mail_byte(unsigned token, size_t i)
 {
     return (uint8_t)((token * 131 + i * 7 + (i >> 8)) & 0xff);
 }
@@ -151,7 +153,7 @@ static struct blob *make_body(struct world *w, unsigned token)
     struct blob *b = blob_new(n);
 
     for (size_t i = 0; i < n; i++)
-        b->p[i] = byte_of(token, i);
+        b->p[i] = mail_byte(token, i);
     b->n = n;
     return b;
 }
@@ -180,11 +182,11 @@ unsigned mail_ask(struct world *w, unsigned group)
     token = ++w->token_count;
     w->tokens[token] =
         (struct token){ .state = TOKEN_ASKED, .group = group, .asked_us = w->now_us };
-    a = ask_new(&n->hosts[group], ASK_ACCEPT);
+    a = mail_ask_new(&n->hosts[group], ASK_ACCEPT);
     a->token = token;
     a->body = make_body(w, token);
-    a->head = pack_accept(w, n, token, a->body->n);
-    rv = propose(&n->hosts[group], a, world_chance(w, 500) ? n->hosts[group].term : 0);
+    a->head = mail_pack_accept(w, n, token, a->body->n, NULL);
+    rv = mail_propose(&n->hosts[group], a, world_chance(w, 500) ? n->hosts[group].term : 0);
     TRACE(w, "client asks n%u g%u to take mail %u: %s", n->at + 1, group, token, err_name(rv));
     if (rv != 0) w->tokens[token].state = TOKEN_REFUSED;
     node_wake(n, group);
@@ -228,7 +230,7 @@ static struct blob *pack_claim(struct world *w, const struct ask *a)
         c.recipients[i]->index = a->refs[i].index;
         c.recipients[i]->recipient = a->refs[i].recipient;
     }
-    return pack(w, ANGARIUM__COMMAND__KIND_CLAIM, &c);
+    return mail_pack(w, ANGARIUM__COMMAND__KIND_CLAIM, &c);
 }
 
 static struct blob *pack_outcome(struct world *w, const struct ask *a)
@@ -250,7 +252,7 @@ static struct blob *pack_outcome(struct world *w, const struct ask *a)
         o->counts = true;
         c.recipients[i] = o;
     }
-    return pack(w, ANGARIUM__COMMAND__KIND_OUTCOME, &c);
+    return mail_pack(w, ANGARIUM__COMMAND__KIND_OUTCOME, &c);
 }
 
 static void claim_due(struct world *w, struct host *h)
@@ -259,7 +261,7 @@ static void claim_due(struct world *w, struct host *h)
     struct queue_due due[REFS_MAX];
     size_t count =
         queue_due_by_time(h->store, shard_of(h), &place, node_wall_ms(w, h->node), due, REFS_MAX);
-    struct ask *a = ask_new(h, ASK_CLAIM);
+    struct ask *a = mail_ask_new(h, ASK_CLAIM);
 
     for (size_t i = 0; i < count; i++)
         if (!is_asked(h, due[i].index))
@@ -269,7 +271,7 @@ static void claim_due(struct world *w, struct host *h)
         return;
     }
     a->head = pack_claim(w, a);
-    propose(h, a, h->term);
+    mail_propose(h, a, h->term);
 }
 
 /* What earlier leaders had claimed: nobody knows whether it was sent (P4). False: not all was told yet. */
@@ -279,7 +281,7 @@ static bool tell_doubts(struct world *w, struct host *h)
     size_t count;
 
     do {
-        struct ask *a = ask_new(h, ASK_OUTCOME);
+        struct ask *a = mail_ask_new(h, ASK_OUTCOME);
 
         count = queue_claims(h->store, shard_of(h), &place, a->refs, REFS_MAX);
         a->ref_count = (unsigned)count;
@@ -290,7 +292,7 @@ static bool tell_doubts(struct world *w, struct host *h)
             return true;
         }
         a->head = pack_outcome(w, a);
-        if (propose(h, a, h->term) != 0) return false;
+        if (mail_propose(h, a, h->term) != 0) return false;
     } while (count == REFS_MAX);
     return true;
 }
@@ -298,13 +300,13 @@ static bool tell_doubts(struct world *w, struct host *h)
 static void purge(struct world *w, struct host *h)
 {
     Angarium__Purge c = ANGARIUM__PURGE__INIT;
-    struct ask *a = ask_new(h, ASK_PURGE);
+    struct ask *a = mail_ask_new(h, ASK_PURGE);
 
     c.time_ms = node_wall_ms(w, h->node);
     c.before_ms = c.time_ms - 5000;
     c.limit = 20;
-    a->head = pack(w, ANGARIUM__COMMAND__KIND_PURGE, &c);
-    propose(h, a, 0);
+    a->head = mail_pack(w, ANGARIUM__COMMAND__KIND_PURGE, &c);
+    mail_propose(h, a, 0);
 }
 
 static void work_later(struct world *w, struct host *h, uint64_t delay_us)
@@ -391,12 +393,12 @@ void mail_remote(struct world *w, struct host *h, struct ask *claim)
         remote_later(w, claim, world_below(w, w->plan.remote_max_us));
         return;
     }
-    a = ask_new(h, ASK_OUTCOME);
+    a = mail_ask_new(h, ASK_OUTCOME);
     a->ref_count = claim->ref_count;
     memcpy(a->refs, claim->refs, sizeof a->refs);
     memcpy(a->results, claim->results, sizeof a->results);
     a->head = pack_outcome(w, a);
-    rv = propose(h, a, claim->term);
+    rv = mail_propose(h, a, claim->term);
     node_wake(h->node, h->group);
     if (rv != 0 && h->raft && h->role == RAFT_LEADER && h->term == claim->term)
         remote_later(w, claim, 100 * MS);
@@ -452,15 +454,28 @@ static void learn_accept(struct world *w, unsigned group, uint64_t index, struct
 
     CHECK(proto_command_unpack_in(head, &w->arena, &c) == 0);
     CHECK(span_u64(proto_span(c->accept->origin->session), w->token_count, &token) == 0);
-    EXPECT(w, c->accept->body->size == body.n, "mail %llu has another size",
-           (unsigned long long)token);
+    if (c->accept->n_chunks > 0)
+        upload_learn_accept(w, (unsigned)token, c->accept);
+    else
+        EXPECT(w, c->accept->body->size == body.n, "mail %llu has another size",
+               (unsigned long long)token);
     arena_reset(&w->arena);
     for (size_t i = 0; i < body.n; i++)
-        EXPECT(w, body.p[i] == byte_of((unsigned)token, i), "mail %llu has another byte at %zu",
+        EXPECT(w, body.p[i] == mail_byte((unsigned)token, i), "mail %llu has another byte at %zu",
                (unsigned long long)token, i);
     w->tokens[token].accepts++;
     w->tokens[token].accepted_index = index;
     CHECK(w->tokens[token].group == group);
+}
+
+static void learn_chunk(struct world *w, uint64_t index, struct span head, struct span body)
+{
+    Angarium__Command *c;
+
+    if (body.n == 0) return;
+    CHECK(proto_command_unpack_in(head, &w->arena, &c) == 0);
+    if (c->kind_case == ANGARIUM__COMMAND__KIND_CHUNK) upload_learn_chunk(w, index, c->chunk, body);
+    arena_reset(&w->arena);
 }
 
 static void learn_event(struct world *w, unsigned group, const Angarium__Event *v)
@@ -485,6 +500,8 @@ static void learn_event(struct world *w, unsigned group, const Angarium__Event *
 void mail_learn(struct world *w, unsigned group, uint64_t index, struct span head, struct span body,
                 const struct queue_effects *effects)
 {
+    head = format_read(w, NULL, head);
+    learn_chunk(w, index, head, body);
     for (size_t i = 0; i < effects->count; i++) {
         const struct queue_effect *f = &effects->list[i];
 

@@ -15,7 +15,7 @@
 
 struct total {
     uint64_t runs, us, events, frames, commits, snapshots, elections, crashes, rescues, reads,
-        ended, refused;
+        ended, refused, uploads, upgrades;
 };
 
 static struct world world;
@@ -37,6 +37,8 @@ static void run(uint64_t seed, bool loud, struct total *t)
     t->reads += w->reads;
     t->ended += w->ended;
     t->refused += w->refused;
+    t->uploads += w->uploads;
+    t->upgrades += w->upgrades;
     world_end(&world);
 }
 
@@ -59,15 +61,19 @@ static void report(const struct total *t, clock_t began)
 
     printf(
         "%llu runs: %llu commits, %llu elections, %llu crashes, %llu snapshots, %llu reads, %llu "
-        "frames, %llu hellos refused, %llu damages told, %llu recoveries from a lost quorum\n",
+        "frames, %llu hellos refused, %llu damages told, %llu recoveries from a lost quorum, %llu "
+        "mails of 200 chunks, %llu formats raised\n",
         (unsigned long long)t->runs, (unsigned long long)t->commits,
         (unsigned long long)t->elections, (unsigned long long)t->crashes,
         (unsigned long long)t->snapshots, (unsigned long long)t->reads,
         (unsigned long long)t->frames, (unsigned long long)t->refused, (unsigned long long)t->ended,
-        (unsigned long long)t->rescues);
-    printf("%.0f events a second, %.1f hours simulated in %.0f s (%.0f times as fast)\n",
-           (double)t->events / seconds, (double)t->us / 3.6e9, seconds,
-           (double)t->us / 1e6 / seconds);
+        (unsigned long long)t->rescues, (unsigned long long)t->uploads,
+        (unsigned long long)t->upgrades);
+    printf("%llu runs ok, %.0f a second, %.0f events/s, %.2f h simulated in %.1f s: %.0f simulated "
+           "hours "
+           "an hour\n",
+           (unsigned long long)t->runs, (double)t->runs / seconds, (double)t->events / seconds,
+           (double)t->us / 3.6e9, seconds, (double)t->us / 1e6 / seconds);
 }
 
 static uint64_t number(const char *text)

@@ -254,9 +254,15 @@ bool net_agree(const struct world *w, unsigned a, unsigned b)
 {
     const struct node *n = &w->nodes[a], *m = &w->nodes[b];
 
-    return n->cluster == m->cluster && n->format_max >= m->format_min &&
-           m->format_max >= n->format_min && n->incarnation >= m->seen_incarnation[a] &&
+    return n->cluster == m->cluster && n->format_max >= format_min(m) &&
+           m->format_max >= format_min(n) && n->incarnation >= m->seen_incarnation[a] &&
            m->incarnation >= n->seen_incarnation[b];
+}
+
+/* What all can read by now is said in the hello, and noted before anything else is heard. */
+static void learn_format(const struct node *from, struct node *to)
+{
+    if (to->format < from->format) to->format = from->format;
 }
 
 static void connect(struct world *w, unsigned a, unsigned b, enum wire_lane lane)
@@ -267,6 +273,8 @@ static void connect(struct world *w, unsigned a, unsigned b, enum wire_lane lane
     link_of(w, a, b)->up[lane] = true;
     w->nodes[a].seen_incarnation[b] = w->nodes[b].incarnation;
     w->nodes[b].seen_incarnation[a] = w->nodes[a].incarnation;
+    learn_format(&w->nodes[a], &w->nodes[b]);
+    learn_format(&w->nodes[b], &w->nodes[a]);
     tell(w, a, b, lane, true);
     tell(w, b, a, lane, true);
 }

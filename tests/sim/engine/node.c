@@ -44,6 +44,7 @@ struct node *node_new(struct world *w)
     n->wall_offset_ms = 1000000000 + (int64_t)world_below(w, 1000);
     n->wire.calls = net_calls();
     draw_formats(w, n);
+    n->format = w->plan.format_min;
     CHECK(store_open(&n->store, &(struct store_options){ 0 }, NULL, NULL) == 0);
     for (unsigned g = 0; g < GROUPS_MAX; g++) {
         n->hosts[g].node = n;
@@ -264,6 +265,14 @@ void node_open_group(struct world *w, struct node *n, unsigned group)
 void node_start(struct world *w, struct node *n)
 {
     if (n->up || n->lost) return;
+    if (n->format_max < n->format) { /* "written by a newer version": so somebody brings one */
+        w->refused++;
+        TRACE(w, "n%u does not start: its log is of format %u, it knows %u", n->at + 1, n->format,
+              n->format_max);
+        n->format_max = w->plan.format_max;
+        node_start_later(w, n, 3 * SECOND);
+        return;
+    }
     n->up = true;
     n->dying = n->syncing = false;
     n->incarnation = ++w->incarnation;

@@ -191,9 +191,11 @@ static void begin(struct world *w, uint64_t seed, bool loud)
 {
     *w = (struct world){ .seed = seed, .loud = loud, .now_us = SECOND };
     rng_seed(&w->rng, seed);
+    rng_seed(&w->later, ~seed);
     arena_init(&w->arena, 1u << 20);
     buf_init(&w->head, PROTO_COMMAND_SIZE_MAX);
     draw_plan(w);
+    w->format = w->plan.format_min;
     for (unsigned i = 0; i < w->plan.nodes + w->plan.spares; i++)
         node_new(w);
     draw_groups(w);

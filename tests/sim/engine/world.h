@@ -7,6 +7,7 @@
  *   node.c    a process: starts, turns its loops, syncs, sleeps, dies at any I/O step
  *   machine.c the queue of a group on a node: applies, flushes, is sent in chunks, staged, replaced
  *   mail.c    clients, claims, outcomes; what was answered and what became of it
+ *   upload.c  mails in very many chunks              format.c  versions that write differently, and the day all can read it
  *   faults.c  who breaks what and when; operators         rescue.c  a quorum that is lost for good
  *   calm.c    the second phase: a quorum heals, the rest stays broken, and all must drain
  *   check.c   what may never happen                       peek.c    the same, by what only the engine's inside shows
@@ -102,7 +103,7 @@ struct node {
     int64_t wall_offset_ms;
     unsigned crash_in; /* I/O steps; 0: not */
     uint16_t zone;
-    uint32_t format_min, format_max;
+    uint32_t format_min, format_max; /* of the version that runs */
     uint8_t cluster;
     struct raft *raft;
     struct wire wire;
@@ -117,6 +118,8 @@ struct node {
     uint64_t stalled_until_us;
     uint32_t slow;
     uint16_t free_permille;
+    uint32_t
+        format; /* what is on it may be written in: no version runs on it that cannot read that */
 };
 
 /* ---- mail.c */
@@ -128,8 +131,11 @@ struct token { /* one try of a client to hand in one mail */
     bool excused; /* a recovery from a lost quorum may have lost it, or a part of its story */
     uint64_t asked_us, accepted_index;
     unsigned accepts, arrived, doubts, ended;
+    unsigned chunk_count; /* as the history says */
+    uint64_t chunk_hash;
 };
-enum ask_kind { ASK_ACCEPT, ASK_CLAIM, ASK_OUTCOME, ASK_PURGE, ASK_KINDS };
+enum ask_kind { ASK_ACCEPT, ASK_CLAIM, ASK_OUTCOME, ASK_PURGE, ASK_CHUNK, ASK_KINDS };
+struct upload;
 struct ask {
     struct raft_proposal p;
     struct list link; /* in host.asks */
@@ -140,7 +146,8 @@ struct ask {
     struct queue_ref refs[REFS_MAX];
     Angarium__Result results[REFS_MAX];
     bool is_sent;
-    uint64_t term; /* under which it was asked */
+    uint64_t term;         /* under which it was asked */
+    struct upload *upload; /* a chunk's */
 };
 
 /* ---- check.c */
@@ -174,6 +181,7 @@ struct check {
 
 /* ---- draw.c */
 
+/* Those from FAULTS_LATER on are drawn by a generator of their own: seeds without them go on meaning what they did. */
 #define FAULT_TABLE(X)                                                                             \
     X(CRASH, "crash")                                                                              \
     X(CRASH_POINT, "crash-point")                                                                  \
@@ -201,9 +209,12 @@ struct check {
     X(ROLL, "roll")                                                                                \
     X(FOREIGN, "foreign")                                                                          \
     X(BURST, "burst")                                                                              \
-    X(RESCUE, "rescue")
+    X(RESCUE, "rescue")                                                                            \
+    X(MISDIRECT, "misdirect")                                                                      \
+    X(BIG, "big")                                                                                  \
+    X(UPGRADE, "upgrade")
 #define FAULT_ENUM_(name, text) FAULT_##name,
-enum fault { FAULT_TABLE(FAULT_ENUM_) FAULTS };
+enum fault { FAULT_TABLE(FAULT_ENUM_) FAULTS, FAULTS_LATER = FAULT_MISDIRECT };
 #undef FAULT_ENUM_
 
 struct plan {
@@ -222,6 +233,7 @@ struct plan {
     struct raft_trial trial;
     unsigned spread_permille, priority_permille;
     uint32_t format_min, format_max; /* what nodes announce lies here */
+    size_t part_size;                /* of a mail in chunks */
     uint64_t fault_every_us[FAULTS]; /* 0: not in this run */
 };
 
@@ -262,8 +274,9 @@ struct rescue {
 };
 struct world {
     uint64_t seed, now_us, order, incarnation;
-    struct rng rng;
+    struct rng rng, later; /* later: of draws that came later */
     struct plan plan;
+    uint32_t format; /* that all nodes can read, and may write: raised by an operator */
     struct action *heap;
     size_t heap_count, heap_cap;
     struct node nodes[NODES_MAX];
@@ -284,7 +297,8 @@ struct world {
     struct check check;
     uint64_t hash;
     bool loud;
-    uint64_t events, frames, commits, snapshots, elections, crashes, rescues, reads, ended, refused;
+    uint64_t events, frames, commits, snapshots, elections, crashes, rescues, reads, ended, refused,
+        uploads, upgrades;
 };
 
 uint64_t world_below(struct world *w, uint64_t n);
@@ -350,6 +364,15 @@ void mail_work(struct world *w, struct host *h);
 void mail_role(struct world *w, struct host *h);
 void mail_remote(struct world *w, struct host *h, struct ask *claim); /* takes it */
 void mail_ask_free(struct ask *a);
+struct ask *mail_ask_new(struct host *h, enum ask_kind kind);
+/* 0, or an error: then it is freed. */
+int mail_propose(struct host *h, struct ask *a, uint64_t term);
+struct blob *mail_pack(struct world *w, Angarium__Command__KindCase kind, void *what);
+/* upload: its chunks are these; or none. */
+struct blob *mail_pack_accept(struct world *w, const struct node *n, unsigned token, size_t size,
+                              const struct upload *upload);
+/* The bytes of a mail are of its token: what arrives anywhere can be told. */
+uint8_t mail_byte(unsigned token, size_t i);
 /* What the history says, once for each entry. */
 void mail_learn(struct world *w, unsigned group, uint64_t index, struct span head, struct span body,
                 const struct queue_effects *effects);
@@ -358,6 +381,22 @@ void mail_expect_end(struct world *w);
 struct node *mail_leader(struct world *w, unsigned group);
 void mail_read(struct world *w, unsigned group);
 
+/* upload.c */
+void upload_begin(struct world *w, unsigned group);
+void upload_answered(struct world *w, struct ask *a, enum raft_answer answer, uint64_t index);
+void upload_name(const struct upload *u, Angarium__Accept *out);
+/* The entry is one of its chunks, or the mail that they are. */
+void upload_learn_chunk(struct world *w, uint64_t index, const Angarium__Chunk *c,
+                        struct span body);
+void upload_learn_accept(struct world *w, unsigned token, const Angarium__Accept *c);
+
+/* format.c */
+struct blob *format_write(const struct node *n, struct blob *head); /* takes head */
+/* As the version that runs on n reads it; n NULL: as one that knows all. */
+struct span format_read(const struct world *w, const struct node *n, struct span head);
+uint32_t format_min(const struct node *n); /* as it announces */
+void format_upgrade(struct world *w);
+
 /* faults.c */
 void faults_begin(struct world *w);
 void faults_do(struct world *w, enum fault f);
@@ -365,6 +404,7 @@ void faults_do(struct world *w, enum fault f);
  * may be in force. */
 bool faults_all_quorate(const struct world *w, const bool set[NODES_MAX]);
 void faults_lose(struct world *w, struct node *n);
+void faults_crash(struct world *w, struct node *n); /* and it comes back */
 
 /* rescue.c */
 void rescue_begin(struct world *w, unsigned group);

@@ -9,7 +9,7 @@
 
 static void raised_by_a_scan_lowered_by_a_write(void **state)
 {
-    struct first *f = first_new();
+    struct first *f = first_new(4096);
     uint64_t version;
 
     (void)state;
@@ -32,7 +32,7 @@ static void raised_by_a_scan_lowered_by_a_write(void **state)
 
 static void a_write_during_a_scan_keeps_the_bound(void **state)
 {
-    struct first *f = first_new();
+    struct first *f = first_new(4096);
     uint64_t version, later;
 
     (void)state;
@@ -50,7 +50,7 @@ static void a_write_during_a_scan_keeps_the_bound(void **state)
  */
 static void slots_change_hands(void **state)
 {
-    struct first *f = first_new();
+    struct first *f = first_new(4096);
     uint64_t version, old;
     char name[24];
 
