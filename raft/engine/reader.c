@@ -94,7 +94,7 @@ struct fetch {
     struct outgoing *message; /* NULL: not wanted any more. The loop's */
     unsigned peer;
     uint64_t group, first;
-    uint64_t sure; /* when it began, entries up to here were on the disk for good */
+    uint64_t durable; /* when it began: entries up to here were on the disk */
     unsigned count;
     int rv;
     struct fetched *result;
@@ -128,18 +128,12 @@ static void run_fetch(struct read_job *job)
     inbox_put(f->loop, &f->mail);
 }
 
-static uint64_t surely_there(const struct raft_group *g)
-{
-    struct core_view v;
-
-    core_see(g->core, &v);
-    return v.durable < v.commit ? v.durable : v.commit;
-}
-
 void fetch_begin(struct engine_loop *l, struct outgoing *m, unsigned peer)
 {
     struct fetch *f = check_calloc(1, sizeof *f);
+    struct core_view v;
 
+    core_see(m->group->core, &v);
     f->mail.kind = MAIL_FETCHED;
     f->job.run = run_fetch;
     f->loop = l;
@@ -147,20 +141,23 @@ void fetch_begin(struct engine_loop *l, struct outgoing *m, unsigned peer)
     f->peer = peer;
     f->group = m->group->number;
     f->first = m->msg.first;
-    f->sure = surely_there(m->group);
+    f->durable = v.durable;
     f->count = m->msg.count;
     list_init(&f->link);
     list_add(&l->fetches, &f->link);
     reader_do(l->raft, &f->job);
 }
 
-/* What was there for good, and is not cut, and is not found: another block is where it was. */
-static bool is_hole(const struct fetch *f, const struct raft_group *g)
+/* It was there, is not cut, and who leads truncates nothing: another block is where it was. */
+static bool is_hole(const struct fetch *f)
 {
+    const struct raft_group *g = f->message->group;
     uint64_t index = f->first + f->result->count;
+    struct core_view v;
 
-    return f->rv == ERR_NOT_FOUND && index >= g->first && index <= f->sure && !g->stage_installs &&
-           !MUTATED(ENGINE_HOLE_SKIPPED);
+    core_see(g->core, &v);
+    return f->rv == ERR_NOT_FOUND && index >= g->first && index <= f->durable &&
+           v.role == CORE_LEADER && v.term == f->message->msg.term && !MUTATED(ENGINE_HOLE_SKIPPED);
 }
 
 /* What was cut meanwhile is not there any more: the message goes as an empty one would; the core finds out and sends a
@@ -172,7 +169,7 @@ void fetch_done(struct engine_loop *l, struct mail *mail)
 
     (void)l;
     list_remove(&f->link);
-    if (m && f->rv != 0 && (f->rv != ERR_NOT_FOUND || is_hole(f, m->group)))
+    if (m && f->rv != 0 && (f->rv != ERR_NOT_FOUND || is_hole(f)))
         engine_end(f->loop->raft, "read of entries for a peer", f->rv);
     if (m) {
         m->group->fetching[f->peer / 64] &= ~(1ull << (f->peer % 64));

@@ -142,6 +142,8 @@ bool store_mem_flip(struct store *s, uint64_t group, uint64_t index);
 /* Another block is read in the place of the entry's, a misdirected or a stale one: keys are in blocks, so the entry is not
  * found where others before and behind it are. False: there is no such entry, or none behind it. */
 bool store_mem_hole(struct store *s, uint64_t group, uint64_t index);
+/* How often an entry was read that is not found so; the caller may set it back. */
+uint64_t *store_mem_hole_reads(struct store *s);
 /* The next write fails: fn is called in place of all it would have done. */
 void store_mem_fail(struct store *s, void (*fn)(void *arg), void *arg);
 

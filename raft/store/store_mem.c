@@ -35,7 +35,7 @@ struct mem {
     pthread_mutex_t lock;
     struct mem_group *groups;
     size_t group_count;
-    uint64_t taint, lost_term, term_max;
+    uint64_t taint, lost_term, term_max, hole_reads;
     void (*fail)(void *arg);
     void *fail_arg;
 };
@@ -246,6 +246,7 @@ static int mem_entry_read(struct store *s, uint64_t group, uint64_t index,
     if (!take_entry(mem_of(s), group, index, &e)) return ERR_NOT_FOUND;
     if (e.flipped || e.gone) {
         free_entry(&e);
+        mem_of(s)->hole_reads += !e.flipped;
         return e.flipped ? ERR_CORRUPT : ERR_NOT_FOUND;
     }
     if (kind_out) *kind_out = e.kind;
@@ -420,6 +421,11 @@ bool store_mem_hole(struct store *s, uint64_t group, uint64_t index)
     if (e) e->gone = true;
     pthread_mutex_unlock(&mem_of(s)->lock);
     return e != NULL;
+}
+
+uint64_t *store_mem_hole_reads(struct store *s)
+{
+    return &mem_of(s)->hole_reads;
 }
 
 struct core_hard store_mem_hard(struct store *s, uint64_t group)

@@ -146,7 +146,7 @@ static void check_match(struct world *w, const struct host *h, const struct core
     if (m->match == 0) return;
     raft_group_see(h->raft, &v);
     if (m->match < v.first || m->term < v.term) return;
-    rv = store_entry_read(h->node->store, h->group + 1, m->match, NULL, NULL, NULL, NULL);
+    rv = peek_read(h, m->match, NULL, NULL, NULL, NULL);
     EXPECT(w, rv == 0 || rv == ERR_CORRUPT || h->damaged,
            "n%u g%u answers for entry %llu, which is not on its disk (R1)", h->node->at + 1,
            h->group, (unsigned long long)m->match);
@@ -259,7 +259,7 @@ static bool holds(const struct world *w, uint64_t number, unsigned group, uint64
 
     if (n->lost) return true; /* it may have had it, nobody knows any more */
     if (h->impaired && index <= h->lost_upto) return true;
-    rv = store_entry_read(n->store, group + 1, index, NULL, NULL, NULL, NULL);
+    rv = peek_read(h, index, NULL, NULL, NULL, NULL);
     if (rv == ERR_CORRUPT || (rv != 0 && h->damaged)) return true;
     if (rv == 0) {
         struct host on_disk = { .node = h->node, .group = group };

@@ -4,11 +4,24 @@
 #include "raft/engine/inside.h"
 #include "tests/sim/engine/world.h"
 
+#define HOLE_READS_MAX 20u /* of one node: it may have stopped to lead meanwhile */
+
 static void fill(struct peeked *out, uint64_t term, enum core_entry_kind kind, struct span head,
                  struct span body)
 {
     *out = (struct peeked){ .term = term, .kind = kind, .hash = check_hash(kind, head, body) };
     out->is_config = kind == CORE_CONFIG && config_unpack(head, &out->config) == 0;
+}
+
+int peek_read(const struct host *h, uint64_t index, enum core_entry_kind *kind, uint64_t *term,
+              struct blob **head, struct blob **body)
+{
+    struct store *s = h->node->store;
+    uint64_t reads = *store_mem_hole_reads(s);
+    int rv = store_entry_read(s, h->group + 1, index, kind, term, head, body);
+
+    *store_mem_hole_reads(s) = reads;
+    return rv;
 }
 
 bool peek_entry(const struct host *h, uint64_t index, struct peeked *out)
@@ -23,8 +36,7 @@ bool peek_entry(const struct host *h, uint64_t index, struct peeked *out)
         return true;
     }
     if (!h->node->store) return false;
-    if (store_entry_read(h->node->store, h->group + 1, index, &kind, &term, &head, &body) != 0)
-        return false;
+    if (peek_read(h, index, &kind, &term, &head, &body) != 0) return false;
     fill(out, term, kind, blob_span(head), blob_span(body));
     blob_unref(&head);
     blob_unref(&body);
@@ -89,7 +101,10 @@ static void expect_loop(struct world *w, const struct node *n, const struct engi
 void peek_bounds(struct world *w, const struct node *n)
 {
     const struct raft *r = n->raft;
+    uint64_t holes = *store_mem_hole_reads(n->store);
 
+    EXPECT(w, holes <= HOLE_READS_MAX, "n%u looked %llu times for entries that its disk must hold",
+           n->at + 1, (unsigned long long)holes);
     for (unsigned i = 0; i < r->peer_count; i++)
         for (unsigned lane = 0; lane < WIRE_LANES; lane++)
             EXPECT(w, r->peers[i].inbox_bytes[lane] <= w->plan.inbox_bytes + WIRE_FRAME_MAX,

@@ -441,6 +441,9 @@ struct peeked {
 };
 /* The entry as the node holds it, in memory or on its disk. False: not there, or damaged. */
 bool peek_entry(const struct host *h, uint64_t index, struct peeked *out);
+/* On its disk; nothing counts it as a read of the engine. */
+int peek_read(const struct host *h, uint64_t index, enum core_entry_kind *kind, uint64_t *term,
+              struct blob **head, struct blob **body);
 uint64_t peek_first(const struct host *h);
 /* The next configuration in its log behind *index, which moves on; NULL: no more. */
 const struct core_config *peek_config_after(const struct host *h, uint64_t *index,
