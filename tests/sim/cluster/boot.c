@@ -63,15 +63,6 @@ static unsigned find_runs(struct log *l, struct core_run *runs)
     return n;
 }
 
-static uint64_t weigh(const struct log *l)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < l->count; i++)
-        sum += l->list[i].entry->weight;
-    return sum;
-}
-
 static void boot_core(struct world *w, struct node *n, unsigned group)
 {
     struct host *h = &n->hosts[group];
@@ -89,7 +80,6 @@ static void boot_core(struct world *w, struct node *n, unsigned group)
     e.u.boot.runs = e.u.boot.run_count ? runs : NULL;
     e.u.boot.last_term = log_term(&h->log, log_last(&h->log));
     e.u.boot.applied = h->applied;
-    e.u.boot.bytes = weigh(&h->log);
     h->boot_last = e.u.boot.last;
     e.u.boot.config = newest;
     if (newest && newest->index >= h->log.first) {

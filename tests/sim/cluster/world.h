@@ -180,7 +180,7 @@ struct host { /* a group on a node, while it runs */
     struct core *core;
     struct log log;
     struct queue *queue;
-    uint64_t boot_last; /* the core knows the bytes of entries up to here only as a sum */
+    uint64_t boot_last; /* the core is not told the bytes of entries up to here */
     uint64_t applied, commit, machine_seen; /* machine_seen: the last command it was shown */
     uint64_t timer, apply_at_us;
     enum core_role role;
