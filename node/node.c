@@ -4,7 +4,7 @@
  *   Every loop has its own accept, deliver, emit and dns, and the shards (number - 1) % loops.
  * Start:   settings -> identity -> log and state stores -> loops -> commit (replay) -> emit, deliver, accept
  *          -> ops -> loops run. A failure before the loops run is told on stderr and ends the process.
- * Stop:    SIGTERM -> unready, accept and deliver drain -> all idle, or NODE_DRAIN_MS is over -> loops stop ->
+ * Stop:    SIGTERM -> unready, leaderships are handed over, NODE_LEAVE_MS at most -> accept and deliver drain -> all idle, or NODE_DRAIN_MS is over -> loops stop ->
  *          state is flushed, stores are closed. What was not done is in the queue; what was in the air is in
  *          doubt and said so at the next start.
  */
@@ -39,6 +39,7 @@
 
 #define NODE_DRAIN_MS       10000
 #define NODE_DRAIN_CHECK_MS 25
+#define NODE_LEAVE_MS       3000
 #define NODE_LOOPS_MAX      64
 #define NODE_FILES_OTHER    512 /* of the stores, HTTP, listeners, the resolver */
 
@@ -90,7 +91,8 @@ struct node {
     bool is_records;       /* that is what is away */
     uint64_t records_seen[CONTROL_KIND_END]; /* control_changed of what is in force */
     bool stopping;
-    struct loop_timer drain_deadline;
+    struct loop_timer drain_deadline, leave_timer;
+    uint64_t leave_until_ms; /* mono */
     char inbox_dir[4096];
 };
 
@@ -169,13 +171,67 @@ static int open_wire(struct node *n, struct errmsg *why)
     return 0;
 }
 
-static void on_shard(void *arg, uint32_t shard, const struct core_config *founders,
-                     const struct core_config *wanted)
+static void on_shard(void *arg, const struct cluster_shard *s)
 {
     struct node *n = arg;
-    struct commit_placement p = { .shard = shard, .founders = *founders, .wanted = *wanted };
+    struct commit_placement p = { .shard = s->shard,
+                                  .founders = *s->founders,
+                                  .wanted = *s->wanted,
+                                  .version = s->version,
+                                  .in_force = s->in_force,
+                                  .closes = s->closes };
 
     commit_place(n->commit, &p);
+}
+
+static void on_state(void *arg, enum control_node_state state)
+{
+    struct node *n = arg;
+
+    commit_set_cordoned(n->commit, state == CONTROL_CORDONED || state == CONTROL_DRAINING ||
+                                       state == CONTROL_GONE);
+    log_event(LOG_INFO, "node.state", LOG_TEXT("state", control_node_state_name(state)));
+}
+
+/* What a shard's leader reports, from its loop to the first one. */
+struct told {
+    struct loop_letter letter;
+    struct node *node;
+    uint32_t shard, version; /* 0: it is empty */
+};
+
+static void on_told(struct loop_letter *letter)
+{
+    struct told *t = CONTAINER_OF(letter, struct told, letter);
+
+    if (!t->node->stopping && t->version != 0) cluster_placed(t->node->cluster, t->shard, t->version);
+    if (!t->node->stopping && t->version == 0) cluster_emptied(t->node->cluster, t->shard);
+    free(t);
+}
+
+static void on_placed(void *arg, uint32_t shard, uint32_t version)
+{
+    struct told *t = check_calloc(1, sizeof *t);
+
+    *t = (struct told){ .node = arg, .shard = shard, .version = version };
+    t->letter.on_arrive = on_told;
+    loop_post(t->node->loops[0].loop, &t->letter);
+}
+
+static void on_empty(void *arg, uint32_t shard)
+{
+    on_placed(arg, shard, 0);
+}
+
+/* A change of control that another node brings. */
+static void on_change(void *arg, struct peer_ask *ask)
+{
+    struct node *n = arg;
+
+    if (n->cluster)
+        cluster_serve(n->cluster, ask);
+    else
+        peer_answer(ask, ERR_CLOSED, (struct span){ 0 }, (struct span){ 0 });
 }
 
 static void on_records(void *arg);
@@ -200,9 +256,13 @@ static int open_cluster(struct node *n, struct errmsg *why)
                             .region = s->cluster.region,
                             .shards_per_node = (uint32_t)s->cluster.shards_per_node,
                             .replicas = (uint32_t)s->cluster.replicas,
+                            .peers = n->peers,
                             .import = n->own.list,
                             .import_count = n->own.count,
-                            .calls = { .arg = n, .on_shard = on_shard, .on_records = on_records } },
+                            .calls = { .arg = n,
+                                       .on_shard = on_shard,
+                                       .on_state = on_state,
+                                       .on_records = on_records } },
                         why);
 }
 
@@ -211,7 +271,9 @@ static void open_peers(struct node *n)
 {
     const struct wire_events behind = raft_wire_events(n->raft);
 
-    if (!is_alone(n)) n->peers = peers_new(n->self.node, n->self.incarnation, &behind);
+    if (is_alone(n)) return;
+    n->peers = peers_new(n->self.node, n->self.incarnation, &behind);
+    peer_serve(n->peers, PEER_CHANGE, n->loops[0].loop, on_change, n);
 }
 
 /* ---- stores */
@@ -388,6 +450,7 @@ static int open_commit(struct node *n, struct errmsg *why)
                                               .node = s->node.id,
                                               .shard_count = is_alone(n) ? n->identity.shards : 0,
                                               .shard_max = CONTROL_SHARDS_MAX,
+                                              .calls = { n, on_placed, on_empty },
                                               .limits = commit_limits_of(s) },
                     why);
 
@@ -777,18 +840,49 @@ static void on_drain_deadline(struct loop_timer *t)
     stop_loops(CONTAINER_OF(t, struct node, drain_deadline));
 }
 
-static void begin_stop(struct node *n, int signum)
+static void drain(struct node *n)
 {
-    if (n->stopping) return;
-    n->stopping = true;
-    log_event(LOG_INFO, "node.stopping", LOG_NUM("signal", signum));
-    if (n->ops) ops_set_draining(n->ops);
     for (unsigned i = 0; i < n->loop_count; i++) {
         n->loops[i].drain_letter.on_arrive = on_drain;
         loop_post(n->loops[i].loop, &n->loops[i].drain_letter);
     }
     loop_timer_init(&n->drain_deadline, n->loops[0].loop, on_drain_deadline);
     loop_timer_start(&n->drain_deadline, NODE_DRAIN_MS);
+}
+
+/* Of several: others lead first what this node led, so that nobody waits for an election. */
+static void on_leave_check(struct loop_timer *t)
+{
+    struct node *n = CONTAINER_OF(t, struct node, leave_timer);
+    unsigned left = commit_leaving(n->commit);
+
+    if (left > 0 && loop_mono_ms(n->loops[0].loop) < n->leave_until_ms) {
+        loop_timer_start(t, NODE_DRAIN_CHECK_MS);
+        return;
+    }
+    log_event(left > 0 ? LOG_WARN : LOG_INFO, "node.left", LOG_NUM("leads", left));
+    drain(n);
+}
+
+static void leave(struct node *n)
+{
+    cluster_leave(n->cluster);
+    commit_leave(n->commit);
+    n->leave_until_ms = loop_mono_ms(n->loops[0].loop) + NODE_LEAVE_MS;
+    loop_timer_init(&n->leave_timer, n->loops[0].loop, on_leave_check);
+    loop_timer_start(&n->leave_timer, NODE_DRAIN_CHECK_MS);
+}
+
+static void begin_stop(struct node *n, int signum)
+{
+    if (n->stopping) return;
+    n->stopping = true;
+    log_event(LOG_INFO, "node.stopping", LOG_NUM("signal", signum));
+    if (n->ops) ops_set_draining(n->ops);
+    if (n->cluster)
+        leave(n);
+    else
+        drain(n);
 }
 
 /* ---- reload: all of a settings file or nothing of it. What can fail is done here first, on loop 0; then each loop gets
@@ -1267,9 +1361,9 @@ static void take_down(struct node *n)
         dns_close(&l->dns);
     }
     wire_close(&n->wire);
-    peers_free(&n->peers);
     cluster_close(&n->cluster);
     commit_close(&n->commit);
+    peers_free(&n->peers); /* those above have answered whom they were asked by */
     raft_close(&n->raft);
     queue_store_close(&n->store);
     for (unsigned i = 0; i < n->loop_count; i++)

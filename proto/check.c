@@ -221,6 +221,8 @@ static bool command_ok(const Angarium__Command *c)
                         c->cancel->by);
     case ANGARIUM__COMMAND__KIND_PURGE:
         return c->purge->upload.len <= UPLOAD_SIZE_MAX;
+    case ANGARIUM__COMMAND__KIND_CLOSE:
+        return true;
     case ANGARIUM__COMMAND__KIND__NOT_SET:
     case _ANGARIUM__COMMAND__KIND__CASE_IS_INT_SIZE:
         return false;

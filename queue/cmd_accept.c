@@ -69,6 +69,10 @@ void cmd_accept(struct work *w, const Angarium__Accept *c)
 
     w->time_ms = c->time_ms;
     w->node = c->origin->node;
+    if (w->queue->is_closed && c->bounce_of == 0) {
+        work_refuse(w, w->entry, 0, ERR_CLOSED);
+        return;
+    }
     if (c->n_chunks > 0 && !upload_matches(w, c, &upload)) {
         work_refuse(w, w->entry, 0, ERR_NOT_FOUND);
         return;

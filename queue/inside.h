@@ -25,6 +25,7 @@ struct queue {
     struct queue_store *store;
     uint32_t shard;
     struct queue_state state;
+    bool is_closed;      /* it takes no new mail */
     uint64_t moved_upto; /* bodies of entries up to here may be in the store */
     struct arena arena;
     struct queue_effect *effects;
@@ -138,6 +139,7 @@ void cmd_hold(struct work *w, const Angarium__Hold *c);
 void cmd_release(struct work *w, const Angarium__Release *c);
 void cmd_cancel(struct work *w, const Angarium__Cancel *c);
 void cmd_purge(struct work *w, const Angarium__Purge *c);
+void cmd_close(struct work *w, const Angarium__Close *c);
 
 /* view.c */
 uint64_t queue_read_u64(struct span bytes, size_t at);

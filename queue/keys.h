@@ -13,6 +13,7 @@
  *   s | index | entry | number                         story of a message
  *   f | finished | index                               finished, by time
  *   S                                  applied, digest, counts
+ *   x                                                  closed: no new mail
  *
  * and among the bodies, which are no part of the replicated state and its digest:
  *

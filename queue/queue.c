@@ -66,6 +66,14 @@ bool queue_state_take(struct span value, struct queue_state *out)
     return cursor_done(&cursor);
 }
 
+static bool is_there(struct queue *q, char kind)
+{
+    struct queue_key key = queue_key(q->shard, kind);
+
+    buf_reset(&q->scratch);
+    return q->store->calls->get(q->store->self, queue_key_span(&key), &q->scratch) == 0;
+}
+
 static int read_state(struct queue *q, struct errmsg *why)
 {
     struct queue_key key = queue_key(q->shard, 'S');
@@ -93,6 +101,7 @@ int queue_open(struct queue **out, struct queue_store *s, uint32_t shard, struct
         return rv;
     }
     q->moved_upto = body_moved_upto(s, shard);
+    q->is_closed = is_there(q, 'x');
     *out = q;
     return 0;
 }
@@ -104,6 +113,7 @@ int queue_reload(struct queue *q, struct errmsg *why)
     memset(&q->state, 0, sizeof q->state);
     rv = read_state(q, why);
     q->moved_upto = body_moved_upto(q->store, q->shard);
+    q->is_closed = is_there(q, 'x');
     q->effect_count = 0;
     return rv;
 }
@@ -133,6 +143,11 @@ uint64_t queue_applied(const struct queue *q)
 void queue_counts(const struct queue *q, struct queue_counts *out)
 {
     *out = q->state.counts;
+}
+
+bool queue_is_closed(const struct queue *q)
+{
+    return q->is_closed;
 }
 
 uint64_t queue_digest(const struct queue *q)
@@ -171,6 +186,9 @@ static void dispatch(struct work *w, const Angarium__Command *c)
         return;
     case ANGARIUM__COMMAND__KIND_PURGE:
         cmd_purge(w, c->purge);
+        return;
+    case ANGARIUM__COMMAND__KIND_CLOSE:
+        cmd_close(w, c->close);
         return;
     case ANGARIUM__COMMAND__KIND__NOT_SET:
     case _ANGARIUM__COMMAND__KIND__CASE_IS_INT_SIZE:

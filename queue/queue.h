@@ -27,6 +27,7 @@
  *   Q8 a claim only from WAITING, DELIVERED only from CLAIMED (P2): both have an attempt
  *   Q9 what the client asked for (envid, ret, notify, orcpt: RFC 3461; smtputf8: RFC 6531; body type) is
  *      kept as it was accepted, within the ranges of queue.proto, whatever becomes of the recipient
+ *   Q10 a closed shard takes no mail but bounces that it owes
  */
 #ifndef QUEUE_QUEUE_H
 #define QUEUE_QUEUE_H
@@ -100,6 +101,9 @@ struct queue_state {
     struct queue_counts counts;
 };
 void queue_counts(const struct queue *q, struct queue_counts *out);
+/* Closed: an Accept is refused with ERR_CLOSED, unless it is the DSN for a message of its own. For good: when nothing is kept
+ * any more, nothing will come. */
+bool queue_is_closed(const struct queue *q);
 uint64_t queue_digest(
     const struct queue *q); /* a function of the commands applied so far and their effect */
 

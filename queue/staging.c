@@ -76,6 +76,7 @@ static const struct kind {
     { 's', 20, 0, NULL },
     { 't', 20, -1, NULL },
     { 'u', 0, -1, &angarium__upload_record__descriptor },
+    { 'x', 0, 0, NULL },
 };
 
 static const struct kind *kind_of(char c)
@@ -98,7 +99,7 @@ static bool is_record(struct span key, struct span value)
     const struct kind *k = key.n > 0 ? kind_of((char)key.p[0]) : NULL;
 
     if (!k || (k->size > 0 && key.n != 1u + k->size)) return false;
-    if (k->kind == 'S' && key.n != 1) return false;
+    if ((k->kind == 'S' || k->kind == 'x') && key.n != 1) return false;
     if (k->kind == 'd' && key.n < 1 + 1 + 20) return false; /* domain 0 due index recipient */
     if (k->value >= 0 && value.n != (size_t)k->value) return false;
     return !k->type || decodes(k->type, value);

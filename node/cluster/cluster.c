@@ -11,7 +11,9 @@ static void answer_own(struct cluster *c, uint64_t index, const struct control_a
     LIST_FOR(it, &c->asks) {
         struct cluster_ask *a = CONTAINER_OF(it, struct cluster_ask, link);
 
-        if (a->proposal.index == index) a->answer = *answer;
+        if (a->proposal.index != index) continue;
+        a->answer = *answer;
+        a->index = index;
     }
 }
 
@@ -32,6 +34,7 @@ static void on_applied(void *arg, uint64_t upto)
     tell_peers(c);
     tell_shards(c);
     tell_records(c);
+    change_applied(c);
     save_maybe(c);
 }
 
@@ -62,8 +65,8 @@ static void on_done(struct raft_proposal *p, enum raft_answer answer, uint64_t i
     a->on_done(a, rv);
 }
 
-int cluster_propose(struct cluster *c, struct cluster_ask *a,
-                    const Angarium__ControlCommand *command)
+int change_propose(struct cluster *c, struct cluster_ask *a,
+                   const Angarium__ControlCommand *command)
 {
     int rv;
 
@@ -103,6 +106,13 @@ int cluster_wait(struct cluster *c, struct cluster_barrier *b)
     rv = raft_group_read(c->group, &b->read);
     if (rv == 0) loop_again(c->o.loop);
     return rv;
+}
+
+int cluster_propose(struct cluster *c, struct cluster_ask *a,
+                    const Angarium__ControlCommand *command)
+{
+    if (c->closing) return ERR_CLOSED;
+    return c->leads ? change_propose(c, a, command) : change_ask(c, a, command);
 }
 
 /* ---- opening */
@@ -145,6 +155,9 @@ int cluster_open(struct cluster **out, const struct cluster_options *o, struct e
     c->dir = check_strdup(o->dir);
     c->control = control_new();
     list_init(&c->asks);
+    list_init(&c->away);
+    list_init(&c->behind);
+    list_init(&c->reports);
     buf_init(&c->incoming, CONTROL_STATE_SIZE_MAX);
     buf_init(&c->saved, CONTROL_STATE_SIZE_MAX);
     rv = save_load(c, why);
@@ -168,6 +181,7 @@ void cluster_close(struct cluster **pc)
     c->closing = true;
     keep_close(c);
     raft_group_close(&c->group); /* answers who asked */
+    change_close(c);
     CHECK(list_empty(&c->asks));
     control_free(&c->control);
     buf_deinit(&c->saved);

@@ -5,6 +5,8 @@
  *          state that was saved (DATA/control), the peers, group 0 -> its log -> calls.on_shard for each shard of this node.
  * Rules:   an empty disk is a new node: nobody is anybody by his number. A group that exists is never begun again: only who
  *          founded it (its founders are in control) opens it with voters of his own knowledge.
+ * Changes: proposed on any node; one that does not lead control asks the one that does (PEER_CHANGE), and answers when the
+ *          change is in force here, too.
  * Threads: everything on one loop, the first.
  * Bounds:  one step and CLUSTER_ASKS_MAX questions on their way.
  */
@@ -13,11 +15,13 @@
 
 #include "node/control/control.h"
 #include "node/net/loop.h"
+#include "node/peer/peer.h"
 #include "raft/raft.h"
 
 #define CLUSTER_GROUP      0
 #define CLUSTER_VOTERS_MAX 5u /* of group 0 */
 #define CLUSTER_ASKS_MAX   64u
+#define CLUSTER_ASK_MS     5000u /* a change that another node is asked for */
 
 /* ---- who this node is: DATA/cluster, written whole */
 
@@ -46,11 +50,18 @@ int cluster_self_start(const char *dir, struct cluster_self *self, struct errmsg
 /* ---- the replica */
 
 struct cluster;
+struct cluster_shard {
+    uint32_t shard, version;                     /* of the placement */
+    const struct core_config *founders, *wanted; /* who shall vote; the first shall lead */
+    bool in_force;                               /* control knows that it is */
+    bool closes;                                 /* it takes no new mail */
+};
 struct cluster_calls {
     void *arg;
-    /* A shard that this node holds: who founded it, who shall vote (the first shall lead). Told again when it changes. */
-    void (*on_shard)(void *arg, uint32_t shard, const struct core_config *founders,
-                     const struct core_config *wanted);
+    /* A shard that this node holds. Told again when something of it changes. */
+    void (*on_shard)(void *arg, const struct cluster_shard *s);
+    /* The state of this node has changed. */
+    void (*on_state)(void *arg, enum control_node_state state);
     /* Records of control have changed: those of cluster_control are in force. NULL: nobody wants to know. */
     void (*on_records)(void *arg);
 };
@@ -58,7 +69,8 @@ struct cluster_options {
     struct loop *loop;
     struct raft *raft;
     struct wire *wire; /* told of the peers */
-    const char *dir;   /* the node's data directory */
+    struct peers *peers;
+    const char *dir; /* the node's data directory */
     const struct cluster_self *self;
     const char *address, *zone, *region;
     uint32_t shards_per_node, replicas; /* of a cluster that begins here */
@@ -90,16 +102,35 @@ int cluster_wait(struct cluster *c, struct cluster_barrier *b);
 
 /* A change that somebody wants. */
 struct cluster_ask {
-    void (*on_done)(struct cluster_ask *a,
-                    int rv);       /* 0: in force; control's error; ERR_SUPERSEDED, ERR_UNKNOWN */
+    /* 0: in force; control's error; ERR_SUPERSEDED, ERR_NOT_LEADER (nobody took it), ERR_UNKNOWN. */
+    void (*on_done)(struct cluster_ask *a, int rv);
+    struct control_answer answer;
     struct raft_proposal proposal; /* private from here on */
     struct cluster *cluster;
     struct buf head;
     struct list link;
-    struct control_answer answer;
+    struct peer_call call;
+    uint64_t index, until_ms;
 };
-/* Copies the command. 0: on_done comes, once, also at cluster_close. ERR_NOT_LEADER, ERR_FULL, ERR_BUSY: it does not. */
+/* Copies the command. 0: on_done comes, once, also at cluster_close. ERR_NOT_LEADER (nobody is known to lead control), ERR_FULL,
+ * ERR_BUSY, ERR_CLOSED: it does not. */
 int cluster_propose(struct cluster *c, struct cluster_ask *a,
                     const Angarium__ControlCommand *command);
+/* Another node's change (PEER_CHANGE), on the cluster's loop. */
+void cluster_serve(struct cluster *c, struct peer_ask *ask);
+
+/* Of a shard that this node leads; told again while they do not come true. */
+void cluster_placed(struct cluster *c, uint32_t shard,
+                    uint32_t version); /* that placement is in force */
+void cluster_emptied(struct cluster *c,
+                     uint32_t shard); /* it is closing, and nothing of it is left */
+
+struct control_up cluster_up(const struct cluster *c);
+/* What the plan waits for; "": nothing, or this node does not know. */
+const char *cluster_waits(const struct cluster *c);
+/* Without that node a quorum of group 0 lives. */
+bool cluster_spares(const struct cluster *c, uint64_t node);
+/* This node goes: the leadership of group 0 goes to another one. */
+void cluster_leave(struct cluster *c);
 
 #endif

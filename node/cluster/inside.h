@@ -19,8 +19,13 @@ struct cluster {
     bool leads;
     uint64_t leader;
     uint64_t told_records;             /* save_records_mark */
-    uint32_t told[CONTROL_SHARDS_MAX]; /* version of the placement that was told; 0: none */
-    struct list asks;                  /* in flight */
+    uint64_t told[CONTROL_SHARDS_MAX]; /* marks of what was told of the shard; 0: nothing */
+    enum control_node_state told_state;
+    bool leaving;
+    struct list asks;    /* proposed here */
+    struct list away;    /* another node is asked */
+    struct list behind;  /* it is in force there, and not here yet */
+    struct list reports; /* struct report */
     unsigned ask_count;
 
     /* keep.c */
@@ -47,6 +52,17 @@ int file_read(const char *dir, const char *name, struct buf *out,
 /* keep.c: where group 0 leads */
 void keep_open(struct cluster *c);
 void keep_close(struct cluster *c);
+
+/* change.c: changes that other nodes bring, or are asked for */
+int change_ask(struct cluster *c, struct cluster_ask *a, const Angarium__ControlCommand *command);
+void change_applied(struct cluster *c);
+void change_tick(struct cluster *c);
+void change_close(struct cluster *c);
+int change_propose(struct cluster *c, struct cluster_ask *a,
+                   const Angarium__ControlCommand *command);
+
+/* members.c: who is in group 0 */
+void members_see_to(struct cluster *c);
 
 /* save.c */
 int save_load(struct cluster *c, struct errmsg *why);

@@ -1,96 +1,9 @@
-/* keep - where group 0 leads: it begins the cluster, takes nodes in as members of group 0, and does what is planned
+/* keep - where group 0 leads: it begins the cluster, sees to the members of group 0 (members.c), and does what is planned
  * (control_plan), one thing at a time. What fails is planned again.
- *
- * Members of group 0: up to five voters, an odd number (two of two nodes), in different zones when it can be; every other node
- * learns. A voter that is down stays one: stop never changes membership.
  */
 #include <string.h>
 
 #include "node/cluster/inside.h"
-
-/* ---- members of group 0 */
-
-static int find(const struct core_config *g, uint64_t node)
-{
-    for (unsigned i = 0; i < g->count; i++)
-        if (g->members[i].node == node) return (int)i;
-    return -1;
-}
-
-static unsigned voters_of(const struct core_config *g)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < g->count; i++)
-        n += (g->members[i].flags & CORE_VOTES_NEW) || (g->members[i].flags & CORE_PROMOTE);
-    return n;
-}
-
-static unsigned voters_wanted(unsigned nodes)
-{
-    unsigned n = nodes < CLUSTER_VOTERS_MAX ? nodes : CLUSTER_VOTERS_MAX;
-
-    return n <= 2 || n % 2 == 1 ? n : n - 1;
-}
-
-static bool zone_votes(const struct core_config *g, uint16_t zone)
-{
-    for (unsigned i = 0; zone != 0 && i < g->count; i++)
-        if (g->members[i].zone == zone &&
-            (g->members[i].flags & (CORE_VOTES_NEW | CORE_PROMOTE)) != 0)
-            return true;
-    return false;
-}
-
-/* A learner that is up shall vote: of a zone without a voter, if there is one. */
-static bool promote_one(const struct cluster *c, struct core_config *aim)
-{
-    int best = -1;
-
-    for (unsigned i = 0; i < aim->count; i++) {
-        const struct core_member *m = &aim->members[i];
-
-        if (m->flags != CORE_LEARNS || !cluster_is_up(c, m->node)) continue;
-        if (best < 0 || (zone_votes(aim, aim->members[best].zone) && !zone_votes(aim, m->zone)))
-            best = (int)i;
-    }
-    if (best >= 0) aim->members[best].flags |= CORE_PROMOTE;
-    return best >= 0;
-}
-
-static bool learn_new(const struct cluster *c, struct core_config *aim)
-{
-    unsigned count = control_node_count(c->control), before = aim->count;
-
-    for (unsigned i = 0; i < count && aim->count < CORE_MEMBERS_MAX; i++) {
-        const struct control_node *n = control_node_at(c->control, i);
-
-        if (n->state == CONTROL_GONE || find(aim, n->id) >= 0) continue;
-        aim->members[aim->count++] =
-            (struct core_member){ .node = n->id,
-                                  .flags = CORE_LEARNS,
-                                  .priority = 1,
-                                  .zone = control_zone_number(c->control, n->id),
-                                  .region = control_region_number(c->control, n->id) };
-    }
-    return aim->count > before;
-}
-
-static void see_to_members(struct cluster *c)
-{
-    const struct core_config *now = raft_group_config(c->group);
-    struct raft_group_view view;
-    struct core_config aim = *now;
-
-    raft_group_see(c->group, &view);
-    if (now->joint || !view.config_committed || !save_knows_nodes(c)) return;
-    if (!learn_new(c, &aim) &&
-        (voters_of(now) >= voters_wanted(now->count) || !promote_one(c, &aim)))
-        return;
-    if (raft_group_change(c->group, &aim, now->version) == 0)
-        log_event(LOG_INFO, "control.members", LOG_NUM("members", aim.count),
-                  LOG_NUM("voters", voters_of(&aim)));
-}
 
 /* ---- steps */
 
@@ -221,7 +134,7 @@ static void import_records(struct cluster *c)
         tell_import_refused(c);
 }
 
-static struct control_up who_is_up(const struct cluster *c)
+struct control_up cluster_up(const struct cluster *c)
 {
     unsigned count = control_node_count(c->control);
     struct control_up up = { 0 };
@@ -236,7 +149,7 @@ static struct control_up who_is_up(const struct cluster *c)
 
 static void next_step(struct cluster *c)
 {
-    struct control_up up = who_is_up(c);
+    struct control_up up = cluster_up(c);
     struct control_step step;
 
     if (!control_is_born(c->control))
@@ -256,9 +169,15 @@ static void on_timer(struct loop_timer *t)
     struct cluster *c = CONTAINER_OF(t, struct cluster, timer);
 
     loop_timer_start(t, KEEP_EVERY_MS);
+    change_tick(c);
     if (!c->leads) return;
-    see_to_members(c);
+    members_see_to(c);
     if (!c->step_out) next_step(c);
+}
+
+const char *cluster_waits(const struct cluster *c)
+{
+    return c->leads ? c->waits.text : "";
 }
 
 void keep_open(struct cluster *c)

@@ -49,25 +49,41 @@ void tell_records(struct cluster *c)
     if (c->o.calls.on_records) c->o.calls.on_records(c->o.calls.arg);
 }
 
-static bool is_ours(const struct cluster *c, const struct control_shard *s)
+static void tell_shard(struct cluster *c, const struct control_shard *s)
 {
-    for (unsigned i = 0; i < s->voter_count; i++)
-        if (s->voters[i] == c->self.node) return true;
-    return false;
+    struct core_config founders = tell_config(c, s->founders, s->founder_count),
+                       wanted = tell_config(c, s->voters, s->voter_count);
+    const struct cluster_shard told = { .shard = s->number,
+                                        .version = s->version,
+                                        .founders = &founders,
+                                        .wanted = &wanted,
+                                        .in_force = s->in_force == s->version,
+                                        .closes = s->state == CONTROL_CLOSING };
+    uint64_t mark = (uint64_t)s->version << 1 | told.in_force;
+
+    if (c->told[s->number - 1] == mark) return;
+    c->told[s->number - 1] = mark;
+    c->o.calls.on_shard(c->o.calls.arg, &told);
 }
 
+static void tell_state(struct cluster *c)
+{
+    const struct control_node *n = control_node(c->control, c->self.node);
+
+    if (!n || n->state == c->told_state) return;
+    c->told_state = n->state;
+    c->o.calls.on_state(c->o.calls.arg, n->state);
+}
+
+/* Who may have a vote holds it until a placement without him is in force. */
 void tell_shards(struct cluster *c)
 {
     unsigned count = control_shard_count(c->control);
 
+    tell_state(c);
     for (unsigned i = 1; i <= count; i++) {
         const struct control_shard *s = control_shard(c->control, i);
-        struct core_config founders, wanted;
 
-        if (!is_ours(c, s) || c->told[i - 1] == s->version) continue;
-        c->told[i - 1] = s->version;
-        founders = tell_config(c, s->founders, s->founder_count);
-        wanted = tell_config(c, s->voters, s->voter_count);
-        c->o.calls.on_shard(c->o.calls.arg, s->number, &founders, &wanted);
+        if (control_holds(s, c->self.node)) tell_shard(c, s);
     }
 }

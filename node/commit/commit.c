@@ -218,6 +218,10 @@ bool commit_is_ready(struct commit *c, char *why, size_t why_size)
         snprintf(why, why_size, "draining: this node takes no new mail");
         return false;
     }
+    if (atomic_load(&c->cordoned)) {
+        snprintf(why, why_size, "this node is cordoned or drains: new mail goes to others");
+        return false;
+    }
     if (!leads_enough(c, why, why_size)) return false;
     if (!atomic_load(&c->disk_low)) return true;
     snprintf(why, why_size, "the disk of %s is below its reserve of %llu bytes", c->o.data_dir,

@@ -37,6 +37,14 @@ struct commit_limits {
     uint64_t retention_ms; /* finished messages and events are kept so long; 7 days */
 };
 
+struct commit_calls {
+    void *arg;
+    /* Of shards that this node leads, on their loop; again and again while commit_place says nothing new. */
+    void (*on_placed)(void *arg, uint32_t shard,
+                      uint32_t version);         /* those who are wanted vote, and nobody else */
+    void (*on_empty)(void *arg, uint32_t shard); /* it has closed, and nothing of it is left */
+};
+
 struct commit_options {
     struct loop *const *loops; /* copied */
     unsigned loop_count;
@@ -48,10 +56,11 @@ struct commit_options {
     uint64_t node;
     const struct core_config *config; /* of shards that are new; NULL: this node alone */
     unsigned
-        shard_count;    /* shards 1..n are opened at once; 0: those that commit_place names, later */
+        shard_count; /* shards 1..n are opened at once; 0: those that commit_place names, later */
     unsigned shard_max; /* with shard_count 0: the highest number there can be */
     struct commit_limits limits;
-    size_t cut_bytes;      /* the log is cut when it holds more; default 32 MiB a node */
+    struct commit_calls calls; /* with shard_count 0; NULLs: not wanted */
+    size_t cut_bytes;          /* the log is cut when it holds more; default 32 MiB a node */
 };
 /* Others count from now on. Any thread. */
 void commit_set_limits(struct commit *c, const struct commit_limits *l);
@@ -81,11 +90,22 @@ struct commit_placement {
     struct core_config
         founders; /* with whom the shard's log began; used when this node does not know the shard yet */
     struct core_config wanted; /* who shall vote; the first one shall lead when it can */
+    uint32_t version;          /* of who is wanted: grows */
+    bool
+        in_force; /* it is known that they vote: if others do, there is a later version that is not known here */
+    bool closes; /* no new mail; what is there ends */
 };
 /* This node holds the shard from now on, and where it leads it sees to the placement: who is wanted learns first and
  * then votes, who is not goes after that, and the leadership goes to the first one, when nothing is in the air. Any thread; copied. A
  * shard that cannot be opened ends the process: its log and its state do not fit (R7). */
 void commit_place(struct commit *c, const struct commit_placement *p);
+/* No new mail here, or again: what this node leads it goes on with. Any thread. */
+void commit_set_cordoned(struct commit *c, bool cordoned);
+/* This node goes: each leadership is handed to another voter that can take it, when nothing is in the air, again and again. New
+ * mail goes elsewhere meanwhile. Any thread. */
+void commit_leave(struct commit *c);
+unsigned
+commit_leaving(struct commit *c); /* so many shards are led here yet that another one could take */
 
 /* ---- a mail */
 
@@ -213,6 +233,7 @@ struct commit_shard_view {
     uint32_t shard;
     bool is_open; /* this node holds the shard */
     bool leads;
+    bool is_closed; /* it takes no new mail, for good */
     struct raft_group_view raft;
     struct queue_counts counts;
     uint64_t digest;

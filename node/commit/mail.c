@@ -40,7 +40,7 @@ int commit_takes_here(struct commit *c, uint64_t size)
 
     if (atomic_load(&c->draining)) return ERR_CLOSED;
     for (unsigned i = 0; i < count && !leads; i++)
-        leads = atomic_load_explicit(&c->shards[i].leads_shared, memory_order_relaxed);
+        leads = atomic_load_explicit(&c->shards[i].takes_shared, memory_order_relaxed);
     if (!leads) return ERR_NOT_LEADER;
     if (atomic_load(&c->disk_low)) return ERR_FULL;
     if (messages >= atomic_load_explicit(&c->queue_messages_max, memory_order_relaxed) ||
@@ -66,7 +66,7 @@ struct shard *commit_choose_shard(struct commit *c, struct loop *l, bool anywher
             struct shard *s = &c->shards[(cl->next_shard + i) % count];
 
             if (local == 1 && s->loop != l) continue;
-            if (!atomic_load_explicit(&s->leads_shared, memory_order_relaxed)) continue;
+            if (!atomic_load_explicit(&s->takes_shared, memory_order_relaxed)) continue;
             cl->next_shard = s->number % count;
             return s;
         }
@@ -129,6 +129,8 @@ static void on_result(struct command *cmd, int rv, uint64_t entry)
     struct request *r = CONTAINER_OF(cmd, struct request, cmd);
 
     if (rv == 0) rv = command_refusal(cmd->shard, entry);
+    if (rv == ERR_CLOSED)
+        rv = ERR_NOT_LEADER; /* the shard closes: the next try goes to another one */
     send_answer(r, rv, rv == 0 ? proto_id(cmd->shard->number, entry) : 0);
 }
 

@@ -2,7 +2,9 @@
  *
  * Voters: who is wanted and not there learns first, with CORE_PROMOTE, and votes when it has caught up; when all who are wanted
  *   vote, who is not wanted goes.
- * Leader: the first of those who are wanted. It gets the leadership when it is up and has the log. Before that nothing may be in
+ * A leader that is not wanted gives the leadership away before it goes. Who knows that a placement is in force, and sees others
+ *   vote, knows that he lags: he changes nothing.
+ * Leader: the first of those who are wanted; when this node leaves, any other that can. It gets the leadership when it is up and has the log. Before that nothing may be in
  *   the air, or it would have doubts: no claims for at most HANDOVER_MS, while what is in the air ends and new mail goes to other
  *   shards. When that was not enough it is tried again after HANDOVER_PAUSE_MS.
  */
@@ -12,9 +14,13 @@
 #define SETTLED_MS        1000 /* who has just become the leader keeps it so long */
 #define HANDOVER_MS       2000
 #define HANDOVER_PAUSE_MS 3000
+#define TELL_MS           1000
 
 struct place {
     struct core_config wanted;
+    uint32_t version;
+    bool in_force, closes;
+    uint64_t tell_ms;               /* when what is reported is reported again */
     uint64_t look_ms, led_since_ms; /* mono; 0: does not lead */
     uint64_t handover_until_ms;     /* 0: no hand-over */
     uint64_t to;
@@ -36,9 +42,12 @@ static void add_learner(struct core_config *aim, const struct core_member *wante
     aim->members[aim->count++].flags = CORE_LEARNS | CORE_PROMOTE;
 }
 
-/* The next configuration on the way, in `aim`; false: it is as it should be, or somebody still learns. */
-static bool next_config(const struct core_config *now, const struct core_config *wanted,
-                        struct core_config *aim)
+enum way { WAY_DONE, WAY_LEARNS, WAY_LEAVES, WAY_ON };
+
+/* The next configuration on the way, in `aim` (ON); or why there is none: it is as it should be, somebody still learns, or this
+ * node alone should go. */
+static enum way next_config(const struct core_config *now, const struct core_config *wanted,
+                            uint64_t self, struct core_config *aim)
 {
     bool learning = false;
     unsigned kept = 0;
@@ -50,14 +59,27 @@ static bool next_config(const struct core_config *now, const struct core_config 
         learning = learning || at < 0 || !(now->members[at].flags & CORE_VOTES_NEW);
         if (at < 0 && aim->count < CORE_MEMBERS_MAX) add_learner(aim, &wanted->members[i]);
     }
-    if (learning) return aim->count > now->count;
+    if (learning) return aim->count > now->count ? WAY_ON : WAY_LEARNS;
     for (unsigned i = 0; i < now->count; i++)
-        if (find(wanted, now->members[i].node) >= 0) aim->members[kept++] = now->members[i];
+        if (find(wanted, now->members[i].node) >= 0 || now->members[i].node == self)
+            aim->members[kept++] = now->members[i];
     aim->count = kept;
-    return kept < now->count;
+    if (kept < now->count) return WAY_ON;
+    return find(wanted, self) >= 0 ? WAY_DONE : WAY_LEAVES;
 }
 
-static bool see_to_voters(struct shard *s)
+static void tell_placed(struct shard *s, uint64_t mono_ms)
+{
+    const struct commit_calls *calls = &s->commit->o.calls;
+    struct place *p = s->place;
+
+    if (p->in_force || mono_ms < p->tell_ms || !calls->on_placed) return;
+    p->tell_ms = mono_ms + TELL_MS;
+    calls->on_placed(calls->arg, s->number, p->version);
+}
+
+/* True: something is on its way. */
+static bool see_to_voters(struct shard *s, uint64_t mono_ms)
 {
     const struct core_config *now = raft_group_config(s->group);
     struct raft_group_view view;
@@ -66,7 +88,17 @@ static bool see_to_voters(struct shard *s)
 
     raft_group_see(s->group, &view);
     if (now->joint || !view.config_committed) return true;
-    if (!next_config(now, &s->place->wanted, &aim)) return false;
+    switch (next_config(now, &s->place->wanted, s->commit->o.node, &aim)) {
+    case WAY_DONE:
+        tell_placed(s, mono_ms);
+        return false;
+    case WAY_LEARNS:
+    case WAY_LEAVES:
+        return false;
+    case WAY_ON:
+        break;
+    }
+    if (s->place->in_force) return false;
     rv = raft_group_change(s->group, &aim, now->version);
     if (rv == 0)
         log_event(LOG_INFO, "shard.members", LOG_NUM("shard", s->number),
@@ -76,24 +108,41 @@ static bool see_to_voters(struct shard *s)
 
 /* ---- the leader */
 
+static bool can_lead(const struct shard *s, unsigned member)
+{
+    struct raft_group_view view;
+    struct core_peer_view v;
+
+    if (!raft_group_peer(s->group, member, &v)) return false;
+    raft_group_see(s->group, &view);
+    return (v.flags & CORE_VOTES_NEW) && v.up && v.active &&
+           (v.progress == CORE_REPLICATES || v.match == view.last);
+}
+
+static uint64_t anybody(const struct shard *s)
+{
+    const struct core_config *now = raft_group_config(s->group);
+
+    for (unsigned i = 0; i < now->count; i++)
+        if (now->members[i].node != s->commit->o.node && can_lead(s, i))
+            return now->members[i].node;
+    return 0;
+}
+
 /* The first who is wanted, if it is another one, votes, is there and has the log. 0: nobody. */
-static uint64_t better_leader(struct shard *s)
+static uint64_t better_leader(const struct shard *s)
 {
     uint64_t first = s->place->wanted.members[0].node;
-    struct core_peer_view v;
     int at = find(raft_group_config(s->group), first);
 
-    if (first == s->commit->o.node || at < 0) return 0;
-    if (!raft_group_peer(s->group, (unsigned)at, &v)) return 0;
-    if (!(v.flags & CORE_VOTES_NEW) || !v.up || !v.active || v.progress != CORE_REPLICATES)
-        return 0;
-    return first;
+    if (first != s->commit->o.node && at >= 0 && can_lead(s, (unsigned)at)) return first;
+    return atomic_load(&s->commit->leaving) ? anybody(s) : 0;
 }
 
 static void end_handover(struct shard *s, uint64_t mono_ms)
 {
     s->place->handover_until_ms = 0;
-    s->place->look_ms = mono_ms + HANDOVER_PAUSE_MS;
+    s->place->look_ms = mono_ms + (atomic_load(&s->commit->leaving) ? LOOK_MS : HANDOVER_PAUSE_MS);
     if (s->leads) shard_offer(s, true);
 }
 
@@ -121,8 +170,11 @@ static void see_to_leader(struct shard *s, uint64_t mono_ms)
 {
     struct place *p = s->place;
 
-    if (mono_ms - p->led_since_ms < SETTLED_MS) return;
+    bool leaving = atomic_load(&s->commit->leaving);
+
+    if (mono_ms - p->led_since_ms < SETTLED_MS && !leaving) return;
     p->to = better_leader(s);
+    if (leaving) atomic_store(&s->stays_shared, p->to == 0);
     if (p->to == 0) return;
     p->handover_until_ms = mono_ms + HANDOVER_MS;
     p->is_asked = false;
@@ -147,12 +199,18 @@ void place_turn(struct shard *s, uint64_t mono_ms)
     }
     if (mono_ms < p->look_ms) return;
     p->look_ms = mono_ms + LOOK_MS;
-    if (!see_to_voters(s)) see_to_leader(s, mono_ms);
+    close_turn(s, mono_ms >= p->tell_ms);
+    if (atomic_load(&s->commit->leaving) || !see_to_voters(s, mono_ms)) see_to_leader(s, mono_ms);
 }
 
 bool place_hands_over(const struct shard *s)
 {
     return s->place && s->place->handover_until_ms > 0;
+}
+
+bool place_takes_mail(const struct shard *s)
+{
+    return !s->place || !s->place->closes;
 }
 
 void place_close(struct shard *s)
@@ -196,7 +254,11 @@ static void on_placing(struct loop_letter *letter)
     if (!s->is_open) open_here(s, &l->placement.founders);
     if (!s->place) s->place = check_calloc(1, sizeof *s->place);
     s->place->wanted = l->placement.wanted;
-    s->place->look_ms = 0;
+    s->place->version = l->placement.version;
+    s->place->in_force = l->placement.in_force;
+    s->place->closes = l->placement.closes;
+    s->place->look_ms = s->place->tell_ms = 0;
+    shard_offer(s, s->is_offered);
     free(l);
     loop_again(s->loop);
 }
@@ -210,4 +272,63 @@ void commit_place(struct commit *c, const struct commit_placement *p)
     l->placement = *p;
     l->letter.on_arrive = on_placing;
     loop_post(l->shard->loop, &l->letter);
+}
+
+/* ---- of the whole node */
+
+struct note {
+    struct loop_letter letter;
+    struct commit_loop *loop;
+};
+
+/* Each shard of the loop looks at once, and is offered or not. */
+static void on_note(struct loop_letter *letter)
+{
+    struct note *n = CONTAINER_OF(letter, struct note, letter);
+    struct commit *c = n->loop->commit;
+    unsigned count = commit_shard_count(c);
+
+    for (unsigned i = n->loop->number; i < count; i += c->o.loop_count) {
+        struct shard *s = &c->shards[i];
+
+        if (!s->is_open) continue;
+        shard_offer(s, s->is_offered);
+        if (s->place) s->place->look_ms = 0;
+    }
+    loop_again(n->loop->loop);
+    free(n);
+}
+
+static void note_all(struct commit *c)
+{
+    for (unsigned i = 0; i < c->o.loop_count; i++) {
+        struct note *n = check_calloc(1, sizeof *n);
+
+        n->loop = &c->loops[i];
+        n->letter.on_arrive = on_note;
+        loop_post(c->loops[i].loop, &n->letter);
+    }
+}
+
+void commit_set_cordoned(struct commit *c, bool cordoned)
+{
+    if (atomic_exchange(&c->cordoned, cordoned) != cordoned) note_all(c);
+}
+
+void commit_leave(struct commit *c)
+{
+    if (!atomic_exchange(&c->leaving, true)) note_all(c);
+}
+
+unsigned commit_leaving(struct commit *c)
+{
+    unsigned n = 0, count = commit_shard_count(c);
+
+    for (uint32_t i = 1; i <= count; i++) {
+        struct commit_shard_view v;
+
+        commit_shard_see(c, i, &v);
+        n += v.is_open && v.leads && !atomic_load(&c->shards[i - 1].stays_shared);
+    }
+    return n;
 }

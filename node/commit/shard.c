@@ -68,7 +68,11 @@ static void on_applied(void *arg, uint64_t upto)
 
 void shard_offer(struct shard *s, bool offered)
 {
-    atomic_store(&s->leads_shared, offered);
+    bool takes = place_takes_mail(s) && !atomic_load(&s->commit->cordoned);
+
+    s->is_offered = offered;
+    atomic_store(&s->leads_shared, s->leads);
+    atomic_store(&s->takes_shared, offered && takes);
     leaders_changed(s->commit);
 }
 
@@ -174,6 +178,7 @@ void shard_see(struct shard *s)
     queue_counts(s->queue, &v.counts);
     v.digest = queue_digest(s->queue);
     v.state = queue_applied(s->queue);
+    v.is_closed = queue_is_closed(s->queue);
     atomic_store(&s->messages_shared, v.counts.messages);
     atomic_store(&s->bytes_shared, v.counts.bytes);
     atomic_store(&s->log_bytes_shared, v.raft.log_bytes);

@@ -73,6 +73,8 @@ struct shard {
     struct queue_ref *expires;
     unsigned expire_count;
 
+    bool is_offered; /* mail may go to it, as far as the shard goes */
+    bool is_sealing; /* a Close is on its way */
     bool is_purging, is_closing;
     uint64_t purge_at_ms, mark; /* mono; where the state ended at the last mark, for the next cut */
     uint64_t cut;
@@ -83,6 +85,8 @@ struct shard {
     pthread_mutex_t view_lock; /* guards view only */
     struct commit_shard_view view;
     atomic_bool leads_shared, is_open_shared;
+    atomic_bool takes_shared; /* leads, and mail may go to it now */
+    atomic_bool stays_shared; /* this node leaves, and nobody could lead it instead */
     atomic_ullong messages_shared, bytes_shared, log_bytes_shared;
 };
 
@@ -107,11 +111,11 @@ struct commit {
     unsigned shard_max;
     atomic_uint shard_count; /* the highest number that is open */
     atomic_ullong queue_messages_max, queue_bytes_max, disk_reserve_bytes, retention_ms;
-    atomic_bool draining, disk_low;
+    atomic_bool draining, disk_low, cordoned, leaving;
     atomic_ullong upload_counter;
     uint64_t started_ms; /* wall: distinguishes uploads of process lives */
     struct house *house;
-    struct leaders *leaders;     /* NULL: no peers; so the next */
+    struct leaders *leaders; /* NULL: no peers; so the next */
     struct forwarded *forwarded;
 };
 
@@ -149,6 +153,7 @@ void snapshot_installed(struct shard *s, uint64_t index, int rv); /* on the shar
 void place_turn(struct shard *s, uint64_t mono_ms);
 void place_close(struct shard *s);
 bool place_hands_over(const struct shard *s); /* no claims now */
+bool place_takes_mail(const struct shard *s);
 
 /* attempt.c: claims, outcomes, expiries of a turn */
 void attempt_init(struct shard *s);
@@ -160,6 +165,9 @@ bool attempt_waits(const struct shard *s);
 /* The claims found at the start of a leadership become in_doubt; then shard_lead(). */
 void attempt_settle_doubt(struct shard *s);
 void shard_lead(struct shard *s);
+
+/* close.c: a shard that closes, where it leads; `tells`: now is the time to say that it is empty */
+void close_turn(struct shard *s, bool tells);
 
 /* house.c */
 void house_open(struct commit *c);

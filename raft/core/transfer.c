@@ -10,12 +10,14 @@ static bool could_lead(const struct core *c, unsigned i)
     return (m->flags & CORE_VOTES_NEW) && m->priority > 0 && m->node != c->o.self;
 }
 
-/* It must be there, have room, and not need more than one message: proposals wait that long. */
+/* It must be there, have room, and not need more than one message: proposals wait that long. Who came back while nothing was
+ * written is only probed, but has all. */
 static bool is_fit(const struct core *c, unsigned i)
 {
     const struct progress *p = &c->peers[i];
 
-    if (!p->up || !p->active || p->state != CORE_REPLICATES) return false;
+    if (!p->up || !p->active || p->lost) return false;
+    if (p->state != CORE_REPLICATES && p->match != c->last) return false;
     if (disk_is_low(c, p->free_permille)) return false;
     return c->last - p->match <= c->o.append_entries_max;
 }

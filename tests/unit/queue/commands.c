@@ -250,6 +250,35 @@ static void one_bounce_tells_of_all_failures_so_far(void **state)
     scene_close(&s);
 }
 
+static void a_closed_shard_takes_nothing_but_bounces_that_it_owes(void **state)
+{
+    struct scene s;
+    uint64_t m, late;
+
+    (void)state;
+    scene_open(&s);
+    m = scene_accept(&s, "a@x.example", "b@y.example", NULL);
+    assert_false(queue_is_closed(s.q));
+    scene_seal(&s);
+    assert_true(queue_is_closed(s.q));
+    late = scene_accept(&s, "a@x.example", "c@y.example", NULL);
+    scene_expect_refused(&s, late, 0, ERR_CLOSED);
+    assert_int_equal(counts_of(&s).messages, 1);
+    assert_int_equal(queue_reload(s.q, NULL), 0); /* after a start */
+    assert_true(queue_is_closed(s.q));
+    scene_claim(&s, m, 0);
+    scene_outcome(&s, m, 0, BOUNCED, 0);
+    m = accept_bounce(&s, "a@x.example", m);
+    assert_int_equal(counts_of(&s).messages, 1);
+    scene_claim(&s, m, 0);
+    scene_outcome(&s, m, 0, DELIVERED, 0);
+    scene_purge(&s, s.now_ms + 1, 10);
+    assert_int_equal(counts_of(&s).kept_messages, 0);
+    late = scene_accept(&s, "a@x.example", "c@y.example", NULL);
+    scene_expect_refused(&s, late, 0, ERR_CLOSED);
+    scene_close(&s);
+}
+
 static void a_bounce_for_nothing_is_refused(void **state)
 {
     struct scene s;
@@ -1038,6 +1067,7 @@ int main(void)
         cmocka_unit_test(accept_refuses_chunks_that_are_not_the_upload),
         cmocka_unit_test(chunks_come_in_order),
         cmocka_unit_test(one_bounce_tells_of_all_failures_so_far),
+        cmocka_unit_test(a_closed_shard_takes_nothing_but_bounces_that_it_owes),
         cmocka_unit_test(a_bounce_for_nothing_is_refused),
         cmocka_unit_test(failures_after_the_bounce_owe_another),
         cmocka_unit_test(a_failure_that_nobody_wants_to_hear_of_owes_nothing),

@@ -338,6 +338,14 @@ static inline uint64_t scene_purge(struct scene *s, uint64_t before_ms, uint32_t
     return scene_apply(s, ANGARIUM__COMMAND__KIND_PURGE, &c, 0);
 }
 
+static inline uint64_t scene_seal(struct scene *s)
+{
+    Angarium__Close c = ANGARIUM__CLOSE__INIT;
+
+    c.time_ms = s->now_ms += 1000;
+    return scene_apply(s, ANGARIUM__COMMAND__KIND_CLOSE, &c, 0);
+}
+
 static inline uint64_t scene_purge_uploads(struct scene *s, const char *name, uint64_t before_ms)
 {
     Angarium__Purge c = ANGARIUM__PURGE__INIT;

@@ -27,7 +27,8 @@ struct node {
     struct wire wire;
     struct wire_events events;
     struct commit_watcher watcher;
-    unsigned events_told, doubts_told, leads_told, follows_told;
+    unsigned events_told, doubts_told, leads_told, follows_told, empty_told;
+    uint32_t placed_told; /* its version */
     bool is_cut;
 };
 static struct town {
@@ -71,6 +72,18 @@ static void on_lead(void *arg, uint32_t shard, bool leads)
     n->follows_told += !leads;
 }
 
+static void on_placed(void *arg, uint32_t shard, uint32_t version)
+{
+    CHECK(shard == SHARD);
+    ((struct node *)arg)->placed_told = version;
+}
+
+static void on_empty(void *arg, uint32_t shard)
+{
+    CHECK(shard == SHARD);
+    ((struct node *)arg)->empty_told++;
+}
+
 static void start(unsigned number)
 {
     static const struct wire_calls calls = { .send = send_frame };
@@ -102,7 +115,9 @@ static void start(unsigned number)
                                                 .store = n->store,
                                                 .data_dir = town.dir,
                                                 .node = number,
-                                                .shard_max = 8 },
+                                                .shard_max = 8,
+                                                .calls = { n, on_placed, on_empty },
+                                                .limits = { .retention_ms = 1 } },
                       &why) == 0);
     n->watcher = (struct commit_watcher){ .arg = n, .on_effects = on_effects, .on_lead = on_lead };
     commit_watch(n->commit, &n->watcher);
@@ -162,15 +177,23 @@ static void wait_for_leader(unsigned number)
 }
 
 /* As control tells it: on every node that holds the shard. */
-static void place(const uint64_t *founders, unsigned founder_count, const uint64_t *wanted,
-                  unsigned wanted_count)
+static struct commit_placement place_as(const uint64_t *founders, unsigned founder_count,
+                                        const uint64_t *wanted, unsigned wanted_count)
 {
     struct commit_placement p = { .shard = SHARD,
+                                  .version = 1,
                                   .founders = raft_config_of(founders, founder_count),
                                   .wanted = raft_config_of(wanted, wanted_count) };
 
     for (unsigned i = 0; i < wanted_count; i++)
         commit_place(town.nodes[wanted[i]].commit, &p);
+    return p;
+}
+
+static void place(const uint64_t *founders, unsigned founder_count, const uint64_t *wanted,
+                  unsigned wanted_count)
+{
+    place_as(founders, founder_count, wanted, wanted_count);
 }
 
 /* ---- what clients and deliver do */
@@ -368,6 +391,150 @@ static void a_leader_that_is_cut_off_leaves_exactly_its_claims_in_doubt(void **s
     assert_true(town.nodes[1].follows_told >= 1);
 }
 
+static void who_leads_and_is_not_wanted_hands_over_and_goes(void **state)
+{
+    static const uint64_t two_three[] = { 2, 3 };
+    struct commit_placement p;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    send_mail(1);
+    for (unsigned i = 0; i < TURNS_MAX && town.nodes[1].placed_told == 0; i++)
+        turn();
+    assert_int_equal(town.nodes[1].placed_told, 1);
+    p = place_as(all, 3, two_three, 2);
+    p.version = 2;
+    for (unsigned i = 1; i <= 3; i++) /* who goes holds it until it is gone */
+        commit_place(town.nodes[i].commit, &p);
+    wait_for_leader(2);
+    for (unsigned i = 0; i < TURNS_MAX && town.nodes[2].placed_told != 2; i++)
+        turn();
+    assert_int_equal(town.nodes[2].placed_told, 2);
+    assert_int_equal(town.nodes[1].placed_told, 1); /* not while it was in there */
+    assert_int_equal(see(2).counts.in_doubt, 0);
+    town.nodes[3].is_cut = true; /* two vote: nothing commits without 3, whatever 1 says */
+    wait_same(1, 2);
+    assert_false(see(1).leads);
+}
+
+/* A leader that has not heard of the next placement does not undo it. */
+static void who_knows_that_it_was_in_force_changes_nothing(void **state)
+{
+    struct commit_placement p;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    p = place_as(all, 3, one, 1);
+    p.in_force = true;
+    p.version = 2;
+    commit_place(town.nodes[1].commit, &p);
+    for (unsigned i = 0; i < 600; i++)
+        turn();
+    send_mail(1);
+    wait_same(1, 3);
+    assert_int_equal(see(3).counts.accepted, 1);
+}
+
+static void who_leaves_hands_all_over(void **state)
+{
+    uint64_t index;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    index = send_mail(1);
+    assert_int_equal(claim(1, index), 0);
+    commit_leave(town.nodes[1].commit);
+    for (unsigned i = 0; i < 300; i++)
+        turn();
+    assert_int_equal(commit_leaving(town.nodes[1].commit), 1); /* something is in the air */
+    tell_delivered(1, index);
+    for (unsigned i = 0; i < TURNS_MAX && commit_leaving(town.nodes[1].commit) > 0; i++)
+        turn();
+    assert_int_equal(commit_leaving(town.nodes[1].commit), 0);
+    for (unsigned i = 0; i < TURNS_MAX && !see(2).leads && !see(3).leads; i++)
+        turn();
+    assert_int_equal(see(see(2).leads ? 2 : 3).counts.in_doubt, 0);
+}
+
+static void who_leaves_alone_does_not_wait_for_anybody(void **state)
+{
+    (void)state;
+    place(one, 1, one, 1);
+    wait_for_leader(1);
+    commit_leave(town.nodes[1].commit);
+    for (unsigned i = 0; i < TURNS_MAX && commit_leaving(town.nodes[1].commit) > 0; i++)
+        turn();
+    assert_int_equal(commit_leaving(town.nodes[1].commit), 0);
+    assert_true(see(1).leads);
+}
+
+static void a_shard_that_closes_takes_nothing_and_says_when_it_is_empty(void **state)
+{
+    struct commit_placement p;
+    struct send refused;
+    uint64_t index;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    index = send_mail(1);
+    p = place_as(all, 3, all, 3);
+    p.closes = true;
+    p.version = 2;
+    for (unsigned i = 1; i <= 3; i++)
+        commit_place(town.nodes[i].commit, &p);
+    for (unsigned i = 0; i < TURNS_MAX && !see(3).is_closed; i++)
+        turn();
+    assert_true(see(3).is_closed);
+    assert_int_equal(try_mail(&town.nodes[1], &refused), ERR_NOT_LEADER);
+    /* a leader that does not know that it closes takes nothing either */
+    p.closes = false;
+    commit_place(town.nodes[1].commit, &p);
+    for (unsigned i = 0; i < 50; i++)
+        turn();
+    assert_int_equal(try_mail(&town.nodes[1], &refused), 0);
+    for (unsigned i = 0; i < TURNS_MAX && refused.rv == 1; i++)
+        turn();
+    assert_int_equal(refused.rv, ERR_NOT_LEADER);
+    p.closes = true;
+    commit_place(town.nodes[1].commit, &p);
+    for (unsigned i = 0; i < 600; i++)
+        turn();
+    assert_int_equal(town.nodes[1].empty_told, 0);
+    assert_int_equal(claim(1, index), 0);
+    tell_delivered(1, index);
+    for (unsigned i = 0; i < TURNS_MAX && town.nodes[1].empty_told == 0; i++)
+        turn();
+    assert_true(town.nodes[1].empty_told > 0);
+    assert_int_equal(see(1).counts.accepted, 1);
+    assert_int_equal(see(1).counts.kept_messages, 0);
+}
+
+static void who_is_cordoned_takes_no_new_mail_and_goes_on_with_what_it_has(void **state)
+{
+    struct send s;
+    uint64_t index;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    index = send_mail(1);
+    commit_set_cordoned(town.nodes[1].commit, true);
+    for (unsigned i = 0; i < 50; i++)
+        turn();
+    assert_int_equal(try_mail(&town.nodes[1], &s), ERR_NOT_LEADER);
+    assert_true(see(1).leads);
+    assert_int_equal(claim(1, index), 0);
+    tell_delivered(1, index);
+    commit_set_cordoned(town.nodes[1].commit, false);
+    for (unsigned i = 0; i < 50; i++)
+        turn();
+    send_mail(1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +544,17 @@ int main(void)
             a_leadership_is_not_handed_over_while_something_is_in_the_air, open_town, close_town),
         cmocka_unit_test_setup_teardown(a_leader_that_is_cut_off_leaves_exactly_its_claims_in_doubt,
                                         open_town, close_town),
+        cmocka_unit_test_setup_teardown(who_leads_and_is_not_wanted_hands_over_and_goes, open_town,
+                                        close_town),
+        cmocka_unit_test_setup_teardown(who_knows_that_it_was_in_force_changes_nothing, open_town,
+                                        close_town),
+        cmocka_unit_test_setup_teardown(who_leaves_hands_all_over, open_town, close_town),
+        cmocka_unit_test_setup_teardown(who_leaves_alone_does_not_wait_for_anybody, open_town,
+                                        close_town),
+        cmocka_unit_test_setup_teardown(a_shard_that_closes_takes_nothing_and_says_when_it_is_empty,
+                                        open_town, close_town),
+        cmocka_unit_test_setup_teardown(
+            who_is_cordoned_takes_no_new_mail_and_goes_on_with_what_it_has, open_town, close_town),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
