@@ -38,6 +38,18 @@ static int open_http(struct certificates *out, struct tls_watch_options *o,
     return tls_watch_open(&out->http, o, why);
 }
 
+static int open_peers(struct certificates *out, struct tls_watch_options *o,
+                      const struct settings *s, struct errmsg *why)
+{
+    struct tls_pair pair = { s->cluster.certificate, s->cluster.key };
+
+    o->use = "peers";
+    o->pairs = &pair;
+    o->pair_count = 1;
+    o->beside = s->cluster.ca;
+    return tls_watch_open(&out->peers, o, why);
+}
+
 int certificates_open(struct certificates *out, struct loop *loop, const struct settings *s,
                       struct tls_tickets *tickets, const struct certificates_calls *calls,
                       struct errmsg *why)
@@ -52,6 +64,8 @@ int certificates_open(struct certificates *out, struct loop *loop, const struct 
     if (is_set(s->tls.certificate)) rv = open_smtp(out, &o, s, why);
     o.on_change = calls->on_http;
     if (rv == 0 && is_set(s->http.certificate)) rv = open_http(out, &o, s, why);
+    o.on_change = calls->on_peers;
+    if (rv == 0 && is_set(s->cluster.certificate)) rv = open_peers(out, &o, s, why);
     if (rv != 0) certificates_close(out);
     return rv;
 }
@@ -60,12 +74,14 @@ void certificates_start(struct certificates *c)
 {
     if (c->smtp) tls_watch_start(c->smtp);
     if (c->http) tls_watch_start(c->http);
+    if (c->peers) tls_watch_start(c->peers);
 }
 
 void certificates_close(struct certificates *c)
 {
     tls_watch_close(&c->smtp);
     tls_watch_close(&c->http);
+    tls_watch_close(&c->peers);
 }
 
 struct tls *certificates_smtp(const struct certificates *c)
@@ -76,4 +92,9 @@ struct tls *certificates_smtp(const struct certificates *c)
 struct tls *certificates_http(const struct certificates *c)
 {
     return c->http ? tls_watch_current(c->http) : NULL;
+}
+
+struct tls *certificates_peers(const struct certificates *c)
+{
+    return c->peers ? tls_watch_current(c->peers) : NULL;
 }

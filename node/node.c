@@ -340,26 +340,57 @@ static int make_auth(const struct settings *s, struct accept_auth **out, struct 
 
 static void push_tls(struct node *n, struct tls *tls);
 
+static void show_certificates(struct node *n)
+{
+    const struct certificates *c = &n->certificates;
+
+    if (n->ops)
+        ops_set_tls(n->ops, certificates_smtp(c), certificates_http(c), certificates_peers(c));
+}
+
 /* A file has changed; sessions that are open keep what they have. */
 static void on_smtp_certificates(void *arg, struct tls *fresh)
 {
     struct node *n = arg;
 
     push_tls(n, fresh);
-    if (n->ops) ops_set_tls(n->ops, fresh, certificates_http(&n->certificates));
+    show_certificates(n);
 }
 
 static void on_http_certificate(void *arg, struct tls *fresh)
 {
-    struct node *n = arg;
+    (void)fresh;
+    show_certificates(arg);
+}
 
-    if (n->ops) ops_set_tls(n->ops, certificates_smtp(&n->certificates), fresh);
+/* What the peers see. What could not be read now is told, and read again when it changes again. */
+static void reload_wire(struct node *n)
+{
+    const struct settings *s = n->settings;
+    struct errmsg why = { "" };
+
+    if (!n->wire || wire_reload(n->wire, s->cluster.certificate, s->cluster.key, s->cluster.ca,
+                                &why) == 0)
+        return;
+    metric_add(M_TLS_RELOADS_REFUSED, 1);
+    log_event(LOG_ERROR, "tls.reload_refused", LOG_TEXT("use", "peers"),
+              LOG_TEXT("error", why.text),
+              LOG_TEXT("help", "what the peers see is what it was; the files are read again when "
+                               "they change"));
+}
+
+static void on_peer_certificate(void *arg, struct tls *fresh)
+{
+    (void)fresh;
+    reload_wire(arg);
+    show_certificates(arg);
 }
 
 static int read_certificates(struct node *n, const struct settings *s, struct certificates *out,
                              struct errmsg *why)
 {
-    const struct certificates_calls calls = { on_smtp_certificates, on_http_certificate, n };
+    const struct certificates_calls calls = { on_smtp_certificates, on_http_certificate,
+                                              on_peer_certificate, n };
 
     return certificates_open(out, n->loops[0].loop, s, n->tickets, &calls, why);
 }
@@ -698,6 +729,7 @@ static int open_ops(struct node *n, struct errmsg *why)
                                            .settings = n->settings,
                                            .tls = certificates_http(&n->certificates),
                                            .smtp_tls = certificates_smtp(&n->certificates),
+                                           .peers_tls = certificates_peers(&n->certificates),
                                            .token = token,
                                            .inbox_dir = n->inbox_dir,
                                            .node = n->settings->node.id },
@@ -1108,6 +1140,9 @@ static int fresh_read(struct node *n, struct fresh *f, struct errmsg *why)
     if (rv == 0) rv = make_auth(f->settings, &f->auth, why);
     if (rv == 0) f->content = ops_content_new(f->settings);
     if (rv == 0) rv = read_certificates(n, f->settings, &f->certificates, why);
+    if (rv == 0 && n->wire)
+        rv = wire_check(n->wire, f->settings->cluster.certificate, f->settings->cluster.key,
+                        f->settings->cluster.ca, why);
     if (rv == 0)
         logins_open(&f->logins, f->settings, &(struct logins_before){ &n->logins, n->settings });
     if (rv == 0) rv = open_routes(f->settings, &f->logins, &f->routes, why);
@@ -1184,11 +1219,12 @@ static void fresh_apply(struct node *n, struct fresh *f)
     f->certificates = (struct certificates){ 0 };
     certificates_start(&n->certificates);
     fresh_enforce(n, f);
+    reload_wire(n);
     settings_in_force();
     tell_lists(n, n->file);
     if (!n->ops) return;
     ops_reload(n->ops, n->settings, f->token);
-    ops_set_tls(n->ops, certificates_smtp(&n->certificates), certificates_http(&n->certificates));
+    show_certificates(n);
 }
 
 static void reload(struct node *n)

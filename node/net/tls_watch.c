@@ -20,7 +20,7 @@ struct stamp { /* what a file is known by */
 
 struct look { /* by the pool */
     struct loop_work work;
-    struct stamp *stamps, *fresh_stamps; /* two for each pair */
+    struct stamp *stamps, *fresh_stamps; /* two for each pair, and that of the file beside them */
     bool changed;
     struct tls *fresh;
     int rv;
@@ -145,7 +145,8 @@ static bool stamps_changed(struct tls_watch *w)
         k->fresh_stamps[2 * i] = stamp_of(w->pairs[i].certificate);
         k->fresh_stamps[2 * i + 1] = stamp_of(w->pairs[i].key);
     }
-    for (unsigned i = 0; i < 2 * w->o.pair_count; i++) {
+    k->fresh_stamps[2 * w->o.pair_count] = stamp_of(w->o.beside ? w->o.beside : "");
+    for (unsigned i = 0; i <= 2 * w->o.pair_count; i++) {
         changed = changed || !same_stamp(&k->stamps[i], &k->fresh_stamps[i]);
         k->stamps[i] = k->fresh_stamps[i];
     }
@@ -175,6 +176,7 @@ static void watch_free(struct tls_watch *w)
         free((char *)(uintptr_t)w->pairs[i].key);
     }
     free(w->pairs);
+    free((char *)(uintptr_t)w->o.beside);
     free(w->told);
     free(w->look.stamps);
     free(w->look.fresh_stamps);
@@ -243,6 +245,7 @@ static void copy_pairs(struct tls_watch *w)
         w->pairs[i] =
             (struct tls_pair){ check_strdup(from[i].certificate), check_strdup(from[i].key) };
     w->o.pairs = w->pairs;
+    if (w->o.beside) w->o.beside = check_strdup(w->o.beside);
 }
 
 int tls_watch_open(struct tls_watch **out, const struct tls_watch_options *o, struct errmsg *why)
@@ -255,8 +258,8 @@ int tls_watch_open(struct tls_watch **out, const struct tls_watch_options *o, st
     if (o->tickets) tls_tickets_ref(o->tickets);
     copy_pairs(w);
     w->told = check_calloc(o->pair_count, sizeof *w->told);
-    w->look.stamps = check_calloc(2 * o->pair_count, sizeof *w->look.stamps);
-    w->look.fresh_stamps = check_calloc(2 * o->pair_count, sizeof *w->look.fresh_stamps);
+    w->look.stamps = check_calloc(2 * o->pair_count + 1, sizeof *w->look.stamps);
+    w->look.fresh_stamps = check_calloc(2 * o->pair_count + 1, sizeof *w->look.fresh_stamps);
     loop_timer_init(&w->timer, o->loop, on_timer);
     stamps_changed(w);
     w->look.rv = tls_server_new(&w->look.fresh, w->pairs, o->pair_count, o->tickets, why);

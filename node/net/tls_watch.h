@@ -20,9 +20,10 @@
 struct tls_watch;
 struct tls_watch_options {
     struct loop *loop;            /* its owner's; call-backs come there */
-    const char *use;              /* a literal for log lines and metrics: "smtp", "http" */
+    const char *use;              /* a literal for log lines and metrics: "smtp", "http", "peers" */
     const struct tls_pair *pairs; /* copied */
     unsigned pair_count;
+    const char *beside; /* another file whose change counts, which is not read here; copied; may be NULL */
     struct tls_tickets *tickets; /* referenced; may be NULL */
     unsigned warn_days;          /* the first warning before a certificate expires */
     unsigned every_ms;           /* 0: TLS_WATCH_MS */

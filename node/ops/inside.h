@@ -24,7 +24,7 @@ struct ops {
     struct settings *settings; /* in force; a call keeps those of its begin */
     char *inbox_dir;
     uint8_t token_hash[32];
-    struct tls *smtp_tls, *http_tls; /* what is shown of them */
+    struct tls *smtp_tls, *http_tls, *peers_tls; /* what is shown of them */
     struct http_server *server;
     struct ops_feed *feed;
     uint64_t started_ms;

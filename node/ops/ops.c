@@ -112,6 +112,7 @@ int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
     ops->started_ms = loop_wall_ms(o->loop);
     show_tls(&ops->smtp_tls, o->smtp_tls);
     show_tls(&ops->http_tls, o->tls);
+    show_tls(&ops->peers_tls, o->peers_tls);
     rv = feed_open(ops);
     if (rv == 0) rv = open_server(ops, why);
     if (rv != 0) {
@@ -130,10 +131,11 @@ void ops_reload(struct ops *ops, struct settings *settings, const char *token)
     if (token) hash_token(span_cstr(token), ops->token_hash);
 }
 
-void ops_set_tls(struct ops *ops, struct tls *smtp, struct tls *http)
+void ops_set_tls(struct ops *ops, struct tls *smtp, struct tls *http, struct tls *peers)
 {
     show_tls(&ops->smtp_tls, smtp);
     show_tls(&ops->http_tls, http);
+    show_tls(&ops->peers_tls, peers);
     http_server_set_tls(ops->server, http);
 }
 
@@ -142,10 +144,10 @@ void certificates_each(const struct ops *ops,
                                               const struct tls_certificate *c),
                        void *arg)
 {
-    const struct tls *all[] = { ops->smtp_tls, ops->http_tls };
-    static const char *const uses[] = { "smtp", "http" };
+    const struct tls *all[] = { ops->smtp_tls, ops->http_tls, ops->peers_tls };
+    static const char *const uses[] = { "smtp", "http", "peers" };
 
-    for (unsigned k = 0; k < 2; k++)
+    for (unsigned k = 0; k < sizeof all / sizeof all[0]; k++)
         for (unsigned i = 0; all[k] && i < tls_certificate_count(all[k]); i++)
             on_certificate(arg, uses[k], tls_certificate(all[k], i));
 }
@@ -178,6 +180,7 @@ void ops_close(struct ops **po)
         loop_turn(ops->o.loop, CLOSE_TURN_MS);
     CHECK(list_empty(&ops->calls) && feed_is_idle(ops));
     tls_unref(&ops->smtp_tls);
+    tls_unref(&ops->peers_tls);
     tls_unref(&ops->http_tls);
     settings_unref(&ops->settings);
     free(ops->feed);

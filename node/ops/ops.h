@@ -24,6 +24,7 @@ struct ops_options {
     struct settings *settings; /* referenced */
     struct tls *tls;                 /* of the HTTP listener; NULL: in clear */
     struct tls *smtp_tls;            /* of the SMTP listeners, to be shown; NULL: none */
+    struct tls *peers_tls;           /* of the peers, to be shown; NULL: alone */
     const char *token;               /* copied; bearer token of /api/v1 */
     const char *inbox_dir;           /* copied; NULL: none */
     uint64_t node;
@@ -33,7 +34,7 @@ int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why);
  * the loop. */
 void ops_reload(struct ops *o, struct settings *settings, const char *token);
 /* Other certificates are in force (NULL: none): referenced, and shown. On the loop. */
-void ops_set_tls(struct ops *o, struct tls *smtp, struct tls *http);
+void ops_set_tls(struct ops *o, struct tls *smtp, struct tls *http, struct tls *peers);
 uint16_t ops_port(const struct ops *o);
 void ops_set_draining(struct ops *o); /* readyz turns red */
 void ops_close(struct ops **o);

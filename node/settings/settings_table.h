@@ -98,7 +98,7 @@
 /* What a node keeps until it is started again: X(section, key); and dev. */
 #define SETTINGS_FIXED(X)                                                                                              \
     X(node, id) X(node, hostname) X(node, data_dir) X(node, shards) X(node, loops)                                     \
-    X(cluster, id) X(cluster, address) X(cluster, ca) X(cluster, certificate) X(cluster, key) X(cluster, zone)         \
+    X(cluster, id) X(cluster, address) X(cluster, zone)                                                                \
     X(cluster, region) X(cluster, seeds) X(cluster, token_file) X(cluster, shards_per_node) X(cluster, replicas)       \
     X(http, address) X(resolver, address) X(log, format)
 

@@ -293,6 +293,10 @@ static bool read_frames(struct conn *c, bool *more_out)
         wire_conn_refuse(c, is_hello ? REFUSE_HELLO : REFUSE_FRAME, err_text(rv));
         return false;
     }
+    if (c->frame.asks_renewal) { /* it is open: only then one is taken */
+        c->frame.asks_renewal = false;
+        if (!c->is_accepted) wire_renew_lane(c->lane, c);
+    }
     return !frame || take_frame(c, frame);
 }
 
@@ -416,6 +420,7 @@ static struct conn *conn_new(struct wire_nng *w, nng_stream *stream, struct lane
     }
     pthread_mutex_lock(&w->lock);
     ctx = w->ctx;
+    c->generation = w->generation;
     SSL_CTX_up_ref(ctx);
     pthread_mutex_unlock(&w->lock);
     c->ssl = wire_tls_new(ctx, c);

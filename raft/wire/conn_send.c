@@ -42,7 +42,13 @@ static void stage_frame(struct conn *c)
 
 static void stage_frames(struct conn *c)
 {
+    static const uint8_t renew[FRAME_LEAD_SIZE] = { FRAME_RENEW };
+
     while (STAGE_SIZE - c->stage_n > FRAME_LEAD_SIZE) {
+        if (!c->sending && atomic_exchange(&c->is_renewal_due, false)) {
+            stage(c, renew, sizeof renew);
+            continue;
+        }
         if (!c->sending) {
             c->sending = wire_lane_next(c->lane, c, &c->tells_room);
             c->sending_at = 0;

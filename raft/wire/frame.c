@@ -31,11 +31,13 @@ struct wire_frame_space wire_frame_space(struct frame_in *f)
 static int take_lead(struct frame_in *f)
 {
     enum frame_kind expected = f->is_open ? FRAME_PAYLOAD : FRAME_HELLO;
+    bool is_renewal = f->is_open && f->lead[0] == FRAME_RENEW;
 
     f->length = (uint32_t)f->lead[1] << 16 | (uint32_t)f->lead[2] << 8 | f->lead[3];
-    if (f->lead[0] != expected) return ERR_SYNTAX;
+    if (is_renewal ? f->length > 0 : f->lead[0] != expected) return ERR_SYNTAX;
     if (f->length > (f->is_open ? WIRE_FRAME_MAX : HELLO_SIZE_MAX)) return ERR_TOO_LONG;
     if (f->length == 0 && !f->is_open) return ERR_SYNTAX;
+    f->asks_renewal = f->asks_renewal || is_renewal;
     if (f->length == 0)
         f->lead_n = 0; /* a sign of life */
     else

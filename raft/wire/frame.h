@@ -1,7 +1,8 @@
 /* frame - the bytes of a lane as frames, and the hello: all that reads foreign bytes before anybody else.
  *
  * A frame is its lead, 4 bytes big-endian (kind in the highest 8 bits, length in the others), and its payload.
- * The first frame each way is a HELLO, every other one a FRAME; a FRAME of length 0 says only "I am alive".
+ * The first frame each way is a HELLO, every other one a FRAME; a FRAME of length 0 says only "I am alive", a RENEW (always of
+ * length 0) asks who dialled to dial this lane anew.
  * The lead is judged before a byte of the payload is taken or room for it is made.
  */
 #ifndef RAFT_WIRE_FRAME_H
@@ -12,7 +13,7 @@
 #define FRAME_LEAD_SIZE 4u
 #define HELLO_SIZE_MAX  256u
 
-enum frame_kind { FRAME_PAYLOAD = 0, FRAME_HELLO = 1 };
+enum frame_kind { FRAME_PAYLOAD = 0, FRAME_HELLO = 1, FRAME_RENEW = 2 };
 
 /* The frame that is arriving. Zeroed is ready, and expects a hello. */
 struct frame_in {
@@ -20,6 +21,7 @@ struct frame_in {
     uint32_t lead_n; /* bytes of it that are there */
     uint32_t length; /* when the lead is whole */
     bool is_open;    /* the hello is over */
+    bool asks_renewal; /* one came; who sees it clears it */
     struct blob *frame;
 };
 

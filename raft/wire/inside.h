@@ -58,6 +58,8 @@ enum wire_refusal { WIRE_REFUSAL_TABLE(WIRE_REFUSAL_ENUM_) REFUSE_COUNT };
 #define STAGE_SIZE 16384u    /* of a TLS record: small frames share one */
 /* RFC 8446, 5.5: AES-GCM is good for 2^24.5 records under one key. */
 #define KEY_RECORDS_MAX (1u << 23)
+#define RENEW_PACE_MS   100u /* between two lanes that are dialled anew: a leader does not lose all of its lanes at once */
+#define DIGEST_SIZE     32u
 
 struct wire_nng;
 struct peer;
@@ -109,12 +111,15 @@ struct conn {
     atomic_uint refs;
     bool is_accepted;
     bool is_ending; /* under wire.lock: somebody is about to close it */
+    unsigned generation; /* of the files that it was made under */
+    unsigned renewal;    /* the generation for which its lane had a turn; the keeper's */
     nng_stream *stream;
     nng_aio *recv, *send;
     char from[64];                 /* its address, for the log */
     _Atomic(uint64_t) deadline_ms; /* to be up, or to be gone when it is refused; 0: none */
     _Atomic(uint64_t) sent_at_ms;
     atomic_bool is_alive_due; /* an empty frame is to be sent */
+    atomic_bool is_renewal_due; /* the other end is to be asked to dial anew */
 
     pthread_mutex_t tls;
     enum conn_state state;
@@ -171,6 +176,9 @@ struct wire_nng {
     uint64_t accept_at_ms;
     struct list conns, dead, gone;
     SSL_CTX *ctx;
+    uint8_t files[DIGEST_SIZE]; /* of what ctx was made of */
+    unsigned generation;        /* grows when that changes; connections of earlier ones are to go */
+    uint64_t renew_at_ms, renew_by_ms; /* the next lane; what is left then is closed. 0: nothing is to go */
     uint64_t refusal_logged_ms;
     uint32_t key_records_max;
 };
@@ -178,6 +186,8 @@ struct wire_nng {
 /* tls.c */
 int wire_tls_load(SSL_CTX **out, const struct wire_nng *w, const char *certificate, const char *key,
                   const char *ca, struct errmsg *why);
+/* What the context shows and trusts: two of the same digest make no difference to any peer. */
+void wire_tls_digest(SSL_CTX *ctx, uint8_t out[DIGEST_SIZE]);
 SSL *wire_tls_new(SSL_CTX *ctx, struct conn *c);
 /* The name in the peer's certificate; ERR_NOT_FOUND when there is not exactly one of ours. */
 int wire_tls_peer_name(SSL *ssl, uint8_t cluster_out[WIRE_CLUSTER_SIZE], uint64_t *node_out);
@@ -223,6 +233,12 @@ bool wire_lane_deliver(struct lane *l, const struct conn *c, struct blob *frame)
 void wire_lane_close(struct lane *l, const char *why);
 /* Its conn, with a reference, or NULL. */
 struct conn *wire_lane_conn(struct lane *l);
+
+/* renew.c */
+/* The lane that c carries is to be carried by a new connection: dialled, or asked for. False: one is on its way already. */
+bool wire_renew_lane(struct lane *l, struct conn *c);
+/* Keeper: gives a lane its turn when that is due; returns when to look again. */
+uint64_t wire_renew_turn(struct wire_nng *w, uint64_t now_ms);
 
 /* peer.c */
 struct peer *wire_peer_new(struct wire_nng *w, const struct wire_peer *given);

@@ -96,14 +96,15 @@ static void free_what_is_over(struct wire_nng *w)
 
 /* ---- what took too long */
 
-/* When it is to be ended: at its deadline, or now when the wire closes. */
+/* When it is to be ended: at its deadline, when it should have been renewed, or now when the wire closes. lock is held. */
 static uint64_t end_at_ms(struct conn *c, uint64_t now_ms, bool wire_closes)
 {
     uint64_t deadline_ms = atomic_load(&c->deadline_ms);
 
     if (c->is_ending) return UINT64_MAX;
     if (wire_closes) return now_ms;
-    return deadline_ms == 0 ? UINT64_MAX : deadline_ms;
+    if (deadline_ms != 0) return deadline_ms;
+    return c->generation != c->w->generation ? c->w->renew_by_ms : UINT64_MAX;
 }
 
 /* Some of them, with references; *next_out: when there will be more. */
@@ -138,6 +139,8 @@ static uint64_t end_overdue(struct wire_nng *w, uint64_t now_ms, bool wire_close
     for (size_t i = 0; i < n; i++) {
         if (wire_closes)
             wire_conn_close(overdue[i], "this node closes");
+        else if (atomic_load(&overdue[i]->deadline_ms) == 0)
+            wire_conn_close(overdue[i], "its certificates are not in force any more");
         else
             wire_conn_evict(overdue[i], REFUSE_SLOW);
         wire_conn_unref(overdue[i]);
@@ -216,6 +219,8 @@ static uint64_t turn(struct wire_nng *w)
     at_ms = turn_peers(w, now_ms);
     if (at_ms < next_ms) next_ms = at_ms;
     at_ms = turn_accept(w, now_ms);
+    if (at_ms < next_ms) next_ms = at_ms;
+    at_ms = wire_renew_turn(w, now_ms);
     if (at_ms < next_ms) next_ms = at_ms;
     free_what_is_over(w);
     return next_ms;

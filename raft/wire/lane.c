@@ -170,6 +170,7 @@ bool wire_lane_attach(struct lane *l, struct conn *c)
     pthread_mutex_unlock(&c->ops);
     if (!is_closing) {
         old = l->conn ? wire_conn_ref(l->conn) : NULL;
+        c->up_at_ms = clock_mono_ms(&clock_real);
         l->conn = c;
         drop_queue(l);
     }
@@ -180,7 +181,6 @@ bool wire_lane_attach(struct lane *l, struct conn *c)
     }
     if (!is_closing) {
         c->is_attached = true;
-        c->up_at_ms = clock_mono_ms(&clock_real);
         metric_add(M_WIRE_UPS, 1);
         tell(l, c, true, NULL);
     }

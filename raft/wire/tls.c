@@ -206,6 +206,32 @@ static int check_own_name(SSL_CTX *ctx, const struct wire_nng *w, const char *ce
     return 0;
 }
 
+static void digest_add(EVP_MD_CTX *digest, X509 *cert)
+{
+    uint8_t hash[DIGEST_SIZE];
+
+    CHECK(X509_digest(cert, EVP_sha256(), hash, NULL) == 1);
+    CHECK(EVP_DigestUpdate(digest, hash, sizeof hash) == 1);
+}
+
+void wire_tls_digest(SSL_CTX *ctx, uint8_t out[DIGEST_SIZE])
+{
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    STACK_OF(X509) *chain = NULL,
+    *trusted = X509_STORE_get1_all_certs(SSL_CTX_get_cert_store(ctx));
+
+    CHECK(digest && trusted && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1);
+    SSL_CTX_get0_chain_certs(ctx, &chain);
+    digest_add(digest, SSL_CTX_get0_certificate(ctx));
+    for (int i = 0; i < sk_X509_num(chain); i++)
+        digest_add(digest, sk_X509_value(chain, i));
+    for (int i = 0; i < sk_X509_num(trusted); i++)
+        digest_add(digest, sk_X509_value(trusted, i));
+    CHECK(EVP_DigestFinal_ex(digest, out, NULL) == 1);
+    sk_X509_pop_free(trusted, X509_free);
+    EVP_MD_CTX_free(digest);
+}
+
 int wire_tls_load(SSL_CTX **out, const struct wire_nng *w, const char *certificate, const char *key,
                   const char *ca, struct errmsg *why)
 {

@@ -196,6 +196,7 @@ static void fill_in(struct wire_options *o)
     if (o->dial_first_ms == 0) o->dial_first_ms = 20;
     if (o->dial_max_ms == 0) o->dial_max_ms = 500;
     if (o->accept_max == 0) o->accept_max = 64;
+    if (o->renew_within_ms == 0) o->renew_within_ms = 30000;
 }
 
 static int check(const struct wire_options *o, struct errmsg *why)
@@ -230,6 +231,7 @@ int wire_open(struct wire **out, const struct wire_options *o, struct errmsg *wh
     list_init(&w->dead);
     list_init(&w->gone);
     rv = wire_tls_load(&w->ctx, w, o->certificate, o->key, o->ca, why);
+    if (rv == 0) wire_tls_digest(w->ctx, w->files);
     if (rv == 0 && o->listen) rv = wire_accept_open(w, o->listen, why);
     if (rv != 0) {
         wire_accept_close(w);
@@ -240,6 +242,20 @@ int wire_open(struct wire **out, const struct wire_options *o, struct errmsg *wh
     if (w->listener) wire_accept_again(w);
     *out = &w->base;
     return 0;
+}
+
+/* lock is held. */
+static void note_files(struct wire_nng *w, SSL_CTX *ctx)
+{
+    uint64_t now_ms = clock_mono_ms(&clock_real);
+    uint8_t files[DIGEST_SIZE];
+
+    wire_tls_digest(ctx, files);
+    if (memcmp(files, w->files, sizeof files) == 0) return;
+    memcpy(w->files, files, sizeof files);
+    w->generation++;
+    w->renew_at_ms = now_ms;
+    w->renew_by_ms = now_ms + w->o.renew_within_ms;
 }
 
 int wire_reload(struct wire *base, const char *certificate, const char *key, const char *ca,
@@ -253,9 +269,21 @@ int wire_reload(struct wire *base, const char *certificate, const char *key, con
     pthread_mutex_lock(&w->lock);
     old = w->ctx;
     w->ctx = ctx;
+    note_files(w, ctx);
     pthread_mutex_unlock(&w->lock);
     SSL_CTX_free(old);
+    wire_keeper_wake(w);
     return 0;
+}
+
+int wire_check(struct wire *base, const char *certificate, const char *key, const char *ca,
+               struct errmsg *why)
+{
+    SSL_CTX *ctx;
+    int rv = wire_tls_load(&ctx, of(base), certificate, key, ca, why);
+
+    SSL_CTX_free(ctx);
+    return rv;
 }
 
 uint16_t wire_port(const struct wire *base)

@@ -128,6 +128,7 @@ struct wire_options {
     uint32_t
         silence_timeout_ms; /* no byte came; a third of it without a frame sends an empty one; default 3000 */
     uint32_t dial_first_ms, dial_max_ms; /* doubling with jitter; default 20, 500 */
+    uint32_t renew_within_ms; /* the longest life of a connection after its files went; default 30000 */
     uint32_t
         accept_max; /* connections that have not said who they are; over it the oldest goes; default 64 */
     struct wire_events events;
@@ -136,7 +137,12 @@ struct wire_options {
 /* ERR_CONFIG, ERR_TLS (certificate, key, ca; or the name in the certificate is not ours), ERR_BUSY or ERR_IO (listen).
  * NNG starts threads of its own at the first call, about a dozen, for the life of the process; no fork after it. */
 int wire_open(struct wire **out, const struct wire_options *o, struct errmsg *why);
-/* Takes other files; connections that are open stay. On an error all is as it was. Only what wire_open gave. */
+/* Whether these files can serve: what wire_reload would say, and nothing is taken. */
+int wire_check(struct wire *w, const char *certificate, const char *key, const char *ca,
+               struct errmsg *why);
+/* Takes other files. When they say something else than those in force, the connections that are open are replaced one lane after
+ * the other, each by one that was made under the new files; what cannot be replaced so ends after renew_within_ms. On an
+ * error all is as it was. Only what wire_open gave. */
 int wire_reload(struct wire *w, const char *certificate, const char *key, const char *ca,
                 struct errmsg *why);
 /* The port that it listens on; 0: none. */

@@ -17,12 +17,12 @@ import foreign
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def free_port_base():
-    """A base such that base..base+9 can be listened on."""
+def free_port_base(count=10):
+    """A base such that count ports from it on can be listened on."""
     for base in range(20000 + os.getpid() % 5000, 60000, 20):
         sockets = []
         try:
-            for k in range(10):
+            for k in range(count):
                 s = socket.socket()
                 sockets.append(s)
                 s.bind(("127.0.0.1", base + k))
@@ -32,7 +32,7 @@ def free_port_base():
         finally:
             for s in sockets:
                 s.close()
-    raise SystemExit("no ten free ports in a row")
+    raise SystemExit("not so many free ports in a row")
 
 
 def wait_port(port, what, seconds=10):
@@ -101,17 +101,17 @@ class Sink:
 
 
 class Cluster:
-    """`angarium dev` with one node, relaying to next_hop (a port) or to its inbox."""
+    """`angarium dev` with one node or several, relaying to next_hop (a port) or to its inbox."""
 
-    def __init__(self, build, place, next_hop=None, extra=()):
+    def __init__(self, build, place, next_hop=None, extra=(), nodes=1):
         self.binary = os.path.join(build, "node", "angarium")
         self.dir = os.path.join(place, "dev")
-        self.base = free_port_base()
-        command = [self.binary, "dev", "--nodes", "1", "--dir", self.dir, "--base-port", str(self.base), "--detach",
+        self.base = free_port_base(10 * nodes)
+        command = [self.binary, "dev", "--nodes", str(nodes), "--dir", self.dir, "--base-port", str(self.base), "--detach",
                    *extra]
         if next_hop:
             command += ["--next-hop", f"127.0.0.1:{next_hop}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=90)
         with open(os.path.join(self.dir, "cluster.json")) as f:
             self.json = json.load(f)
         self.node = self.json["nodes"][0]

@@ -543,46 +543,183 @@ static void without_descriptors_it_waits_and_goes_on(void **state)
 
 /* ---- certificates */
 
-static void certificates_are_taken_anew_without_a_restart(void **state)
+static bool is_in_force(struct wire_nng *w, uint64_t node, unsigned lane)
+{
+    struct peer *p = wire_peer_find(w, node);
+    struct conn *c = wire_lane_conn(&p->lanes[lane]);
+    bool is = c && c->generation == w->generation;
+
+    if (c) wire_conn_unref(c);
+    wire_peer_unref(p);
+    return is;
+}
+
+/* The connection that carries the lane was made under the files that are in force. */
+static void until_in_force(struct rig_node *n, uint64_t node, unsigned lane)
+{
+    struct wire_nng *w = CONTAINER_OF(n->wire, struct wire_nng, base);
+
+    for (unsigned i = 0; !is_in_force(w, node, lane); i++) {
+        struct timespec tick = { .tv_nsec = 2000000 };
+
+        if (i > RIG_WAIT_S * 500u) fail_msg("lane %u to node %u was not renewed", lane, (unsigned)node);
+        nanosleep(&tick, NULL);
+    }
+}
+
+static int reload_with(struct rig_node *n, const char *name, const char *ca, struct errmsg *why)
+{
+    char pem[PKI_PATH_SIZE], key[PKI_PATH_SIZE], trusted[PKI_PATH_SIZE];
+
+    return wire_reload(n->wire, pki_path(&pki, name, "pem", pem), pki_path(&pki, name, "key", key),
+                       pki_path(&pki, ca, "pem", trusted), why);
+}
+
+static void make_node(const char *ca, const char *name, uint64_t node)
+{
+    char uri[WIRE_NAME_SIZE], san[WIRE_NAME_SIZE + 8];
+
+    wire_name(uri, rig_cluster, node);
+    snprintf(san, sizeof san, "URI:%s", uri);
+    pki_make(&pki, ca, name, san, -60, 36000);
+}
+
+/* All lanes of the pair came up so often, at both ends, and each carries a frame. */
+static void expect_ups(struct rig_node *a, struct rig_node *b, unsigned ups)
+{
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++) {
+        unsigned frames;
+
+        RIG_UNTIL(a, a->lanes[2][lane].ups == ups && a->lanes[2][lane].is_up);
+        RIG_UNTIL(b, b->lanes[1][lane].ups == ups && b->lanes[1][lane].is_up);
+        frames = b->lanes[1][lane].frames;
+        assert_int_equal(rig_send(a, 2, lane, 100, 1), 0);
+        RIG_UNTIL(b, b->lanes[1][lane].frames == frames + 1);
+    }
+}
+
+static void files_that_cannot_serve_change_nothing(void **state)
 {
     struct rig_node a, b;
     struct errmsg why = { "" };
-    char pem[PKI_PATH_SIZE], key[PKI_PATH_SIZE], ca[PKI_PATH_SIZE], uri[WIRE_NAME_SIZE];
-    char san[WIRE_NAME_SIZE + 8];
+    char pem[PKI_PATH_SIZE], key[PKI_PATH_SIZE], ca[PKI_PATH_SIZE];
 
     (void)state;
     open_pair(&a, &b);
-    wire_name(uri, rig_cluster, 2);
-    snprintf(san, sizeof san, "URI:%s", uri);
-    pki_make(&pki, NULL, "ca-new", NULL, -60, 36000);
-    pki_make(&pki, "ca-new", "node2-new", san, -60, 36000);
-    /* another node's, another key's, no file: all as it was */
-    assert_int_equal(wire_reload(b.wire, pki_path(&pki, "node1", "pem", pem),
-                                 pki_path(&pki, "node1", "key", key),
-                                 pki_path(&pki, "ca", "pem", ca), &why),
-                     ERR_TLS);
+    assert_int_equal(reload_with(&b, "node1", "ca", &why), ERR_TLS); /* another node's */
     assert_non_null(strstr(why.text, "/node/1"));
-    assert_int_equal(wire_reload(b.wire, pki_path(&pki, "node2", "pem", pem),
-                                 pki_path(&pki, "node1", "key", key), ca, &why),
-                     ERR_TLS);
+    pki_path(&pki, "ca", "pem", ca);
+    pki_path(&pki, "node1", "key", key);
+    assert_int_equal(
+        wire_reload(b.wire, pki_path(&pki, "node2", "pem", pem), key, ca, &why), ERR_TLS);
+    assert_int_equal(wire_check(b.wire, pem, key, ca, &why), ERR_TLS);
     assert_int_equal(wire_reload(b.wire, "/nowhere.pem", key, ca, &why), ERR_TLS);
-    assert_true(b.lanes[1][WIRE_LOG].is_up);
-    /* a new CA at one end only: what is open stays, what is dialled anew is refused */
-    assert_int_equal(wire_reload(b.wire, pki_path(&pki, "node2-new", "pem", pem),
-                                 pki_path(&pki, "node2-new", "key", key),
-                                 pki_path(&pki, "ca-new", "pem", ca), &why),
-                     0);
-    assert_int_equal(rig_send(&a, 2, WIRE_LOG, 1, 1), 0);
-    RIG_UNTIL(&b, b.lanes[1][WIRE_LOG].frames == 1);
-    wire_forget(b.wire, 1);
-    rig_meet(&b, 1, 1);
-    rig_until_metric(M_WIRE_REFUSED_CERTIFICATE, 1);
-    /* and back */
-    assert_int_equal(wire_reload(b.wire, pki_path(&pki, "node2", "pem", pem),
-                                 pki_path(&pki, "node2", "key", key),
-                                 pki_path(&pki, "ca", "pem", ca), &why),
-                     0);
-    RIG_UNTIL(&a, a.lanes[2][WIRE_LOG].ups == 2);
+    assert_int_equal(reload_with(&b, "node2", "nowhere", &why), ERR_TLS);
+    /* the same again: no reason to replace a connection */
+    assert_int_equal(reload_with(&b, "node2", "ca", &why), 0);
+    assert_int_equal(CONTAINER_OF(b.wire, struct wire_nng, base)->generation, 0);
+    expect_ups(&a, &b, 1);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+/* At the end that dials, then at the end that accepts: each lane is up again over a connection that both have proved by what is
+ * in force, and the old connections are gone. */
+static void certificates_are_taken_anew_and_lanes_renewed(void **state)
+{
+    struct rig_node a, b;
+    struct errmsg why = { "" };
+    uint64_t refused = metric_get(M_WIRE_REFUSED_CERTIFICATE);
+
+    (void)state;
+    make_node("ca", "node1-new", 1);
+    make_node("ca", "node2-new", 2);
+    open_pair(&a, &b);
+    assert_int_equal(reload_with(&a, "node1-new", "ca", &why), 0);
+    expect_ups(&a, &b, 2);
+    assert_int_equal(reload_with(&b, "node2-new", "ca", &why), 0);
+    expect_ups(&a, &b, 3);
+    for (unsigned i = 0; metric_get(M_WIRE_CONNECTIONS) > 2 * WIRE_LANES; i++) {
+        struct timespec tick = { .tv_nsec = 2000000 };
+
+        if (i > RIG_WAIT_S * 500u) fail_msg("old connections are left");
+        nanosleep(&tick, NULL);
+    }
+    assert_int_equal(metric_get(M_WIRE_REFUSED_CERTIFICATE), refused);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+/* First both ends trust both, then each shows a certificate of the new one, then the old one goes. */
+static void one_ca_makes_room_for_another(void **state)
+{
+    struct rig_node a, b;
+    struct errmsg why = { "" };
+    uint64_t refused = metric_get(M_WIRE_REFUSED_CERTIFICATE);
+
+    (void)state;
+    pki_make(&pki, NULL, "ca-next", NULL, -60, 36000);
+    pki_both(&pki, "ca", "ca-next", "ca-both");
+    make_node("ca-next", "node1-next", 1);
+    make_node("ca-next", "node2-next", 2);
+    open_pair(&a, &b);
+    assert_int_equal(reload_with(&a, "node1", "ca-both", &why), 0);
+    assert_int_equal(reload_with(&b, "node2", "ca-both", &why), 0);
+    assert_int_equal(reload_with(&a, "node1-next", "ca-both", &why), 0);
+    RIG_UNTIL(&a, a.lanes[2][WIRE_BULK].ups >= 2);
+    assert_int_equal(reload_with(&b, "node2-next", "ca-both", &why), 0);
+    assert_int_equal(reload_with(&b, "node2-next", "ca-next", &why), 0);
+    assert_int_equal(reload_with(&a, "node1-next", "ca-next", &why), 0);
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++) { /* nothing of the old one is left */
+        until_in_force(&a, 2, lane);
+        until_in_force(&b, 1, lane);
+    }
+    assert_int_equal(metric_get(M_WIRE_REFUSED_CERTIFICATE), refused);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+/* Another CA at one end only: the lane stays what it is while new connections are refused ... */
+static void a_lane_lives_on_while_nothing_better_comes(void **state)
+{
+    struct rig_node a, b;
+    struct errmsg why = { "" };
+    uint64_t refused = metric_get(M_WIRE_REFUSED_CERTIFICATE);
+
+    (void)state;
+    pki_make(&pki, NULL, "ca-other", NULL, -60, 36000);
+    make_node("ca-other", "node2-other", 2);
+    open_pair(&a, &b);
+    assert_int_equal(reload_with(&b, "node2-other", "ca-other", &why), 0);
+    rig_until_metric(M_WIRE_REFUSED_CERTIFICATE, refused + 3);
+    expect_ups(&a, &b, 1);
+    rig_close(&b);
+    rig_close(&a);
+}
+
+/* ... and ends when its time is over. */
+static void what_is_not_trusted_any_more_ends_in_time(void **state)
+{
+    struct rig_node a, b;
+    struct errmsg why = { "" };
+
+    (void)state;
+    rig_init(&a, 1);
+    rig_init(&b, 2);
+    b.o.renew_within_ms = 100;
+    rig_open(&b, &pki, "node2");
+    rig_open(&a, &pki, "node1");
+    rig_meet(&b, 1, wire_port(a.wire));
+    rig_meet(&a, 2, wire_port(b.wire));
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++)
+        RIG_UNTIL(&b, b.lanes[1][lane].is_up);
+    assert_int_equal(reload_with(&b, "node2-other", "ca-other", &why), 0);
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++) {
+        RIG_UNTIL(&b, b.lanes[1][lane].downs == 1);
+        assert_int_equal(b.lanes[1][lane].ups, 1);
+    }
+    assert_int_equal(reload_with(&b, "node2", "ca", &why), 0); /* and back */
+    expect_ups(&a, &b, 2);
     rig_close(&a);
     rig_close(&b);
 }
@@ -649,7 +786,11 @@ int main(void)
         cmocka_unit_test(a_peer_that_never_answers_leaves_nothing),
         cmocka_unit_test(wires_are_closed_at_any_moment_and_leave_nothing),
         cmocka_unit_test(without_descriptors_it_waits_and_goes_on),
-        cmocka_unit_test(certificates_are_taken_anew_without_a_restart),
+        cmocka_unit_test(files_that_cannot_serve_change_nothing),
+        cmocka_unit_test(certificates_are_taken_anew_and_lanes_renewed),
+        cmocka_unit_test(one_ca_makes_room_for_another),
+        cmocka_unit_test(a_lane_lives_on_while_nothing_better_comes),
+        cmocka_unit_test(what_is_not_trusted_any_more_ends_in_time),
         cmocka_unit_test(what_cannot_be_opened_says_why),
     };
 

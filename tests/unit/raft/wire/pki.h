@@ -103,6 +103,24 @@ static inline void pki_make(const struct pki *p, const char *issuer, const char 
     EVP_PKEY_free(key);
 }
 
+/* A file of both certificates, without a key. */
+static inline void pki_both(const struct pki *p, const char *one, const char *other, const char *name)
+{
+    X509 *certs[2];
+    EVP_PKEY *keys[2];
+    char path[PKI_PATH_SIZE];
+    FILE *f = fopen(pki_path(p, name, "pem", path), "w");
+
+    pki_read(p, one, &certs[0], &keys[0]);
+    pki_read(p, other, &certs[1], &keys[1]);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK(f && PEM_write_X509(f, certs[i]) == 1);
+        X509_free(certs[i]);
+        EVP_PKEY_free(keys[i]);
+    }
+    CHECK(fclose(f) == 0);
+}
+
 static inline int pki_remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
     (void)st;
