@@ -151,6 +151,8 @@ struct cli_dev {
     char next_hop[300], resolver[80];
     char sets[CLI_LIST_MAX][160]; /* "delivery.retry_base_ms=1s" */
     unsigned set_count;
+    bool is_known;    /* of several nodes: it has been up, so control has its records */
+    bool route_given; /* on this command line */
     pid_t pids[CLI_DEV_NODES_MAX];
     struct cli_dev_node node; /* the one that is spoken of: cli_dev_select */
 };
@@ -170,6 +172,8 @@ int cli_dev_write_file(const char *path, struct span bytes, mode_t mode, struct 
 int cli_dev_begin(struct cli_dev *d, struct errmsg *why);
 bool cli_dev_has_joined(const struct cli_dev *d);
 int cli_dev_let_in(struct cli_dev *d); /* an enum cli_exit; tells on stderr */
+/* Where mail goes is another place than before, in the records of a cluster of several that is up: the same. */
+int cli_dev_put_route(struct cli_dev *d);
 
 /* Processes of a dev cluster: of the node that is spoken of, but for stop. */
 bool cli_dev_is_running(const struct cli_dev *d);

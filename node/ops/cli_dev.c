@@ -41,7 +41,8 @@ static int take_route(struct cli_dev *d, const struct dev_args *a)
     if (a->next_hop && a->resolver)
         return cli_usage(
             "dev", "--next-hop and --resolver exclude each other: relay to one server, or by MX");
-    if (a->next_hop || a->resolver) d->next_hop[0] = d->resolver[0] = '\0';
+    d->route_given = a->next_hop || a->resolver;
+    if (d->route_given) d->next_hop[0] = d->resolver[0] = '\0';
     if (a->next_hop) rv = keep_text(d->next_hop, sizeof d->next_hop, "next-hop", a->next_hop);
     if (a->resolver) rv = keep_text(d->resolver, sizeof d->resolver, "resolver", a->resolver);
     if (rv == 0 && a->mx_port) rv = cli_number("mx-port", a->mx_port, 1, 65535, &d->mx_port);
@@ -233,6 +234,7 @@ static int bring_up(struct cli_dev *d, bool detached)
         cli_dev_select(d, i);
         rv = cli_dev_wait_ready(d);
     }
+    if (rv == CLI_DONE && d->nodes > 1 && d->is_known && d->route_given) rv = cli_dev_put_route(d);
     if (rv == CLI_DONE && cli_dev_write_cluster(d, &why) != 0)
         rv = cli_fail(CLI_FAILED, "%s", why.text);
     if (rv != CLI_DONE) cli_dev_stop(d);

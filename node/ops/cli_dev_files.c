@@ -281,13 +281,19 @@ static void print_route(const struct cli_dev *d, struct buf *out)
     if (d->next_hop[0])
         buf_addf(out, "routes: [ { match: \"*\", via: host, host: \"%s\", tls: none } ]\n",
                  d->next_hop);
-    else if (d->resolver[0])
-        buf_addf(out,
-                 "routes: [ { match: \"*\", via: mx } ]\n"
-                 "resolver: { address: \"%s\", mx_port: %" PRIu64 " }\n",
-                 d->resolver, d->mx_port);
     else
-        buf_add_cstr(out, "routes: [ { match: \"*\", via: inbox } ]\n");
+        buf_addf(out, "routes: [ { match: \"*\", via: %s } ]\n", d->resolver[0] ? "mx" : "inbox");
+}
+
+/* The lists of a cluster of several stand in the file of the node that begins it, until that has put them into control. */
+static void print_lists(const struct cli_dev *d, const char *password_hash, struct buf *out)
+{
+    if (d->nodes > 1 && (d->node.id > 1 || d->is_known)) return;
+    buf_addf(out,
+             "tenants: [ { name: demo, domains: [ example.test ] } ]\n"
+             "credentials: [ { username: \"%s\", tenant: demo, password_hash: \"%s\" } ]\n",
+             d->username, password_hash);
+    print_route(d, out);
 }
 
 static const char *certificate_of(const struct cli_dev *d, char out[32])
@@ -344,12 +350,12 @@ void cli_dev_settings(const struct cli_dev *d, const char *password_hash, struct
              "  - { kind: submissions, address: \"%s\" }\n"
              "  - { kind: mx, address: \"%s\" }\n"
              "http: { address: \"%s\", token_file: api.token }\n"
-             "tls: { certificate: %s.pem, key: %s.key }\n"
-             "tenants: [ { name: demo, domains: [ example.test ] } ]\n"
-             "credentials: [ { username: \"%s\", tenant: demo, password_hash: \"%s\" } ]\n",
-             n->ports[0], n->ports[1], n->ports[3], n->ports[2], name, name, d->username,
-             password_hash);
-    print_route(d, out);
+             "tls: { certificate: %s.pem, key: %s.key }\n",
+             n->ports[0], n->ports[1], n->ports[3], n->ports[2], name, name);
+    print_lists(d, password_hash, out);
+    if (d->resolver[0])
+        buf_addf(out, "resolver: { address: \"%s\", mx_port: %" PRIu64 " }\n", d->resolver,
+                 d->mx_port);
     for (unsigned i = 0; i < sizeof open_sections / sizeof open_sections[0]; i++)
         print_set_section(d, open_sections[i], out);
 }
@@ -467,15 +473,45 @@ int cli_dev_begin(struct cli_dev *d, struct errmsg *why)
     return rv;
 }
 
-int cli_dev_let_in(struct cli_dev *d)
+static struct cli_target target_of(const struct cli_dev *d)
 {
     struct cli_target t = { 0 };
+
+    snprintf(t.url, sizeof t.url, "http://127.0.0.1:%" PRIu64, d->base_port + 2);
+    snprintf(t.token, sizeof t.token, "%s", d->token);
+    return t;
+}
+
+int cli_dev_put_route(struct cli_dev *d)
+{
+    struct cli_target t = target_of(d);
+    struct cli_answer answer = { 0 };
+    json_t *j = json_object();
+    char *text;
+    int rv;
+
+    json_object_set_new(j, "via",
+                        json_string(d->next_hop[0]   ? "host"
+                                    : d->resolver[0] ? "mx"
+                                                     : "inbox"));
+    if (d->next_hop[0]) json_object_set_new(j, "host", json_string(d->next_hop));
+    if (d->next_hop[0]) json_object_set_new(j, "tls", json_string("none"));
+    text = json_dumps(j, JSON_COMPACT);
+    CHECK(text);
+    rv = cli_call(&t, "PUT", "/api/v1/routes/%2A", "application/json", span_cstr(text), &answer);
+    cli_answer_free(&answer);
+    free(text);
+    json_decref(j);
+    return rv;
+}
+
+int cli_dev_let_in(struct cli_dev *d)
+{
+    struct cli_target t = target_of(d);
     struct errmsg why = { "" };
     char token[128], name[32], path[4200];
     int rv;
 
-    snprintf(t.url, sizeof t.url, "http://127.0.0.1:%" PRIu64, d->base_port + 2);
-    snprintf(t.token, sizeof t.token, "%s", d->token);
     rv = cli_cluster_token(&t, 600, token, sizeof token);
     if (rv != CLI_DONE) return rv;
     snprintf(name, sizeof name, "node-%u.token", d->node.id);
@@ -486,6 +522,7 @@ int cli_dev_let_in(struct cli_dev *d)
 
 int cli_dev_prepare(struct cli_dev *d, struct errmsg *why)
 {
+    char known[4200];
     int rv;
 
     if (mkdir(d->dir, 0700) != 0 && errno != EEXIST)
@@ -493,6 +530,8 @@ int cli_dev_prepare(struct cli_dev *d, struct errmsg *why)
                           strerror(errno));
     rv = make_absolute(d, d->dir, why);
     if (rv != 0) return rv;
+    path_in(known, d, "cluster.json");
+    d->is_known = access(known, F_OK) == 0;
     cli_dev_select(d, 1);
     snprintf(d->username, sizeof d->username, "demo");
     rv = make_certificates(d, why);

@@ -103,6 +103,18 @@ static void a_cluster_of_three(void **state)
     assert_string_equal(s->cluster.certificate, "/tmp/x/node-3.pem");
     assert_string_equal(s->cluster.seeds, "http://127.0.0.1:12502 http://127.0.0.1:12512 ");
     assert_string_equal(s->http.address, "127.0.0.1:12522");
+    assert_int_equal(s->tenant_count + s->credential_count + s->route_count, 0);
+    settings_unref(&s);
+    /* the one that begins the cluster has them, until it is known to have been up */
+    cli_dev_select(&d, 1);
+    s = settings_of(&d);
+    assert_int_equal(s->tenant_count, 1);
+    assert_int_equal(s->credential_count, 1);
+    assert_int_equal(s->route_count, 1);
+    settings_unref(&s);
+    d.is_known = true;
+    s = settings_of(&d);
+    assert_int_equal(s->tenant_count + s->credential_count + s->route_count, 0);
     settings_unref(&s);
     j = cli_dev_cluster_json(&d);
     nodes = json_object_get(j, "nodes");
