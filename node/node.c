@@ -726,6 +726,7 @@ static int open_ops(struct node *n, struct errmsg *why)
                     &(struct ops_options){ .loop = n->loops[0].loop,
                                            .commit = n->commit,
                                            .cluster = n->cluster,
+                                           .peers = n->peers,
                                            .settings = n->settings,
                                            .tls = certificates_http(&n->certificates),
                                            .smtp_tls = certificates_smtp(&n->certificates),

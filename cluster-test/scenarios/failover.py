@@ -31,10 +31,10 @@ class Failed(Exception):
     """A promise was broken."""
 
 
-def options():
-    parser = argparse.ArgumentParser(description="failover")
+def options(name, rounds):
+    parser = argparse.ArgumentParser(description=name)
     parser.add_argument("--build", default="build/dev", help="a build directory (build/dev)")
-    parser.add_argument("--rounds", type=int, default=4, help="faults (4)")
+    parser.add_argument("--rounds", type=int, default=rounds, help="faults (%d)" % rounds)
     parser.add_argument("--seed", type=int, default=int(time.time()) & 0xffffff, help="draws nodes and moments")
     parser.add_argument("--dir", help="keeps everything there (default: a temporary directory, removed when good)")
     parser.add_argument("--drain-s", type=float, default=60, help="longest wait for an empty queue (60)")
@@ -42,6 +42,8 @@ def options():
 
 
 class Town:
+    nodes = NODES
+
     def __init__(self, o, folder):
         self.o, self.folder = o, folder
         self.dir = os.path.join(folder, "dev")
@@ -62,12 +64,12 @@ class Town:
 
     def start(self):
         base = free_ports(1)[0] // 100 * 100
-        self.dev("--nodes", str(NODES), "--base-port", str(base), "--next-hop", "127.0.0.1:%d" % self.sink.port,
+        self.dev("--nodes", str(self.nodes), "--base-port", str(base), "--next-hop", "127.0.0.1:%d" % self.sink.port,
                  "--set", "delivery.retry_base_ms=100ms", "--set", "delivery.retry_cap_ms=400ms",
                  "--set", "limits.session_transactions_max=1000000", "--set", "limits.disk_reserve_bytes=0", "--detach")
         with open(os.path.join(self.dir, "cluster.json")) as file:
             self.cluster = json.load(file)
-        self.say("%d nodes are ready, seed %d, %s" % (NODES, self.o.seed, self.folder))
+        self.say("%d nodes are ready, seed %d, %s" % (self.nodes, self.o.seed, self.folder))
 
     def start_load(self):
         for node in self.cluster["nodes"]:
@@ -77,10 +79,14 @@ class Town:
                     self.o.build, self.folder, "%s%d" % (name, node["id"]), port, "--sessions", "2", "--size", size,
                     "--rate", rate, "--keep-trying", "--seed", str(self.o.seed), "--seconds", "3600"))
 
-    def get(self, node, path):
+    def cli(self, *words):
+        return subprocess.run([self.binary, "--dir", self.dir, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=90)
+
+    def get(self, node, path, timeout=5):
         ask = urllib.request.Request("http://%s%s" % (self.cluster["nodes"][node - 1]["http"], path),
                                      headers={"Authorization": "Bearer " + self.cluster["api_token"]})
-        with urllib.request.urlopen(ask, timeout=5) as answer:
+        with urllib.request.urlopen(ask, timeout=timeout) as answer:
             return json.load(answer)
 
     def one_round(self, number):
@@ -100,7 +106,7 @@ class Town:
     def wait_empty(self):
         end = time.monotonic() + self.o.drain_s
         while time.monotonic() < end:
-            left = max(self.get(i, "/api/v1/queue?limit=1")["counts"]["messages"] for i in range(1, NODES + 1))
+            left = max(self.get(i, "/api/v1/queue?limit=1")["counts"]["messages"] for i in range(1, self.nodes + 1))
             if left == 0:
                 return
             time.sleep(0.1)
@@ -111,8 +117,8 @@ class Town:
         end = time.monotonic() + 20
         while True:
             found = {}
-            for i in range(1, NODES + 1):
-                for shard in self.get(i, "/api/v1/shards")["items"]:
+            for i in range(1, self.nodes + 1):
+                for shard in self.get(i, "/api/v1/shards?scope=node")["items"]:
                     found.setdefault(shard["id"], set()).add(shard["digest"])
             differ = [shard for shard, digests in found.items() if len(digests) > 1]
             if not differ:
@@ -140,6 +146,7 @@ class Town:
         time.sleep(1)
         for generator in self.generators:
             self.say(generator.stop())
+        self.after_load()
         self.wait_empty()
         shards = self.same_digests()
         self.dev("stop")
@@ -152,7 +159,13 @@ class Town:
             print("  " + line)
         if not ledger.is_good() or not ledger.acked:
             raise Failed(ledger.summary())
-        print("failover: %d faults, %d shards, %s" % (self.o.rounds, shards, ledger.summary()))
+        print("%s, %d shards, %s" % (self.verdict(), shards, ledger.summary()))
+
+    def after_load(self):
+        """What else a scenario looks at."""
+
+    def verdict(self):
+        return "failover: %d faults" % self.o.rounds
 
     def end(self):
         """Nothing of ours keeps running."""
@@ -164,15 +177,15 @@ class Town:
                 process.wait()
 
 
-def main():
-    o = options()
-    folder = o.dir or tempfile.mkdtemp(prefix="angarium-failover-")
+def main(kind=Town, name="failover", rounds=4):
+    o = options(name, rounds)
+    folder = o.dir or tempfile.mkdtemp(prefix="angarium-%s-" % name)
     os.makedirs(folder, exist_ok=True)
-    town = Town(o, folder)
+    town = kind(o, folder)
     try:
         town.run()
     except Failed as failure:
-        print("failover FAILED: %s" % failure)
+        print("%s FAILED: %s" % (name, failure))
         print("again: %s --build %s --rounds %d --seed %d; everything is in %s" %
               (sys.argv[0], o.build, o.rounds, o.seed, folder))
         return 1

@@ -109,12 +109,17 @@ void call_on_disk(struct call *c, void (*on_disk)(struct call *c))
 
 /* ---- what is asked for */
 
+static bool is_shard(const struct ops *ops, uint32_t shard)
+{
+    if (!ops->o.cluster) return shard >= 1 && shard <= commit_shard_count(ops->o.commit);
+    return control_shard(cluster_control(ops->o.cluster), shard) != NULL;
+}
+
 bool call_take_id(struct call *c)
 {
     int rv = base32_parse(span_cstr(c->param), &c->id);
-    uint32_t shard = proto_id_shard(c->id);
 
-    if (rv == 0 && shard >= 1 && shard <= commit_shard_count(c->ops->o.commit)) return true;
+    if (rv == 0 && is_shard(c->ops, proto_id_shard(c->id))) return true;
     call_answer_problem(
         c, PROBLEM_NOT_FOUND,
         rv == 0 ? "there is no message %s" : "\"%s\" is no message id (13 characters)", c->param);

@@ -98,6 +98,8 @@ struct cli_table {
 void cli_table_start(struct cli_table *t, const char *const *heads, unsigned columns);
 void cli_table_add(struct cli_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void cli_table_print(struct cli_table *t, FILE *to); /* and frees */
+/* On stderr: nodes that did not answer, and shards that nobody answered for. */
+void cli_tell_missing(const json_t *page);
 void cli_print_json(const json_t *j);
 /* Texts out of an answer; "" when they are not there. */
 const char *cli_text(const json_t *object, const char *key);

@@ -155,6 +155,7 @@ static int search(const struct events_args *a, size_t limit)
 
         rv = get_page(a, cursor, &answer);
         if (rv == CLI_DONE) take_page(&f, json_object_get(answer.json, "items"), limit);
+        if (rv == CLI_DONE && pages == 0) cli_tell_missing(answer.json);
         snprintf(cursor, sizeof cursor, "%s",
                  rv == CLI_DONE ? cli_text(answer.json, "next_cursor") : "");
         cli_answer_free(&answer);

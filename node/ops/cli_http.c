@@ -78,7 +78,7 @@ int cli_exit_of(long status, const char *type)
     const char *name = strrchr(type, ':');
 
     name = name ? name + 1 : "";
-    if (strcmp(name, "no-quorum") == 0) return CLI_NO_QUORUM;
+    if (strcmp(name, "no-quorum") == 0 || strcmp(name, "not-reached") == 0) return CLI_NO_QUORUM;
     if (strcmp(name, "outcome-unknown") == 0) return CLI_UNKNOWN;
     if (status == 404 || status == 410) return CLI_NOT_FOUND;
     if (status == 401 || status == 403) return CLI_NOT_ALLOWED;

@@ -92,6 +92,7 @@ static int show(const struct queue_args *a)
         if (*cli_text(answer.json, "next_cursor"))
             fprintf(stderr, "there is more: --cursor %s\n", cli_text(answer.json, "next_cursor"));
     }
+    if (rv == CLI_DONE) cli_tell_missing(answer.json);
     cli_answer_free(&answer);
     buf_deinit(&path);
     return rv;

@@ -157,3 +157,24 @@ void cli_plain(const char *text, struct buf *out)
             buf_add_u8(out, c);
     }
 }
+
+void cli_tell_missing(const json_t *page)
+{
+    const json_t *unanswered = json_object_get(page, "unanswered"), *m, *shard;
+    struct buf shown;
+    size_t i;
+
+    json_array_foreach(json_object_get(page, "missing"), i, m)
+    {
+        buf_init(&shown, 8 * CELL_SIZE_MAX);
+        cli_plain(cli_text(m, "why"), &shown);
+        fprintf(stderr, "angarium: node %" JSON_INTEGER_FORMAT " is missing here: %s\n",
+                cli_int(m, "node"), buf_cstr(&shown));
+        buf_deinit(&shown);
+    }
+    if (json_array_size(unanswered) == 0) return;
+    fprintf(stderr, "angarium: nobody answered for shards");
+    json_array_foreach(unanswered, i, shard)
+        fprintf(stderr, " %" JSON_INTEGER_FORMAT, json_integer_value(shard));
+    fprintf(stderr, "\n");
+}

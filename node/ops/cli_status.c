@@ -66,6 +66,7 @@ static int show_status(const struct cli_target *t)
     } else if (rv == CLI_DONE) {
         print_status(a[0].json, a[1].json, a[2].json);
     }
+    if (rv == CLI_DONE) cli_tell_missing(a[2].json); /* nodes, and shards */
     for (unsigned i = 0; i < 3; i++)
         cli_answer_free(&a[i]);
     return rv;
@@ -106,6 +107,7 @@ static int show_list(int argc, char **argv, const char *path, void (*print)(cons
         cli_print_json(a.json);
     else if (rv == CLI_DONE)
         print(json_object_get(a.json, "items"));
+    if (rv == CLI_DONE) cli_tell_missing(a.json);
     cli_answer_free(&a);
     return rv;
 }
@@ -238,7 +240,7 @@ const struct cli_verb cli_verb_shards = {
     .name = "shards",
     .usage = "[-o table|json]",
     .line = "list the shards: leader, log, queue",
-    .help = "Lists the shards of the queue as the node sees them. BEHIND: committed and not yet "
+    .help = "Lists the shards of the queue, each as one node says: its leader, or another holder. BEHIND: committed and not yet "
             "applied. DIGEST is\n"
             "the same on every replica that has applied the same entries.\n"
             "\n"

@@ -32,6 +32,8 @@ struct ops {
     bool draining, was_ready;
     bool backup_open; /* a shard is streamed: one at a time */
     struct list calls;
+    struct list asked; /* questions of other nodes that are being read */
+    unsigned asked_count;
     unsigned posts_open; /* mails that are being taken in */
 };
 
@@ -56,6 +58,7 @@ struct ops {
     X(BROKEN, "internal", 500, "An error of the server")                                           \
     X(NO_QUORUM, "no-quorum", 503, "Nothing can be committed now")                                 \
     X(CLOSING, "shutting-down", 503, "The node is shutting down")                                  \
+    X(NOT_REACHED, "not-reached", 503, "Nobody who has it can be reached now")                    \
     X(UNKNOWN, "outcome-unknown", 504, "Whether it was done is not known")                         \
     X(FULL, "queue-full", 507, "The queue or the disk is full")
 #define OPS_PROBLEM_ENUM_(id, name, status, title) PROBLEM_##id,
@@ -108,8 +111,7 @@ void call_answer_problem(struct call *c, enum problem p, const char *fmt, ...)
 void call_on_disk(struct call *c, void (*on_disk)(struct call *c));
 void call_fail(struct call *c, enum problem p, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* The {id} of the path as a message's id of a shard of this node; false: answered with a problem.
- */
+/* The {id} of the path as a message's id of a shard that there is; false: answered with a problem. */
 bool call_take_id(struct call *c);
 /* ?limit= within 1..OPS_LIMIT_MAX; false: answered. */
 bool call_take_limit(struct call *c, unsigned *out);

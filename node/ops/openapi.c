@@ -85,8 +85,10 @@ static const char *const schemas[][2] = {
                  "\"origin\":{\"type\":\"object\"},\"recipients\":{\"type\":\"array\",\"items\":{"
                  "\"$ref\":\"#/components/schemas/"
                  "Recipient\"}}}}" },
+    { "Missing", "{\"type\":\"object\",\"required\":[\"node\",\"why\"],\"properties\":{\"node\":{"
+                 "\"type\":\"integer\"},\"why\":{\"type\":\"string\"}}}" },
     { "Counts", "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"integer\"}}" },
-    { "Node", "{\"type\":\"object\",\"required\":[\"id\",\"hostname\",\"version\",\"state\"],"
+    { "Node", "{\"type\":\"object\",\"required\":[\"id\",\"state\"],"
               "\"properties\":{\"id\":{"
               "\"type\":\"integer\"},\"hostname\":{\"type\":\"string\"},\"version\":{\"type\":"
               "\"string\"},\"format\":{"
@@ -152,10 +154,13 @@ static json_t *all_schemas(void)
     }
     for (size_t i = 0; i < COUNT(pages); i++)
         json_object_set_new(all, pages[i][0],
-                            json_pack("{s:s, s:[s,s], s:{s:{s:s, s:o}, s:{s:[s,s]}}}", "type",
-                                      "object", "required", "items", "next_cursor", "properties",
-                                      "items", "type", "array", "items", ref(pages[i][1]),
-                                      "next_cursor", "type", "string", "null"));
+                            json_pack("{s:s, s:[s,s], s:{s:{s:s, s:o}, s:{s:[s,s]}, s:{s:s, s:o}, "
+                                      "s:{s:s, s:{s:s}}}}",
+                                      "type", "object", "required", "items", "next_cursor",
+                                      "properties", "items", "type", "array", "items",
+                                      ref(pages[i][1]), "next_cursor", "type", "string", "null",
+                                      "missing", "type", "array", "items", ref("Missing"),
+                                      "unanswered", "type", "array", "items", "type", "integer"));
     return all;
 }
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/ops/inside.h"
+#include "node/ops/question.h"
 #include "proto/ground/check.h"
 #include "proto/ground/log.h"
 #include "proto/ground/metric.h"
@@ -113,6 +113,7 @@ int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
     show_tls(&ops->smtp_tls, o->smtp_tls);
     show_tls(&ops->http_tls, o->tls);
     show_tls(&ops->peers_tls, o->peers_tls);
+    asked_open(ops);
     rv = feed_open(ops);
     if (rv == 0) rv = open_server(ops, why);
     if (rv != 0) {
@@ -162,6 +163,11 @@ void ops_set_draining(struct ops *ops)
     ops->draining = true;
 }
 
+static bool is_idle(const struct ops *ops)
+{
+    return list_empty(&ops->calls) && asked_is_idle(ops) && feed_is_idle(ops);
+}
+
 void ops_close(struct ops **po)
 {
     struct ops *ops = *po;
@@ -176,9 +182,9 @@ void ops_close(struct ops **po)
 
         if (c->abandon) c->abandon(c);
     }
-    for (unsigned i = 0; (!list_empty(&ops->calls) || !feed_is_idle(ops)) && i < CLOSE_TURNS; i++)
+    for (unsigned i = 0; !is_idle(ops) && i < CLOSE_TURNS; i++)
         loop_turn(ops->o.loop, CLOSE_TURN_MS);
-    CHECK(list_empty(&ops->calls) && feed_is_idle(ops));
+    CHECK(is_idle(ops));
     tls_unref(&ops->smtp_tls);
     tls_unref(&ops->peers_tls);
     tls_unref(&ops->http_tls);

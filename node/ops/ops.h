@@ -20,7 +20,8 @@ struct ops;
 struct ops_options {
     struct loop *loop;
     struct commit *commit;
-    struct cluster *cluster;   /* NULL: a node alone */
+    struct cluster *cluster;   /* NULL: a node alone; so the next */
+    struct peers *peers;       /* whom questions are asked */
     struct settings *settings; /* referenced */
     struct tls *tls;                 /* of the HTTP listener; NULL: in clear */
     struct tls *smtp_tls;            /* of the SMTP listeners, to be shown; NULL: none */

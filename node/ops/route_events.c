@@ -3,25 +3,9 @@
  * The cursor is the id of the last event that was looked at. One request looks at OPS_SCAN_MAX
  * events at most, so a page may have fewer items than asked for, or none, and still a cursor.
  */
-#include <stdlib.h>
-
 #include "node/emit/emit.h"
-#include "node/ops/inside.h"
-#include "proto/ground/check.h"
+#include "node/ops/question.h"
 #include "proto/ground/clock.h"
-
-struct event_page {
-    struct event_filter filter;
-    unsigned limit;
-    /* Where to begin, and afterwards what was looked at last. */
-    uint32_t shard;
-    uint64_t entry;
-    uint32_t number;
-    struct ops *ops;
-    json_t *items;
-    unsigned looked_at;
-    bool ended_early;
-};
 
 /* ---- filters */
 
@@ -57,70 +41,72 @@ bool event_filter_take(struct call *c, struct event_filter *f)
 
 /* ---- the search */
 
+struct search {
+    struct reading *reading;
+    struct place at; /* looked at last */
+    json_t *items;
+    unsigned looked_at;
+    bool has_room, ended_early;
+};
+
 static bool on_event(void *arg, uint64_t entry, uint32_t number, const Angarium__Event *e)
 {
-    struct event_page *p = arg;
+    struct search *s = arg;
+    const struct question *q = s->reading->q;
 
-    if (json_array_size(p->items) >= p->limit || p->looked_at >= OPS_SCAN_MAX ||
-        atomic_load(&p->ops->closing)) {
-        p->ended_early = true;
+    if (!s->has_room || json_array_size(s->items) >= q->limit || s->looked_at >= OPS_SCAN_MAX ||
+        atomic_load(&s->reading->ops->closing)) {
+        s->ended_early = true;
         return false;
     }
-    p->looked_at++;
-    p->entry = entry;
-    p->number = number;
-    if (event_filter_fits(&p->filter, p->shard, e))
-        json_array_append_new(p->items, json_of_event(p->shard, entry, number, e));
+    s->looked_at++;
+    s->at.entry = entry;
+    s->at.number = number;
+    if (event_filter_fits(&q->filter, s->at.shard, e))
+        s->has_room =
+            reading_add(s->reading, s->items, json_of_event(s->at.shard, entry, number, e));
     return true;
 }
 
-/* Events behind (entry, number); (0, 0) is before all. */
-static void scan_from(struct event_page *p, struct queue_store *store, uint64_t entry,
-                      uint32_t number)
+static void scan_shard(struct search *s, uint32_t shard)
 {
-    queue_events(store, p->shard, entry, entry > 0 ? number + 1 : 0, on_event, p);
+    const struct place after = s->reading->q->after;
+    uint64_t entry = shard == after.shard ? after.entry : 0;
+
+    if (shard < after.shard) return;
+    s->at = (struct place){ shard, entry, entry > 0 ? after.number : 0 };
+    queue_events(commit_store(s->reading->ops->o.commit), shard, entry,
+                 entry > 0 ? after.number + 1 : 0, on_event, s);
 }
 
-static json_t *cursor_of(const struct event_page *p)
+void events_read(struct reading *r)
 {
-    char id[EMIT_EVENT_ID_SIZE];
+    struct search s = { .reading = r, .items = json_array(), .has_room = true };
 
-    emit_event_id(p->shard, p->entry, p->number, id);
-    return json_string(id);
+    for (unsigned i = 0; i < r->q->shard_count && !s.ended_early; i++)
+        scan_shard(&s, r->q->shards[i]);
+    r->json = json_page(s.items, NULL);
+    if (s.ended_early) json_object_set_new(r->json, "stop", place_json(s.at));
 }
 
-static void search(struct call *c)
+static bool take_cursor(struct call *c, struct question *q)
 {
-    struct event_page *p = c->more;
-    uint32_t last = commit_shard_count(c->ops->o.commit);
-    struct queue_store *store = commit_store(c->ops->o.commit);
+    char cursor[EMIT_EVENT_ID_SIZE];
 
-    p->items = json_array();
-    if (p->filter.message != 0) {
-        uint32_t shard = proto_id_shard(p->filter.message);
-
-        last = shard < last ? shard : last;
-        if (p->shard < shard) p->shard = shard;
-    }
-    for (; p->shard <= last; p->shard++, p->entry = 0, p->number = 0) {
-        scan_from(p, store, p->entry, p->number);
-        if (p->ended_early) break;
-    }
-    c->json = json_page(p->items, p->ended_early ? cursor_of(p) : NULL);
+    call_take_query(c, "cursor", cursor, sizeof cursor);
+    if (!cursor[0] || emit_event_id_parse(span_cstr(cursor), &q->after.shard, &q->after.entry,
+                                          &q->after.number) == 0)
+        return true;
+    call_answer_problem(c, PROBLEM_BAD_REQUEST, "cursor: not one that was given out");
+    return false;
 }
 
 void route_events(struct call *c)
 {
-    struct event_page *p = check_calloc(1, sizeof *p);
-    char cursor[EMIT_EVENT_ID_SIZE];
+    struct question q = { .kind = QUESTION_EVENTS };
 
-    c->more = p;
-    p->ops = c->ops;
-    p->shard = 1;
-    if (!event_filter_take(c, &p->filter) || !call_take_limit(c, &p->limit)) return;
-    call_take_query(c, "cursor", cursor, sizeof cursor);
-    if (cursor[0] && emit_event_id_parse(span_cstr(cursor), &p->shard, &p->entry, &p->number) != 0)
-        call_answer_problem(c, PROBLEM_BAD_REQUEST, "cursor: not one that was given out");
-    else
-        call_on_disk(c, search);
+    if (!event_filter_take(c, &q.filter) || !call_take_limit(c, &q.limit) || !take_cursor(c, &q) ||
+        !query_shards(c, &q))
+        return;
+    query_run(c, &q);
 }

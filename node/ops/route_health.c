@@ -46,6 +46,16 @@ static struct check shards_check(struct ops *ops)
     return check;
 }
 
+/* Tenants and domains are the cluster's: before they have come, everybody would be refused. */
+static struct check records_check(const struct ops *ops)
+{
+    struct check check = { .name = "records" };
+
+    check.ok = ops->o.cluster && control_is_configured(cluster_control(ops->o.cluster));
+    snprintf(check.why, sizeof check.why, "the records of the cluster have not come yet");
+    return check;
+}
+
 void route_livez(struct call *c)
 {
     struct check checks[] = { { .name = "loop", .ok = true } };
@@ -64,12 +74,14 @@ void route_startupz(struct call *c)
 void route_readyz(struct call *c)
 {
     struct ops *ops = c->ops;
-    struct check checks[] = { shards_check(ops), { .name = "serving" }, { .name = "room" } };
+    struct check checks[] = {
+        shards_check(ops), { .name = "serving" }, { .name = "room" }, records_check(ops)
+    };
     int rv = commit_may_take(ops->o.commit, 0);
 
     checks[1].ok = !ops->draining;
     snprintf(checks[1].why, sizeof checks[1].why, "the node is shutting down");
     checks[2].ok = rv != ERR_FULL;
     snprintf(checks[2].why, sizeof checks[2].why, "the queue or the disk has reached its reserve");
-    answer(c, "readyz", checks, sizeof checks / sizeof checks[0]);
+    answer(c, "readyz", checks, ops->o.cluster ? 4 : 3);
 }

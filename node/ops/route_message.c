@@ -1,6 +1,6 @@
 /* route_message - GET /api/v1/messages/{id} and its /events: a message as it stands, and its whole
  * story. */
-#include "node/ops/inside.h"
+#include "node/ops/question.h"
 
 /* ---- as it stands */
 
@@ -23,28 +23,32 @@ static json_t *json_of_origin(const Angarium__Origin *o)
     return j;
 }
 
-static json_t *json_of_recipients(const struct call *c, uint32_t count)
+static void put_recipients(struct reading *reading, json_t *j, uint32_t count)
 {
-    struct queue_store *store = commit_store(c->ops->o.commit);
+    struct queue_store *store = commit_store(reading->ops->o.commit);
+    const uint64_t id = reading->q->id;
     json_t *list = json_array();
+    bool has_room = true;
+    uint32_t i = reading->q->skip;
 
-    for (uint32_t i = 0; i < count; i++) {
+    for (; has_room && i < count; i++) {
         Angarium__RecipientRecord *r = NULL;
 
-        if (queue_recipient_get(store, proto_id_shard(c->id), proto_id_index(c->id), i, &r) != 0)
+        if (queue_recipient_get(store, proto_id_shard(id), proto_id_index(id), i, &r) != 0)
             continue;
-        json_array_append_new(list, json_of_recipient(i, r));
+        has_room = reading_add(reading, list, json_of_recipient(i, r));
         queue_recipient_free(&r);
     }
-    return list;
+    json_object_set_new(j, "recipients", list);
+    if (i < count) json_object_set_new(j, "more", json_integer(i));
 }
 
-static json_t *json_of_message(const struct call *c, const Angarium__MessageRecord *m)
+static json_t *json_of_message(struct reading *r, const Angarium__MessageRecord *m)
 {
-    uint32_t shard = proto_id_shard(c->id);
+    uint32_t shard = proto_id_shard(r->q->id);
     json_t *j = json_object();
 
-    json_put_id(j, "id", c->id);
+    json_put_id(j, "id", r->q->id);
     json_put_time(j, "accepted_at", m->accepted_at_ms);
     json_put_time(j, "expires_at", m->expires_at_ms);
     json_put_time(j, "finished_at", m->finished_at_ms);
@@ -55,59 +59,74 @@ static json_t *json_of_message(const struct call *c, const Angarium__MessageReco
     if (m->bounce_of > 0)
         json_put_id(j, "bounce_of", proto_id(shard, proto_id_index(m->bounce_of)));
     json_object_set_new(j, "origin", json_of_origin(m->origin));
-    json_object_set_new(j, "recipients", json_of_recipients(c, m->recipient_count));
+    put_recipients(r, j, m->recipient_count);
     return j;
 }
 
-static void read_message(struct call *c)
+void message_read(struct reading *r)
 {
     Angarium__MessageRecord *m = NULL;
-    int rv = queue_message_get(commit_store(c->ops->o.commit), proto_id_shard(c->id),
-                               proto_id_index(c->id), &m);
 
-    if (rv != 0) {
-        call_fail(c, problem_of(rv), "there is no message %s (any more)", c->param);
-        return;
-    }
-    c->json = json_of_message(c, m);
+    r->rv = queue_message_get(commit_store(r->ops->o.commit), proto_id_shard(r->q->id),
+                              proto_id_index(r->q->id), &m);
+    if (r->rv != 0) return;
+    r->json = json_of_message(r, m);
     queue_message_free(&m);
+}
+
+static void ask(struct call *c, enum question_kind kind)
+{
+    struct question q = { .kind = kind };
+
+    if (!call_take_id(c)) return;
+    q.id = c->id;
+    q.shards[q.shard_count++] = proto_id_shard(c->id);
+    query_run(c, &q);
 }
 
 void route_message(struct call *c)
 {
-    if (call_take_id(c)) call_on_disk(c, read_message);
+    ask(c, QUESTION_MESSAGE);
 }
 
 /* ---- its story */
 
 struct story {
-    struct call *call;
+    struct reading *reading;
     json_t *items;
+    uint32_t seen;
+    bool has_more;
 };
 
 static bool on_event(void *arg, uint64_t entry, uint32_t number, const Angarium__Event *e)
 {
     struct story *s = arg;
+    struct reading *r = s->reading;
 
-    json_array_append_new(s->items, json_of_event(proto_id_shard(s->call->id), entry, number, e));
-    return json_array_size(s->items) < OPS_SCAN_MAX && !atomic_load(&s->call->ops->closing);
+    if (s->has_more || atomic_load(&r->ops->closing)) return false;
+    if (s->seen++ < r->q->skip) return true;
+    s->has_more =
+        !reading_add(r, s->items, json_of_event(proto_id_shard(r->q->id), entry, number, e)) ||
+        json_array_size(s->items) >= OPS_SCAN_MAX;
+    return true;
 }
 
-static void read_story(struct call *c)
+void story_read(struct reading *r)
 {
-    struct story s = { .call = c, .items = json_array() };
+    struct story s = { .reading = r, .items = json_array() };
 
-    queue_story(commit_store(c->ops->o.commit), proto_id_shard(c->id), proto_id_index(c->id),
+    queue_story(commit_store(r->ops->o.commit), proto_id_shard(r->q->id), proto_id_index(r->q->id),
                 on_event, &s);
-    if (json_array_size(s.items) == 0) {
+    if (s.seen == 0) {
         json_decref(s.items);
-        call_fail(c, PROBLEM_NOT_FOUND, "there is no message %s (any more)", c->param);
+        r->rv = ERR_NOT_FOUND;
         return;
     }
-    c->json = json_page(s.items, NULL);
+    r->json = json_page(s.items, NULL);
+    if (s.has_more) json_object_set_new(r->json, "more", json_integer(s.seen));
 }
 
 void route_message_events(struct call *c)
 {
-    if (call_take_id(c)) call_on_disk(c, read_story);
+    ask(c, QUESTION_STORY);
 }

@@ -2,8 +2,9 @@
  * stand. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-#include "node/ops/inside.h"
+#include "node/ops/question.h"
 
 /* ---- nodes */
 
@@ -77,19 +78,6 @@ static unsigned leads_of(struct commit *commit, uint64_t node)
     return leads;
 }
 
-static unsigned shards_of(const struct control *control, uint64_t node)
-{
-    unsigned shards = 0;
-
-    for (uint32_t i = 1; i <= control_shard_count(control); i++) {
-        const struct control_shard *s = control_shard(control, i);
-
-        for (unsigned k = 0; k < s->voter_count; k++)
-            shards += s->voters[k] == node;
-    }
-    return shards;
-}
-
 /* What control knows of a node is put beside what it says of itself. */
 static void put_control(json_t *j, const struct ops *ops, const struct control_node *n)
 {
@@ -109,43 +97,53 @@ static void put_control(json_t *j, const struct ops *ops, const struct control_n
     json_object_set_new(j, "state", json_string(control_node_state_name(n->state)));
 }
 
-static json_t *json_of_other(const struct ops *ops, const struct control_node *n)
+void node_read(struct reading *r)
 {
-    const struct control *control = cluster_control(ops->o.cluster);
-    json_t *j = json_object();
+    r->json = json_of_self(r->ops);
+}
 
-    json_object_set_new(j, "shards", json_integer(shards_of(control, n->id)));
-    json_object_set_new(j, "leads", json_integer(leads_of(ops->o.commit, n->id)));
-    put_control(j, ops, n);
+/* What the node said of itself; else what is known of it without. A new reference. */
+static json_t *said_by(const struct ops *ops, uint64_t id, json_t *const *answers, unsigned count)
+{
+    json_t *j;
+
+    for (unsigned i = 0; i < count; i++)
+        if (json_integer_value(json_object_get(answers[i], "id")) == (json_int_t)id)
+            return json_incref(answers[i]);
+    j = json_object();
+    json_object_set_new(j, "shards",
+                        json_integer(control_held(cluster_control(ops->o.cluster), id)));
+    json_object_set_new(j, "leads", json_integer(leads_of(ops->o.commit, id)));
     return j;
 }
 
-static void add_nodes(const struct ops *ops, json_t *items)
+json_t *nodes_page(const struct ops *ops, json_t *const *answers, unsigned count)
 {
-    const struct control *control = cluster_control(ops->o.cluster);
-    bool is_known = false;
+    const struct control *control = ops->o.cluster ? cluster_control(ops->o.cluster) : NULL;
+    json_t *items = json_array();
 
-    for (unsigned i = 0; i < control_node_count(control); i++) {
+    for (unsigned i = 0; control && i < control_node_count(control); i++) {
         const struct control_node *n = control_node_at(control, i);
-        bool is_self = n->id == ops->o.node;
-        json_t *j = is_self ? json_of_self(ops) : json_of_other(ops, n);
+        json_t *j = said_by(ops, n->id, answers, count);
 
-        if (is_self) put_control(j, ops, n);
-        is_known = is_known || is_self;
+        put_control(j, ops, n);
         json_array_append_new(items, j);
     }
-    if (!is_known) json_array_append_new(items, json_of_self(ops));
+    for (unsigned i = 0; i < count; i++) {
+        json_int_t id = json_integer_value(json_object_get(answers[i], "id"));
+
+        if (!control || !control_node(control, (uint64_t)id)) json_array_append(items, answers[i]);
+    }
+    return json_page(items, NULL);
 }
 
 void route_nodes(struct call *c)
 {
-    json_t *items = json_array();
+    struct question q = { .kind = QUESTION_NODE };
 
-    if (c->ops->o.cluster)
-        add_nodes(c->ops, items);
-    else
-        json_array_append_new(items, json_of_self(c->ops));
-    call_answer_json(c, 200, json_page(items, NULL));
+    if (!query_shards(c, &q)) return;
+    q.shard_count = 0;
+    query_run(c, &q);
 }
 
 /* ---- shards */
@@ -155,13 +153,14 @@ static void put_number(json_t *j, const char *key, uint64_t v)
     json_object_set_new(j, key, json_integer((json_int_t)v));
 }
 
-static json_t *json_of_shard(const struct commit_shard_view *v)
+static json_t *json_of_shard(const struct commit_shard_view *v, uint64_t node)
 {
     char digest[20];
     json_t *j = json_object();
 
     snprintf(digest, sizeof digest, "%016" PRIx64, v->digest);
     put_number(j, "id", v->shard);
+    put_number(j, "node", node); /* that says so */
     json_object_set_new(j, "leads", json_boolean(v->leads));
     json_object_set_new(j, "role", json_string(raft_role_name(v->raft.role)));
     put_number(j, "leader", v->raft.leader);
@@ -178,15 +177,47 @@ static json_t *json_of_shard(const struct commit_shard_view *v)
     return j;
 }
 
-void route_shards(struct call *c)
+void shards_read(struct reading *r)
 {
     json_t *items = json_array();
 
-    for (uint32_t i = 1; i <= commit_shard_count(c->ops->o.commit); i++) {
+    for (unsigned i = 0; i < r->q->shard_count; i++) {
         struct commit_shard_view v;
 
-        commit_shard_see(c->ops->o.commit, i, &v);
-        if (v.is_open) json_array_append_new(items, json_of_shard(&v));
+        commit_shard_see(r->ops->o.commit, r->q->shards[i], &v);
+        if (v.is_open) json_array_append_new(items, json_of_shard(&v, r->ops->o.node));
     }
-    call_answer_json(c, 200, json_page(items, NULL));
+    r->json = json_page(items, NULL);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    json_int_t i = json_integer_value(json_object_get(x, "id")),
+               k = json_integer_value(json_object_get(y, "id"));
+
+    return i < k ? -1 : i > k;
+}
+
+json_t *shards_page(json_t *const *answers, unsigned count)
+{
+    json_t *all[QUESTION_SHARDS_MAX], *items = json_array(), *item;
+    size_t n = 0, k;
+
+    for (unsigned i = 0; i < count; i++)
+        json_array_foreach(json_object_get(answers[i], "items"), k, item)
+        {
+            if (n < QUESTION_SHARDS_MAX) all[n++] = item;
+        }
+    if (n > 0) qsort(all, n, sizeof *all, compare_ids);
+    for (size_t i = 0; i < n; i++)
+        json_array_append(items, all[i]);
+    return json_page(items, NULL);
+}
+
+void route_shards(struct call *c)
+{
+    struct question q = { .kind = QUESTION_SHARDS };
+
+    if (query_shards(c, &q)) query_run(c, &q);
 }

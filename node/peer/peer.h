@@ -98,7 +98,7 @@ struct peer_ask {
     uint64_t number;
     enum wire_lane lane;
 };
-/* Before the wire is opened. on_ask comes on l and hands over or answers; each ask gets one peer_answer. */
+/* Before loops run. on_ask comes on l and hands over or answers; each ask gets one peer_answer. */
 void peer_serve(struct peers *p, enum peer_kind kind, struct loop *l,
                 void (*on_ask)(void *arg, struct peer_ask *a), void *arg);
 /* Frees the ask. Any thread, until peers_free. The bytes are copied; over PEER_BYTES_ONE_MAX it becomes ERR_TOO_LONG. */

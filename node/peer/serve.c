@@ -7,7 +7,9 @@ void peer_serve(struct peers *p, enum peer_kind kind, struct loop *l,
                 void (*on_ask)(void *arg, struct peer_ask *a), void *arg)
 {
     CHECK(kind > PEER_NONE && kind < PEER_KINDS);
+    pthread_mutex_lock(&p->lock);
     p->services[kind] = (struct peer_service){ l, on_ask, arg };
+    pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- answers */
@@ -133,7 +135,7 @@ static void refuse(struct peers *p, struct peer_ask *a, int rv)
 void peer_ask_came(struct peers *p, uint64_t from, enum wire_lane lane, const struct peer_frame *f,
                    struct blob *frame)
 {
-    const struct peer_service *s = f->kind < PEER_KINDS ? &p->services[f->kind] : NULL;
+    struct peer_service s = { 0 };
     struct peer_ask *a = check_calloc(1, sizeof *a);
     struct peer_node *n;
     bool is_in;
@@ -148,20 +150,17 @@ void peer_ask_came(struct peers *p, uint64_t from, enum wire_lane lane, const st
     a->lane = lane;
     list_init(&a->link);
     metric_add(M_PEER_ASKS, 1);
-    if (!s || !s->on_ask) {
-        refuse(p, a, ERR_UNSUPPORTED);
-        return;
-    }
-    a->loop = s->loop;
-    a->on_ask = s->on_ask;
-    a->arg = s->arg;
     a->letter.on_arrive = on_arrive;
     pthread_mutex_lock(&p->lock);
+    if (f->kind < PEER_KINDS) s = p->services[f->kind];
+    a->loop = s.loop;
+    a->on_ask = s.on_ask;
+    a->arg = s.arg;
     n = peer_node_find(p, from);
-    is_in = n && take_in(p, n, a);
+    is_in = s.on_ask && n && take_in(p, n, a);
     pthread_mutex_unlock(&p->lock);
     if (is_in)
         loop_post(a->loop, &a->letter);
     else
-        refuse(p, a, ERR_FULL);
+        refuse(p, a, s.on_ask ? ERR_FULL : ERR_UNSUPPORTED);
 }
