@@ -3,7 +3,8 @@
  * Lanes: votes, heartbeats and replies on control; APPENDs on log; snapshots on bulk. A message that waits for a write stays
  * with its group until that is durable. An APPEND is filled with its entries when its frame is packed: from memory, else it
  * waits for a read, and with it the later ones of its group to that peer. A full lane keeps the frame it refused; what
- * gathers behind it is bounded by OUTBOX_MESSAGES_MAX: what comes then is dropped, and the core sends it again.
+ * gathers behind it is bounded by OUTBOX_MESSAGES_MAX: what comes then is dropped, and the core sends it again. Control is never
+ * full: when thousands of groups have something to say in one turn, what has gathered leaves before the end of it.
  */
 #include "proto/ground/mutation.h"
 #include "raft/engine/inside.h"
@@ -46,6 +47,8 @@ static void drop(struct outbox *o, enum wire_lane lane, struct outgoing *m)
     free_outgoing(m);
 }
 
+static void send_control(struct engine_loop *l, struct outbox *o);
+
 static void leave(struct raft_group *g, struct outgoing *m)
 {
     enum wire_lane lane = lane_of(&m->msg);
@@ -57,6 +60,7 @@ static void leave(struct raft_group *g, struct outgoing *m)
         return;
     }
     o = outbox_of(g->loop, number);
+    if (lane == WIRE_CONTROL && o->counts[lane] == OUTBOX_MESSAGES_MAX) send_control(g->loop, o);
     if (o->counts[lane] == OUTBOX_MESSAGES_MAX) {
         metric_add(M_RAFT_OUTBOX_FULL, 1);
         free_outgoing(m);

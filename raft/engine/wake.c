@@ -1,8 +1,11 @@
 /* wake - a heap of the groups that want to be woken, the next one first. Who rests is not in it: 10,000 idle groups cost no
- * turn anything. */
+ * turn anything. When more are due than a turn takes, the others have the next one, which comes at once: between two turns
+ * beats leave, and what came is heard, so that no other node thinks this one dead, and this one no other. */
 #include <limits.h>
 
 #include "raft/engine/inside.h"
+
+#define WAKES_MAX (OUTBOX_MESSAGES_MAX / 4) /* of one turn */
 
 static void put(struct engine_loop *l, unsigned i, struct raft_group *g)
 {
@@ -84,6 +87,8 @@ void wake_due(struct engine_loop *l)
 {
     /* A step that has more to send says "now" again: it gets its turn, but not all of this one. */
     unsigned left = l->heap_count * 2;
+
+    if (left > WAKES_MAX) left = WAKES_MAX;
 
     while (left-- > 0 && wake_next(l) <= l->now_ms) {
         struct core_event e = { .kind = CORE_TIME };

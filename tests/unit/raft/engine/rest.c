@@ -1,5 +1,6 @@
 /* rest - ten thousand idle groups: no steps, no messages but one beat for each pair of nodes, little memory; and all of
  * them have a leader again soon after one of their nodes is gone. */
+#include "proto/ground/metric.h"
 #include "tests/unit/raft/engine/town.h"
 
 #ifdef ANGARIUM_SANITIZED
@@ -76,6 +77,45 @@ static void run_until_all_rest(void)
     fail_msg("groups do not come to rest");
 }
 
+static void turn_on(struct town_node *n)
+{
+    do
+        town_turn(n);
+    while (n->turn_at_ms <= town.now_ms || n->is_woken);
+}
+
+/* A process that slept wakes: all others are judged down in one turn, and every timer is due. No message is dropped because there
+ * are too many at once, and no turn takes all timers. */
+static void what_is_due_at_once_takes_turns(void **state)
+{
+    uint64_t sent, full;
+    struct town_node *n;
+
+    (void)state;
+    town_begin(&town, 3, 0);
+    town_start_all(&town);
+    open_groups(1);
+    n = &town.nodes[1];
+    town.now_ms += 10000;
+    turn_on(n);
+    town.now_ms += 2000;
+    sent = metric_get(M_RAFT_MESSAGES_SENT);
+    full = metric_get(M_RAFT_OUTBOX_FULL);
+    turn_on(n);
+    assert_int_equal(metric_get(M_RAFT_MESSAGES_SENT) - sent, 2 * GROUPS);
+    town.now_ms += 2000;
+    town_turn(n);
+    assert_in_range(metric_get(M_RAFT_MESSAGES_SENT) - sent, 2 * GROUPS + 1, 2 * GROUPS + 2 * 1024);
+    turn_on(n);
+    assert_int_equal(metric_get(M_RAFT_MESSAGES_SENT) - sent, 4 * GROUPS);
+    assert_int_equal(metric_get(M_RAFT_OUTBOX_FULL) - full, 0);
+    while (town_deliver_one(&town))
+        ;
+    town_end(&town);
+    free(groups[1]);
+    free(roles[1]);
+}
+
 static void idle_groups_cost_nothing(void **state)
 {
     uint64_t turns, frames, bytes;
@@ -143,6 +183,7 @@ static void one_that_works_wakes_no_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_due_at_once_takes_turns),
         cmocka_unit_test(idle_groups_cost_nothing),
         cmocka_unit_test(they_wake_when_their_leader_is_gone),
         cmocka_unit_test(one_that_works_wakes_no_other),
