@@ -150,12 +150,21 @@ run_engines() {
     esac
 }
 
+# Every order of events in a group of three: 2 terms, 3 entries and less of more (tests/sim/explore), ten seconds of one core.
+# By name only, minutes:   ./tests/run.sh sim/explore-full
+run_explore() {
+    check sim/explore 300 "$1" short
+    check sim/explore-mutations 300 "$1_mutants"
+    [ "$want" != sim/explore-full ] || { "$1" full && tell ok "$want" ok || tell FAIL "$want" FAIL; }
+}
+
 run_whole() {
     wanted_any sim/ || wanted_any clients/ || wanted_any crash/ || return 0
     build release all || return 0
     check sim/outage 120 build/release/tests/sim/sim_outage
     run_cluster build/release/tests/sim/sim_cluster
     run_engines build/release/tests/sim/sim_engine
+    run_explore build/release/tests/sim/sim_explore
     from_here_at_once 1 # they unpack the same programs, and load the machine
     for file in tests/clients/*_test.py; do
         check "clients/$(basename "$file" _test.py)" 180 /usr/bin/python3 "$file" build/release
