@@ -332,7 +332,7 @@ static struct commit_upload *open_upload(void)
 static void a_node_that_leads_nothing_takes_mail(void **state)
 {
     char why[160];
-    uint64_t id;
+    uint64_t id = 0;
 
     (void)state;
     assert_int_equal(commit_may_take(town.nodes[3].commit, 1000), 0);
@@ -348,7 +348,7 @@ static void a_node_that_leads_nothing_takes_mail(void **state)
 
 static void a_leader_that_does_not_take_it_says_so_and_another_does(void **state)
 {
-    uint64_t id;
+    uint64_t id = 0;
 
     (void)state;
     /* node 3 does not know it yet: it asks, hears no, and asks the other one in the same try */
@@ -582,7 +582,7 @@ static int cancel(uint32_t shard, uint64_t index)
 
 static void orders_go_to_the_leader(void **state)
 {
-    uint64_t id;
+    uint64_t id = 0;
 
     (void)state;
     assert_int_equal(send_mail(&id), 0);
