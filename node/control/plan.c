@@ -11,6 +11,9 @@
  */
 #include "node/control/inside.h"
 
+/* Less is even enough: a move is dear, and what an operator moved by one is not moved back. */
+#define UNEVEN 3u
+
 struct plan {
     struct look look;
     const struct control *control;
@@ -233,7 +236,7 @@ static void weigh_move(struct plan *p, const struct control_shard *s, unsigned v
         uint64_t to = p->control->nodes[i].id;
         unsigned gain, count;
 
-        if (!l->takes[i] || l->held[from] < l->held[i] + 2) continue;
+        if (!l->takes[i] || l->held[from] < l->held[i] + UNEVEN) continue;
         gain = 2 * (l->held[from] - l->held[i]) + (voter > 0); /* who does not lead goes sooner */
         if (gain <= best->gain || list_has(s->voters, s->voter_count, to)) continue;
         count = replace(p, s, s->voters[voter], to, voters);
@@ -268,7 +271,7 @@ static void weigh_leader(struct plan *p, const struct control_shard *s, struct m
     for (unsigned k = 1; l->takes[from] && k < s->voter_count; k++) {
         unsigned to = look_place(l, s->voters[k]);
 
-        if (!l->takes[to] || l->led[from] < l->led[to] + 2) continue;
+        if (!l->takes[to] || l->led[from] < l->led[to] + UNEVEN) continue;
         if (l->led[from] - l->led[to] <= best->gain) continue;
         *best = (struct move){ s, s->voters[0], s->voters[k], l->led[from] - l->led[to] };
     }

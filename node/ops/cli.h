@@ -114,6 +114,9 @@ bool cli_is_terminal(FILE *f);
 
 /* ---- verbs */
 
+/* The table of `angarium nodes`. */
+int cli_nodes_show(const struct cli_target *t);
+
 #define CLI_VERBS(X)                                                                               \
     X(check_config)                                                                                \
     X(cluster)                                                                                     \
@@ -127,7 +130,8 @@ bool cli_is_terminal(FILE *f);
     X(status)                                                                                      \
     X(nodes)                                                                                       \
     X(certificates)                                                                                \
-    X(shards) X(queue) X(message) X(events) X(send) X(audit) X(version) X(help) X(completion)
+    X(shards)                                                                                      \
+    X(shard) X(queue) X(message) X(events) X(send) X(audit) X(version) X(help) X(completion)
 #define CLI_DECLARE_(name) extern const struct cli_verb cli_verb_##name;
 CLI_VERBS(CLI_DECLARE_)
 #undef CLI_DECLARE_

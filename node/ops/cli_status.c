@@ -95,21 +95,27 @@ const struct cli_verb cli_verb_status = {
 
 /* ---- nodes and shards */
 
-static int show_list(int argc, char **argv, const char *path, void (*print)(const json_t *items))
+static int show_items(const struct cli_target *t, const char *path,
+                      void (*print)(const json_t *items))
 {
-    struct cli_target t = { 0 };
     struct cli_answer a = { 0 };
-    int rv = read_target(argc, argv, &t);
+    int rv = get(t, path, &a);
 
-    if (rv != 0) return rv;
-    rv = get(&t, path, &a);
-    if (rv == CLI_DONE && t.json)
+    if (rv == CLI_DONE && t->json)
         cli_print_json(a.json);
     else if (rv == CLI_DONE)
         print(json_object_get(a.json, "items"));
     if (rv == CLI_DONE) cli_tell_missing(a.json);
     cli_answer_free(&a);
     return rv;
+}
+
+static int show_list(int argc, char **argv, const char *path, void (*print)(const json_t *items))
+{
+    struct cli_target t = { 0 };
+    int rv = read_target(argc, argv, &t);
+
+    return rv == 0 ? show_items(&t, path, print) : rv;
 }
 
 static void print_nodes(const json_t *items)
@@ -134,6 +140,11 @@ static void print_nodes(const json_t *items)
         cli_table_add(&t, "%s", started);
     }
     cli_table_print(&t, stdout);
+}
+
+int cli_nodes_show(const struct cli_target *t)
+{
+    return show_items(t, "/api/v1/nodes", print_nodes);
 }
 
 static int run_nodes(int argc, char **argv)

@@ -47,6 +47,7 @@ struct ops {
     X(TAKEN, "taken", 409, "Somebody has it already")                                              \
     X(NOTHING_TO_DO, "nothing-to-do", 409, "There is nothing to do")                               \
     X(ALONE, "alone", 409, "This node is alone")                                                   \
+    X(UNSAFE, "refused-for-safety", 409, "It would lose something")                                \
     X(IN_USE, "in-use", 409, "Something depends on it")                                            \
     X(LIMIT, "limit-reached", 409, "There are as many as there can be")                            \
     X(CHANGED, "changed", 412, "It has changed meanwhile")                                         \
@@ -196,6 +197,19 @@ void route_events(struct call *c);
 void route_event_stream(struct call *c);
 void route_nodes(struct call *c);
 void route_shards(struct call *c);
+void route_node(struct call *c);
+void route_cordon(struct call *c);
+void route_uncordon(struct call *c);
+void route_drain(struct call *c);
+void route_remove(struct call *c);
+void route_promote(struct call *c);
+void route_placements(struct call *c);
+void route_shard(struct call *c);
+void route_create_shard(struct call *c);
+void route_close_shard(struct call *c);
+void route_transfer_shard(struct call *c);
+void route_move_shard(struct call *c);
+void route_operation(struct call *c);
 void route_join_token(struct call *c);
 void route_join(struct call *c);
 void route_backup(struct call *c);

@@ -93,7 +93,7 @@ static const char *const schemas[][2] = {
               "\"type\":\"integer\"},\"hostname\":{\"type\":\"string\"},\"version\":{\"type\":"
               "\"string\"},\"format\":{"
               "\"type\":\"integer\"},\"state\":{\"enum\":[\"joining\",\"serving\",\"draining\","
-              "\"gone\"]},\"started_"
+              "\"gone\",\"cordoned\"]},\"started_"
               "at\":{\"$ref\":"
               "\"#/components/schemas/"
               "Time\"},\"shards\":{\"type\":\"integer\"},\"leads\":{\"type\":\"integer\"},"
@@ -113,6 +113,22 @@ static const char *const schemas[][2] = {
     { "Joined", "{\"type\":\"object\",\"required\":[\"cluster\",\"nodes\"],\"properties\":{"
                 "\"cluster\":{\"type\":\"string\"},\"nodes\":{\"type\":\"array\",\"items\":{"
                 "\"type\":\"object\"}}}}" },
+    { "Change", "{\"type\":\"object\",\"required\":[\"operation\",\"dry_run\",\"does\"],"
+                "\"properties\":{\"operation\":{\"type\":[\"string\",\"null\"]},\"dry_run\":{"
+                "\"type\":\"boolean\"},\"does\":{\"type\":\"array\",\"items\":{\"type\":"
+                "\"string\"}},\"shard\":{\"type\":\"integer\"}}}" },
+    { "Operation",
+      "{\"type\":\"object\",\"required\":[\"id\",\"done\",\"progress\"],\"properties\":{"
+      "\"id\":{\"type\":\"string\"},\"done\":{\"type\":\"boolean\"},\"progress\":{\"type\":"
+      "\"string\"}}}" },
+    { "Placement",
+      "{\"type\":\"object\",\"required\":[\"id\",\"state\",\"version\",\"in_force\","
+      "\"voters\"],\"properties\":{\"id\":{\"type\":\"integer\"},\"state\":{\"enum\":["
+      "\"open\",\"closing\",\"closed\"]},\"version\":{\"type\":\"integer\"},\"in_force\":{"
+      "\"type\":\"boolean\"},\"leader\":{\"type\":[\"integer\",\"null\"]},\"voters\":{"
+      "\"type\":\"array\",\"items\":{\"type\":\"integer\"}},\"holders\":{\"type\":\"array\","
+      "\"items\":{\"type\":\"integer\"}},\"founders\":{\"type\":\"array\",\"items\":{"
+      "\"type\":\"integer\"}}}}" },
     { "Record",
       "{\"type\":\"object\",\"required\":[\"name\",\"version\"],\"properties\":{\"name\":{\"type\":\"string\"},"
       "\"version\":{\"type\":\"integer\"},\"tenant\":{\"type\":\"string\"},\"password\":{\"type\":\"string\","
@@ -133,6 +149,7 @@ static const char *const pages[][2] = { { "EventPage", "Event" },
                                         { "QueuePage", "Object" },
                                         { "NodePage", "Node" },
                                         { "RecordPage", "Record" },
+                                        { "PlacementPage", "Placement" },
                                         { "ShardPage", "Shard" } };
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))

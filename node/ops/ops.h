@@ -62,6 +62,9 @@ int ops_identity_read(const char *data_dir, struct ops_identity *out, struct err
 
 /* ---- the command line */
 
+/* `angarium node` without -c: ls, show, cordon, uncordon, drain, remove, promote. */
+int cli_node(int argc, char **argv);
+
 enum cli_exit {
     CLI_DONE = 0,
     CLI_FAILED = 1,
