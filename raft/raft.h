@@ -251,6 +251,38 @@ const struct core_config *raft_group_config(const struct raft_group *g);
 /* The leader's view of member i of the configuration; false: no such, or not leading. */
 bool raft_group_peer(const struct raft_group *g, unsigned i, struct core_peer_view *out);
 
+/* ---- the log of a process that does not run: for tools that restore and rescue. Everything blocks; what is written is synced,
+ * a write that fails ends the process. */
+struct raft_offline;
+/* Makes the log when there is none. ERR_BUSY: the process runs. ERR_VERSION, ERR_CORRUPT, ERR_IO. */
+int raft_offline_open(struct raft_offline **out, const char *dir, bool *tainted,
+                      struct errmsg *why);
+void raft_offline_close(struct raft_offline **o);
+struct raft_offline_view {
+    bool known, tainted, installing; /* installing: it ended while a snapshot took the place of the state */
+    struct core_hard hard;
+    uint64_t first;
+    struct core_pos last;
+    struct core_config config; /* count 0: the group has none of its own */
+};
+int raft_offline_see(struct raft_offline *o, uint64_t group, struct raft_offline_view *out,
+                     struct errmsg *why);
+/* Commands from index `from` on; each returns false to stop. ERR_CORRUPT. */
+int raft_offline_each(struct raft_offline *o, uint64_t group, uint64_t from, void *arg,
+                      bool (*each)(void *arg, const struct raft_entry *entry));
+/* The log of a group that it does not know yet begins behind `at`; these are its members. */
+void raft_offline_begin(struct raft_offline *o, uint64_t group, struct core_pos at,
+                        const struct core_config *config);
+/* Hard state: in `term` it has voted for that node. */
+void raft_offline_vote(struct raft_offline *o, uint64_t group, uint64_t term, uint64_t vote);
+/* A quorum is lost for good: this log, the newest of those that are left, goes on with `config` in a new era, in `term`, which is
+ * higher than any that one of those who are left has seen; they must not vote for another in it (raft_offline_vote). The
+ * commands follow at once. All that stands in the log before it counts as committed from now on. ERR_RANGE. */
+#define RAFT_OFFLINE_COMMANDS_MAX 2u
+int raft_offline_recover(struct raft_offline *o, uint64_t group, uint64_t self, uint64_t term,
+                         const struct core_config *config, const struct span *commands,
+                         unsigned count, struct errmsg *why);
+
 /* What is known of a node; on loop 0. False: it shares no group. */
 struct raft_peer_view {
     uint64_t node, incarnation;

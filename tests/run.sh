@@ -174,6 +174,7 @@ run_whole() {
     check crash/kill9 600 /usr/bin/python3 cluster-test/scenarios/kill9.py --build build/release --rounds "$kill_rounds"
     check crash/failover 300 /usr/bin/python3 cluster-test/scenarios/failover.py --build build/release --rounds "$failover_rounds"
     check crash/anywhere 300 /usr/bin/python3 cluster-test/scenarios/anywhere.py --build build/release --rounds 1
+    check crash/rescue 300 /usr/bin/python3 cluster-test/scenarios/rescue.py --build build/release
     check crash/powercut 600 /usr/bin/python3 cluster-test/scenarios/powercut.py --build build/release --rounds "$powercut_rounds"
 }
 

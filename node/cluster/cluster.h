@@ -47,6 +47,10 @@ int cluster_self_write(const char *dir, const struct cluster_self *self, struct 
 /* One more start: the incarnation grows, durably. */
 int cluster_self_start(const char *dir, struct cluster_self *self, struct errmsg *why);
 
+/* The state of group 0 beside its log: DATA/control. Of a node that does not run. */
+int cluster_state_read(const char *dir, struct buf *out, struct errmsg *why); /* ERR_NOT_FOUND */
+int cluster_state_write(const char *dir, struct span state, struct errmsg *why);
+
 /* ---- the replica */
 
 struct cluster;

@@ -155,3 +155,15 @@ int cluster_self_start(const char *dir, struct cluster_self *self, struct errmsg
     self->incarnation++;
     return cluster_self_write(dir, self, why);
 }
+
+/* ---- DATA/control */
+
+int cluster_state_read(const char *dir, struct buf *out, struct errmsg *why)
+{
+    return file_read(dir, "control", out, why);
+}
+
+int cluster_state_write(const char *dir, struct span state, struct errmsg *why)
+{
+    return file_replace(dir, "control", state, why);
+}

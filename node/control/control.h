@@ -212,6 +212,11 @@ int control_may_create(const struct control *c, const struct control_up *up, uin
 int control_save(const struct control *c, struct buf *out);
 /* The state takes the place of what was there. ERR_VERSION (a newer format), ERR_CORRUPT: nothing has changed. */
 int control_load(struct control *c, struct span saved);
+/* Another cluster begins with this state: another id, this node alone, holder of all its shards. No tokens. The next
+ * CONTROL_SKIPPED numbers of shards count as used up (closed): the old cluster may have given them since. */
+#define CONTROL_SKIPPED 16u
+void control_refound(struct control *c, const uint8_t cluster[CONTROL_CLUSTER_SIZE],
+                     const struct control_node *only);
 /* Up to `index` nothing more comes for this state: what is behind control_applied() there is raft's own. */
 void control_reach(struct control *c, uint64_t index);
 /* Checks K1-K12. 0, or ERR_CORRUPT and the first broken one in words. */

@@ -209,12 +209,19 @@ static bool is_empty(const char *dir)
     return empty;
 }
 
+int cli_check_empty(const char *dir)
+{
+    if (access(dir, F_OK) != 0 && errno == ENOENT) return CLI_DONE;
+    if (is_empty(dir)) return CLI_DONE;
+    return cli_fail(CLI_REFUSED, "%s: is there and not an empty directory", dir);
+}
+
 int cli_make_empty(const char *dir)
 {
-    if (mkdir(dir, 0700) == 0) return CLI_DONE;
-    if (errno != EEXIST) return cli_fail(CLI_FAILED, "%s: %s", dir, strerror(errno));
-    if (is_empty(dir)) return CLI_DONE;
-    return cli_fail(CLI_REFUSED, "%s: is there and not empty", dir);
+    int rv = cli_check_empty(dir);
+
+    if (rv != CLI_DONE || mkdir(dir, 0700) == 0 || errno == EEXIST) return rv;
+    return cli_fail(CLI_FAILED, "%s: cannot be made: %s", dir, strerror(errno));
 }
 
 static int sync_dir(const char *dir)
@@ -245,16 +252,23 @@ static int write_manifest(const struct backup *b)
 
 /* ---- all of it */
 
-static int load_control(struct backup *b)
+static int take_control(const char *dir, const struct backup_manifest *m, struct control *control)
 {
     struct backup_check *k = NULL;
     struct errmsg why = { "" };
-    int rv;
+    int rv = backup_file_check(dir, m, &m->control, NULL, &k, &why);
 
-    rv = backup_file_check(b->dir, &b->manifest, &b->manifest.control, NULL, &k, &why);
-    if (rv == 0) rv = control_load(b->control, backup_check_control(k));
+    if (rv == 0) rv = control_load(control, backup_check_control(k));
     backup_check_close(&k);
-    if (rv != 0) return cli_fail(CLI_FAILED, "%s", why.text[0] ? why.text : err_text(rv));
+    return rv == 0 ? CLI_DONE
+                   : cli_fail(CLI_FAILED, "%s", why.text[0] ? why.text : err_text(rv));
+}
+
+static int load_control(struct backup *b)
+{
+    int rv = take_control(b->dir, &b->manifest, b->control);
+
+    if (rv != CLI_DONE) return rv;
     for (uint32_t i = 1; i <= control_shard_count(b->control); i++)
         b->shards_wanted += control_shard(b->control, i)->state != CONTROL_CLOSED;
     return CLI_DONE;
@@ -334,13 +348,12 @@ int cli_backup(struct cli_target *t, const char *const *from, unsigned from_coun
 /* ---- verifying */
 
 /* All shards of control that are not closed, and no others. */
-static int compare_shards(const struct backup *b)
+static int compare_shards(const struct backup_manifest *m, const struct control *control)
 {
-    const struct backup_manifest *m = &b->manifest;
     unsigned at = 0;
 
-    for (uint32_t i = 1; i <= control_shard_count(b->control); i++) {
-        if (control_shard(b->control, i)->state == CONTROL_CLOSED) continue;
+    for (uint32_t i = 1; i <= control_shard_count(control); i++) {
+        if (control_shard(control, i)->state == CONTROL_CLOSED) continue;
         if (at == m->shard_count || m->shards[at].file.head.shard != i)
             return cli_fail(CLI_FAILED, "shard %" PRIu32 " is missing in manifest.json", i);
         at++;
@@ -350,31 +363,29 @@ static int compare_shards(const struct backup *b)
                     m->shards[at].file.head.shard);
 }
 
-static int verify_all(struct backup *b)
+int cli_backup_open(const char *dir, struct backup_manifest *m, struct control *control)
 {
-    const struct backup_manifest *m = &b->manifest;
     struct errmsg why = { "" };
-    int rv = load_control(b);
+    int rv = backup_manifest_read(dir, m, &why);
 
-    if (rv == CLI_DONE) rv = compare_shards(b);
-    for (unsigned i = 0; rv == CLI_DONE && i < m->shard_count; i++)
-        if (backup_file_check(b->dir, m, &m->shards[i], NULL, NULL, &why) != 0)
-            rv = cli_fail(CLI_FAILED, "%s", why.text);
-    return rv;
+    if (rv != 0) return cli_fail(rv == ERR_NOT_FOUND ? CLI_NOT_FOUND : CLI_FAILED, "%s", why.text);
+    rv = take_control(dir, m, control);
+    return rv == CLI_DONE ? compare_shards(m, control) : rv;
 }
 
 int cli_backup_verify(const char *dir, bool json)
 {
     struct backup *b = check_calloc(1, sizeof *b);
+    const struct backup_manifest *m = &b->manifest;
     struct errmsg why = { "" };
     int rv;
 
     b->dir = dir;
     b->control = control_new();
-    rv = backup_manifest_read(dir, &b->manifest, &why);
-    if (rv != 0)
-        rv = cli_fail(rv == ERR_NOT_FOUND ? CLI_NOT_FOUND : CLI_FAILED, "%s", why.text);
-    if (rv == CLI_DONE) rv = verify_all(b);
+    rv = cli_backup_open(dir, &b->manifest, b->control);
+    for (unsigned i = 0; rv == CLI_DONE && i < m->shard_count; i++)
+        if (backup_file_check(dir, m, &m->shards[i], NULL, NULL, &why) != 0)
+            rv = cli_fail(CLI_FAILED, "%s", why.text);
     if (rv == CLI_DONE) rv = print_done(b, json);
     if (!json) printf("backup: %s\n", rv == CLI_DONE ? "ok" : "FAILED");
     backup_manifest_deinit(&b->manifest);

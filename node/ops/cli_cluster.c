@@ -1,4 +1,4 @@
-/* cli_cluster - angarium cluster init, token, backup. */
+/* cli_cluster - angarium cluster init, token, backup, restore. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,8 +69,12 @@ static int run(int argc, char **argv)
     struct cli_target t = { 0 };
     const char *file = NULL, *lives = NULL, *words[3] = { "", "", "" }, *from[CLI_LIST_MAX];
     unsigned count = 0, from_count = 0;
+    struct cli_restore restore = { 0 };
     const struct cli_option options[] = { CLI_TARGET_OPTIONS(t),
                                           { .name = "config", .letter = 'c', .text = &file },
+                                          { .name = "data-dir", .text = &restore.data_dir },
+                                          { .name = "in-doubt", .text = &restore.in_doubt },
+                                          { .name = "dry-run", .flag = &restore.dry_run },
                                           { .name = "lives", .text = &lives },
                                           { .name = "from",
                                             .list = from,
@@ -83,12 +87,18 @@ static int run(int argc, char **argv)
     if (count == 1 && strcmp(words[0], "token") == 0) return run_token(&t, lives);
     if (count == 2 && strcmp(words[0], "import") == 0) return cli_import(&t, words[1]);
     if (strcmp(words[0], "backup") == 0) return run_backup(&t, words, count, from, from_count);
-    return cli_usage("cluster", "init, token, import or backup?");
+    if (count == 2 && strcmp(words[0], "restore") == 0) {
+        restore.from = words[1];
+        restore.config = file;
+        return cli_restore(&restore);
+    }
+    return cli_usage("cluster", "init, token, import, backup or restore?");
 }
 
 const struct cli_verb cli_verb_cluster = {
     .name = "cluster",
-    .usage = "init -c FILE | token [--lives SECONDS] | import FILE | backup DIR | backup verify DIR",
+    .usage = "init -c FILE | token [--lives SECONDS] | import FILE | backup DIR | backup verify DIR |\n"
+             "       angarium cluster restore DIR -c FILE --in-doubt retry|hold [--data-dir NEW] [--dry-run]",
     .line = "begin a cluster, let nodes into it, back it up",
     .help = "init marks the empty data directory of the settings in FILE as the first node of a "
             "new cluster, whose id\n"
@@ -118,6 +128,17 @@ const struct cli_verb cli_verb_cluster = {
             "  angarium cluster backup /backup/monday --endpoint http://10.0.0.1:8080 --from "
             "http://10.0.0.2:8080 \\\n"
             "      --from http://10.0.0.3:8080 --token-file api.token\n"
-            "  angarium cluster backup verify /backup/monday\n",
+            "  angarium cluster backup verify /backup/monday\n"
+            "\n"
+            "restore makes the data directory of the first node of a new cluster, with the id in FILE, "
+            "out of a backup:\n"
+            "mail, events, tenants; other nodes join it. What is pending may have been delivered since "
+            "the backup:\n"
+            "--in-doubt says whether it is tried or held. Refused (5) when there is something, or the "
+            "id is the old one.\n"
+            "\n"
+            "Examples:\n"
+            "  angarium cluster restore /backup/monday -c /etc/angarium/node.yaml --in-doubt hold "
+            "--dry-run\n",
     .run = run,
 };

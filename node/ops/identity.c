@@ -92,7 +92,7 @@ static int write_synced(const char *path, const char *text)
     return ok ? 0 : ERR_IO;
 }
 
-static int write_identity(const char *data_dir, const struct ops_identity *id, struct errmsg *why)
+int ops_identity_write(const char *data_dir, const struct ops_identity *id, struct errmsg *why)
 {
     char path[PATH_SIZE], beside[PATH_SIZE], text[256];
 
@@ -120,6 +120,12 @@ static void make_uuid(char out[37])
              b[14], b[15]);
 }
 
+void ops_identity_make(struct ops_identity *out, uint64_t node, uint32_t shards)
+{
+    *out = (struct ops_identity){ .node = node, .shards = shards };
+    make_uuid(out->uuid);
+}
+
 static int make_identity(const char *data_dir, uint64_t node, uint32_t shards,
                          struct ops_identity *out, struct errmsg *why)
 {
@@ -132,9 +138,8 @@ static int make_identity(const char *data_dir, uint64_t node, uint32_t shards,
                           "move the directory "
                           "away to begin anew",
                           data_dir);
-    *out = (struct ops_identity){ .node = node, .shards = shards };
-    make_uuid(out->uuid);
-    return write_identity(data_dir, out, why);
+    ops_identity_make(out, node, shards);
+    return ops_identity_write(data_dir, out, why);
 }
 
 int ops_identity_open(const char *data_dir, uint64_t node, uint32_t shards,
@@ -157,5 +162,5 @@ int ops_identity_open(const char *data_dir, uint64_t node, uint32_t shards,
                           data_dir, out->shards, shards);
     if (out->shards == shards) return 0;
     out->shards = shards;
-    return write_identity(data_dir, out, why);
+    return ops_identity_write(data_dir, out, why);
 }

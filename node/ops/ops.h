@@ -51,6 +51,9 @@ struct ops_identity {
     uint32_t shards;
     char uuid[37];
 };
+/* Of a disk that is being made: a new uuid; written last, for without it the rest is refused at a start. */
+void ops_identity_make(struct ops_identity *out, uint64_t node, uint32_t shards);
+int ops_identity_write(const char *data_dir, const struct ops_identity *id, struct errmsg *why);
 int ops_identity_open(const char *data_dir, uint64_t node, uint32_t shards,
                       struct ops_identity *out, struct errmsg *why);
 /* Writes DATA/cluster of a cluster that begins with this node. ERR_EXISTS: the disk is not new. Blocks. */

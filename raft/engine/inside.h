@@ -451,4 +451,9 @@ void reads_end(struct raft_group *g, int rv);
 void balance_mark(struct raft_group *g);
 void balance(struct engine_loop *l);
 
+/* ---- offline.c */
+struct raft_offline {
+    struct store *store;
+};
+
 #endif

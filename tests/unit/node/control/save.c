@@ -151,6 +151,37 @@ static void every_cut_and_every_turned_byte_is_refused_or_sound(void **state)
     buf_deinit(&saved);
 }
 
+static void another_cluster_goes_on_with_what_was_decided(void **state)
+{
+    static const uint8_t id[CONTROL_CLUSTER_SIZE] = "another cluster";
+    struct control_node only = { .id = 70, .joined_ms = 5 };
+    struct errmsg why = { "" };
+    struct scene s;
+    unsigned shards;
+
+    (void)state;
+    fill(&s);
+    shards = control_shard_count(s.control);
+    snprintf(only.uuid, sizeof only.uuid, "00000000-0000-4000-8000-000000000070");
+    snprintf(only.address, sizeof only.address, "10.0.0.70:2600");
+    control_refound(s.control, id, &only);
+    assert_int_equal(control_verify(s.control, &why), 0);
+    assert_memory_equal(control_cluster(s.control), id, sizeof id);
+    assert_int_equal(control_node_count(s.control), 1);
+    assert_int_equal(control_node(s.control, 70)->state, CONTROL_SERVING);
+    assert_int_equal(control_shard_count(s.control), shards + CONTROL_SKIPPED);
+    for (uint32_t i = 1; i <= shards + CONTROL_SKIPPED; i++) {
+        const struct control_shard *one = control_shard(s.control, i);
+
+        if (i > shards) assert_int_equal(one->state, CONTROL_CLOSED);
+        if (one->state == CONTROL_CLOSED) continue;
+        assert_int_equal(one->voter_count, 1);
+        assert_int_equal(one->voters[0], 70);
+        assert_false(control_moves(one));
+    }
+    control_free(&s.control);
+}
+
 static void a_newer_format_is_refused(void **state)
 {
     Angarium__ControlState newer = ANGARIUM__CONTROL_STATE__INIT;
@@ -174,6 +205,7 @@ int main(void)
         cmocka_unit_test(an_older_state_is_open_and_in_force),
         cmocka_unit_test(answers_are_part_of_the_digest),
         cmocka_unit_test(every_cut_and_every_turned_byte_is_refused_or_sound),
+        cmocka_unit_test(another_cluster_goes_on_with_what_was_decided),
         cmocka_unit_test(a_newer_format_is_refused),
     };
 

@@ -1,0 +1,110 @@
+"""dev - a dev cluster of several nodes under test, by the command line of operators."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+
+from node import free_port_run
+
+
+class Failed(Exception):
+    """A promise was broken."""
+
+
+class Dev:
+    def __init__(self, binary, folder, name, sink_port):
+        self.binary, self.dir = binary, os.path.join(folder, name)
+        self.sink_port = sink_port
+        self.base = free_port_run(100)
+        self.cluster = None
+
+    def run(self, words, exit=0, timeout=90):
+        """The command, which must end so."""
+        done = subprocess.run([self.binary, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=timeout)
+        if done.returncode != exit:
+            raise Failed("angarium %s ended with %d, not %d:\n%s%s" %
+                         (" ".join(words), done.returncode, exit, done.stdout[-2000:], done.stderr[-2000:]))
+        return done
+
+    def dev(self, *words):
+        return self.run(["dev", *words, "--dir", self.dir])
+
+    def start(self, nodes):
+        """All nodes, new or with the disks that they have."""
+        self.dev("--nodes", str(nodes), "--base-port", str(self.base), "--next-hop", "127.0.0.1:%d" % self.sink_port,
+                 "--set", "delivery.retry_base_ms=100ms", "--set", "delivery.retry_cap_ms=400ms",
+                 "--set", "limits.session_transactions_max=1000000", "--set", "limits.disk_reserve_bytes=0", "--detach")
+        with open(os.path.join(self.dir, "cluster.json")) as file:
+            self.cluster = json.load(file)
+
+    def node(self, node):
+        return self.cluster["nodes"][node - 1]
+
+    def port(self, node, kind):
+        return int(self.node(node)[kind].rsplit(":", 1)[1])
+
+    def settings(self, node):
+        return os.path.join(self.dir, "node-%d.yaml" % node)
+
+    def data_dir(self, node):
+        return os.path.join(self.dir, "node-%d" % node)
+
+    def forget(self, *nodes):
+        """Their disks are lost, and the tokens they came with."""
+        for node in nodes:
+            shutil.rmtree(self.data_dir(node))
+            token = os.path.join(self.dir, "node-%d.token" % node)
+            if os.path.exists(token):
+                os.remove(token)
+
+    def get(self, node, path):
+        ask = urllib.request.Request("http://%s%s" % (self.node(node)["http"], path),
+                                     headers={"Authorization": "Bearer " + self.cluster["api_token"]})
+        with urllib.request.urlopen(ask, timeout=5) as answer:
+            return json.load(answer)
+
+    def audit_list(self, data_dir):
+        """Lines of `angarium audit --list`: id recipient state attempts doubts."""
+        done = self.run(["audit", "--list", data_dir])
+        return [words for words in (line.split() for line in done.stdout.split("\n")) if len(words) == 5]
+
+    # waiting for a fact
+
+    def wait(self, what, fact, seconds=60):
+        end = time.monotonic() + seconds
+        while True:
+            left = fact()
+            if not left:
+                return
+            if time.monotonic() > end:
+                raise Failed("after %d s: %s: %s" % (seconds, what, left))
+            time.sleep(0.1)
+
+    def digests(self, nodes):
+        """shard -> digests, one of each node that holds it."""
+        found = {}
+        for node in range(1, nodes + 1):
+            for shard in self.get(node, "/api/v1/shards")["items"]:
+                found.setdefault(shard["id"], []).append(shard["digest"])
+        return found
+
+    def wait_shared(self, nodes):
+        """Every shard is held by so many nodes."""
+        self.wait("shards that are not on all nodes",
+                  lambda: [s for s, d in self.digests(nodes).items() if len(d) < nodes])
+
+    def wait_empty(self, nodes):
+        self.wait("messages in the queue", lambda: max(
+            self.get(node, "/api/v1/queue?limit=1")["counts"]["messages"] for node in range(1, nodes + 1)))
+
+    def same_digests(self, nodes):
+        self.wait("replicas differ", lambda: [s for s, d in self.digests(nodes).items() if len(set(d)) > 1], 20)
+
+    def end(self):
+        """Nothing of ours keeps running."""
+        subprocess.run([self.binary, "dev", "stop", "--dir", self.dir], stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, timeout=90)

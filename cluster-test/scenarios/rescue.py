@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""rescue - a cluster is backed up under load and lost whole; another one begins with the backup and grows.
+
+Checks: a damaged backup is refused, and a target that is not empty; a backup under load is whole; all mails answered 250 before it
+began are in the restored node, and arrive; what the backup says was delivered is not sent again; the audits are clean.
+Use: rescue.py [--build build/dev] [--seed N] [--dir DIR]
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from dev import Dev, Failed  # noqa: E402
+from ledger import read_arrivals, read_promises  # noqa: E402
+from load import Generator, Sink  # noqa: E402
+from node import find_binary  # noqa: E402
+
+REFUSED, USAGE = 5, 2
+
+
+def options():
+    parser = argparse.ArgumentParser(description="rescue")
+    parser.add_argument("--build", default="build/dev", help="a build directory (build/dev)")
+    parser.add_argument("--seed", type=int, default=int(time.time()) & 0xffffff)
+    parser.add_argument("--dir", help="keeps everything there (default: a temporary directory, removed when good)")
+    return parser.parse_args()
+
+
+class Rescue:
+    def __init__(self, o, folder):
+        self.o, self.folder = o, folder
+        self.binary = find_binary(o.build)
+        # much is refused for now, so that there is always something pending
+        self.sink = Sink(o.build, folder, "--refuse-permille", "300", "--drop-permille", "20", "--seed", str(o.seed))
+        self.old = Dev(self.binary, folder, "old", self.sink.port)
+        self.new = Dev(self.binary, folder, "new", self.sink.port)
+        self.backup = os.path.join(folder, "backup")
+        self.generators = []
+        self.begun = time.monotonic()
+
+    def say(self, text):
+        print("%6.1f s  %s" % (time.monotonic() - self.begun, text), flush=True)
+
+    # the old cluster
+
+    def load(self, dev, name, nodes):
+        for node in nodes:
+            for kind, size, rate in (("small", "1024-8192", "60"), ("large", "262144-614400", "3")):
+                self.generators.append(Generator(
+                    self.o.build, self.folder, "%s-%s-%d" % (name, kind, node), dev.port(node, "mx"), "--sessions", "2",
+                    "--size", size, "--rate", rate, "--keep-trying", "--seed", str(self.o.seed), "--seconds", "3600"))
+
+    def acked(self):
+        return read_promises([g.acked for g in self.generators])
+
+    def take_backup(self):
+        before = self.acked()
+        done = self.old.run(["cluster", "backup", self.backup, "--dir", self.old.dir])
+        self.say(done.stdout.strip())
+        self.old.run(["cluster", "backup", "verify", self.backup])
+        self.old.run(["cluster", "backup", self.backup, "--dir", self.old.dir], exit=REFUSED)
+        return before
+
+    def lose_all(self):
+        time.sleep(0.5)
+        for node in (1, 2, 3):
+            self.old.dev("kill", "--node", str(node))
+        for generator in self.generators:
+            generator.process.kill()
+            generator.process.wait()
+
+    # the new one
+
+    def prepare(self):
+        """Settings, certificates and secrets of another cluster, whose disks are then gone."""
+        self.new.start(3)
+        self.new.dev("stop")
+        self.new.forget(1, 2, 3)
+
+    def damaged(self):
+        bad = os.path.join(self.folder, "bad")
+        shutil.copytree(self.backup, bad)
+        largest = max((os.path.getsize(os.path.join(bad, n)), n) for n in os.listdir(bad) if n.startswith("shard"))[1]
+        with open(os.path.join(bad, largest), "r+b") as file:
+            file.seek(os.path.getsize(file.name) // 2)
+            byte = file.read(1)
+            file.seek(-1, 1)
+            file.write(bytes([byte[0] ^ 4]))
+        self.new.run(["cluster", "backup", "verify", bad], exit=1)
+        self.restore("--in-doubt", "retry", source=bad, exit=1)
+        self.new.forget(1)
+
+    def restore(self, *words, source=None, exit=0, settings=None):
+        return self.new.run(["cluster", "restore", source or self.backup, "-c", settings or self.new.settings(1), *words],
+                            exit=exit)
+
+    def check_refusals(self):
+        self.restore(exit=USAGE)
+        self.restore("--in-doubt", "hold", "--data-dir", os.path.join(self.folder, "same"), exit=REFUSED,
+                     settings=self.old.settings(1))
+        self.restore("--in-doubt", "hold", "--dry-run")
+        if os.path.exists(self.new.data_dir(1)):
+            raise Failed("a dry run made a directory")
+
+    def check_held(self):
+        held = os.path.join(self.folder, "held")
+        self.restore("--in-doubt", "hold", "--data-dir", held)
+        states = {words[2] for words in self.new.audit_list(held)}
+        if states & {"waiting", "claimed"} or "held" not in states:
+            raise Failed("restored with hold, recipients are %s" % sorted(states))
+
+    def check_restored(self, before):
+        """All that was promised is there; gives (id, recipient) of what was delivered."""
+        listed = self.new.audit_list(self.new.data_dir(1))
+        known = {words[0] for words in listed}
+        missing = [promise for promise in before.values() if promise[0] not in known]
+        if missing or not before:
+            raise Failed("of %d mails answered before the backup %d are not in it: %s" %
+                         (len(before), len(missing), missing[:5]))
+        pending = sum(words[2] in ("waiting", "held") for words in listed)
+        if pending == 0:
+            raise Failed("nothing was pending in the backup: the test shows too little")
+        self.say("%d mails of before are restored, %d recipients are pending" % (len(before), pending))
+        return {(words[0], words[1]) for words in listed if words[2] == "delivered"}
+
+    def arrived(self):
+        """(id, recipient) -> how often."""
+        found = {}
+        for test_id, arrivals in read_arrivals(self.sink.log_path).items():
+            for arrival in arrivals:
+                for name in arrival.recipients.split(","):
+                    found[test_id, name] = found.get((test_id, name), 0) + 1
+        return found
+
+    def check_delivered(self, before, arrivals, delivered):
+        now = self.arrived()
+        lost = [test_id for test_id, (_, recipients) in before.items()
+                if len({name for known, name in now if known == test_id}) < recipients]
+        again = [key for key in now if key[0] in before and (before[key[0]][0], key[1]) in delivered and
+                 now[key] > arrivals.get(key, 0)]
+        if lost or again:
+            raise Failed("lost: %s; sent again though delivered: %s" % (lost[:5], again[:5]))
+
+    def run(self):
+        preparing = threading.Thread(target=self.prepare)
+        preparing.start()
+        self.old.start(3)
+        self.load(self.old, "old", (1, 2, 3))
+        time.sleep(1.5)
+        before = self.take_backup()
+        self.lose_all()
+        self.say("the old cluster is lost; %d mails were answered before the backup" % len(before))
+        preparing.join()
+        self.check_refusals()
+        self.damaged()
+        self.check_held()
+        self.restore("--in-doubt", "retry")
+        self.restore("--in-doubt", "retry", exit=REFUSED)
+        delivered = self.check_restored(before)
+        arrivals = self.arrived()
+        self.new.start(3)
+        self.new.wait_shared(3)
+        self.new.wait_empty(3)
+        self.new.same_digests(3)
+        self.new.dev("stop")
+        for node in (1, 2, 3):
+            self.new.audit_list(self.new.data_dir(node))
+        self.check_delivered(before, arrivals, delivered)
+        print("rescue: %d mails of before the backup, %d recipients delivered then and not again, all arrived; three nodes agree" %
+              (len(before), len(delivered)))
+
+    def end(self):
+        for dev in (self.old, self.new):
+            dev.end()
+        for process in [g.process for g in self.generators] + [self.sink.process]:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def main():
+    o = options()
+    folder = o.dir or tempfile.mkdtemp(prefix="angarium-rescue-")
+    os.makedirs(folder, exist_ok=True)
+    rescue = Rescue(o, folder)
+    try:
+        rescue.run()
+    except Failed as failure:
+        print("rescue FAILED: %s" % failure)
+        print("again: %s --build %s --seed %d; everything is in %s" % (sys.argv[0], o.build, o.seed, folder))
+        return 1
+    finally:
+        rescue.end()
+    if not o.dir:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
