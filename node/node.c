@@ -329,6 +329,7 @@ static int make_auth(const struct settings *s, struct accept_auth **out, struct 
                                         .addresses = s->credentials[i].addresses };
     for (unsigned i = 0; i < s->tenant_count; i++)
         tenants[i] = (struct accept_tenant){ .name = s->tenants[i].name,
+                                             .holds_doubts = !strcmp(s->tenants[i].in_doubt, "hold"),
                                              .domains = (const char *const *)s->tenants[i].domains,
                                              .domain_count = s->tenants[i].domain_count };
     rv = accept_auth_new(out, credentials, s->credential_count, tenants, s->tenant_count,

@@ -12,6 +12,7 @@
 #define HASH_SIZE       32u
 #define DOMAIN_SIZE_MAX 255u
 #define REPLY_CODE_MAX  999u
+#define HOST_SIZE_MAX   300u
 
 static bool text_ok(ProtobufCBinaryData d, size_t size_max)
 {
@@ -137,6 +138,18 @@ static bool refs_ok(Angarium__RecipientRef **refs, size_t n)
     return true;
 }
 
+/* Only a claim's recipients name hosts. */
+static bool hosts_ok(Angarium__RecipientRef **refs, size_t n, const ProtobufCBinaryData *hosts,
+                     size_t host_count)
+{
+    if (host_count > PROTO_HOSTS_MAX) return false;
+    for (size_t i = 0; i < host_count; i++)
+        if (hosts[i].len == 0 || !text_ok(hosts[i], HOST_SIZE_MAX)) return false;
+    for (size_t i = 0; i < n; i++)
+        if (refs[i]->host > host_count) return false;
+    return true;
+}
+
 static bool outcome_ok(const Angarium__RecipientOutcome *o)
 {
     if (!index_ok(o->index) || o->recipient >= PROTO_RECIPIENTS_MAX) return false;
@@ -146,7 +159,7 @@ static bool outcome_ok(const Angarium__RecipientOutcome *o)
     if (o->reply && (o->reply->code > REPLY_CODE_MAX || !text_ok(o->reply->enhanced, 32) ||
                      !text_ok(o->reply->text, TEXT_SIZE_MAX)))
         return false;
-    return text_ok(o->remote_host, 300) && text_ok(o->remote_address, 64) &&
+    return text_ok(o->remote_host, HOST_SIZE_MAX) && text_ok(o->remote_address, 64) &&
            text_ok(o->source_address, 64) && text_ok(o->tls, 128) && text_ok(o->class_, 64);
 }
 
@@ -206,11 +219,14 @@ static bool command_ok(const Angarium__Command *c)
         return c->chunk->upload.len > 0 && c->chunk->upload.len <= UPLOAD_SIZE_MAX &&
                c->chunk->number < PROTO_CHUNKS_MAX;
     case ANGARIUM__COMMAND__KIND_CLAIM:
-        return refs_ok(c->claim->recipients, c->claim->n_recipients);
+        return refs_ok(c->claim->recipients, c->claim->n_recipients) &&
+               hosts_ok(c->claim->recipients, c->claim->n_recipients, c->claim->hosts,
+                        c->claim->n_hosts);
     case ANGARIUM__COMMAND__KIND_OUTCOME:
         return outcomes_ok(c->outcome);
     case ANGARIUM__COMMAND__KIND_EXPIRE:
-        return refs_ok(c->expire->recipients, c->expire->n_recipients);
+        return refs_ok(c->expire->recipients, c->expire->n_recipients) &&
+               hosts_ok(c->expire->recipients, c->expire->n_recipients, NULL, 0);
     case ANGARIUM__COMMAND__KIND_HOLD:
         return order_ok(c->hold->index, c->hold->recipients, c->hold->n_recipients, c->hold->by);
     case ANGARIUM__COMMAND__KIND_RELEASE:

@@ -24,6 +24,7 @@
 #define PROTO_COMMAND_SIZE_MAX (768u << 10) /* a packed head */
 #define PROTO_RECIPIENTS_MAX   1000u        /* of one message */
 #define PROTO_REFS_MAX         4096u        /* recipients in one claim, outcome, expire */
+#define PROTO_HOSTS_MAX        256u        /* that one claim names */
 #define PROTO_CHUNKS_MAX       4096u        /* of one body */
 #define PROTO_CHUNK_SIZE_MAX   (256u << 10)
 #define PROTO_ADDRESS_SIZE_MAX 320u

@@ -56,6 +56,7 @@ static struct work_message *make_message(struct work *w, const Angarium__Accept 
     r->body_type = c->body_type;
     r->n_tags = c->n_tags;
     r->tags = c->tags;
+    r->hold_in_doubt = c->hold_in_doubt;
     m->record = r;
     m->is_read = m->is_changed = true;
     return m;

@@ -2,7 +2,8 @@
  * twice (P2, Q8). */
 #include "queue/inside.h"
 
-static int claim_one(struct work *w, uint64_t index, uint32_t number, uint64_t node)
+static int claim_one(struct work *w, uint64_t index, uint32_t number, uint64_t node,
+                     ProtobufCBinaryData host)
 {
     Angarium__RecipientRecord *r = recipient_of(w, index, number);
 
@@ -11,6 +12,7 @@ static int claim_one(struct work *w, uint64_t index, uint32_t number, uint64_t n
     r->attempts++;
     r->claimed_at_ms = w->time_ms;
     r->claimed_by = node;
+    r->claimed_host = host;
     recipient_move(w, message_handle(w, index), number, r,
                    ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED, 0);
     return 0;
@@ -22,7 +24,8 @@ void cmd_claim(struct work *w, const Angarium__Claim *c)
     w->node = c->node;
     for (size_t i = 0; i < c->n_recipients; i++) {
         const Angarium__RecipientRef *ref = c->recipients[i];
-        int rv = claim_one(w, ref->index, ref->recipient, c->node);
+        ProtobufCBinaryData host = ref->host ? c->hosts[ref->host - 1] : (ProtobufCBinaryData){ 0 };
+        int rv = claim_one(w, ref->index, ref->recipient, c->node, host);
 
         if (rv != 0) work_refuse(w, ref->index, ref->recipient, rv);
     }

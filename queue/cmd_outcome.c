@@ -7,7 +7,9 @@
  *   DEFERRED    claimed, waiting    waiting, due later (owes   deferred
  *                                   a notice of delay when the leader says it is late)
  *   IN_DOUBT    claimed             waiting, due later         in_doubt      (P4)
+ *                                   held, if its tenant wants  in_doubt, held
  *
+ * A doubt lasts until the recipient's end: what is tried again may arrive a second time.
  * A hold or cancel that came while the recipient was claimed is done when the attempt left it
  * pending.
  */
@@ -30,6 +32,19 @@ static void note_reply(Angarium__RecipientRecord *r, const Angarium__RecipientOu
     r->class_ = o->class_;
 }
 
+/* Held by its tenant's policy: nobody sends it again before an operator says so. */
+static void hold_doubt(struct work *w, struct work_message *m, Angarium__RecipientRecord *r,
+                       const Angarium__RecipientOutcome *o)
+{
+    Angarium__RecipientOutcome why = ANGARIUM__RECIPIENT_OUTCOME__INIT;
+
+    why.remote_host = o->remote_host;
+    why.remote_address = o->remote_address;
+    why.class_ = proto_bytes(SPAN_LIT("in_doubt"));
+    event_add(w, ANGARIUM__EVENT_TYPE__EVENT_HELD, m, o->recipient, r, &why,
+              (ProtobufCBinaryData){ 0 });
+}
+
 /* Back to waiting, with the events that explain it; then what was asked for meanwhile. */
 static void put_back(struct work *w, struct work_message *m, Angarium__RecipientRecord *r,
                      const Angarium__RecipientOutcome *o)
@@ -37,10 +52,7 @@ static void put_back(struct work *w, struct work_message *m, Angarium__Recipient
     bool in_doubt = o->result == ANGARIUM__RESULT__RESULT_IN_DOUBT;
     bool hold = r->hold_wanted, cancel = r->cancel_wanted;
 
-    if (in_doubt) {
-        r->doubts++;
-        w->queue->state.counts.in_doubt++;
-    }
+    if (in_doubt) recipient_doubt(w, m, o->recipient, r);
     r->hold_wanted = r->cancel_wanted = false;
     if (o->is_late) recipient_owe(w, m, r, PROTO_OWED_DELAYED);
     recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING,
@@ -52,10 +64,13 @@ static void put_back(struct work *w, struct work_message *m, Angarium__Recipient
         recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_CANCELLED, 0);
         event_add(w, ANGARIUM__EVENT_TYPE__EVENT_CANCELLED, m, o->recipient, r, NULL,
                   (ProtobufCBinaryData){ 0 });
-    } else if (hold) {
+    } else if (hold || (in_doubt && m->record->hold_in_doubt)) {
         recipient_move(w, m, o->recipient, r, ANGARIUM__RECIPIENT_STATE__RECIPIENT_HELD, 0);
-        event_add(w, ANGARIUM__EVENT_TYPE__EVENT_HELD, m, o->recipient, r, NULL,
-                  (ProtobufCBinaryData){ 0 });
+        if (hold)
+            event_add(w, ANGARIUM__EVENT_TYPE__EVENT_HELD, m, o->recipient, r, NULL,
+                      (ProtobufCBinaryData){ 0 });
+        else
+            hold_doubt(w, m, r, o);
     }
 }
 
@@ -71,7 +86,15 @@ static void confirm(struct work *w, struct work_message *m, Angarium__RecipientR
     recipient_save(w, o->index, o->recipient, r);
 }
 
-static int outcome_one(struct work *w, const Angarium__RecipientOutcome *o)
+/* Who takes over does not know where its predecessor's attempts went: their claims do. */
+static void name_host(Angarium__RecipientOutcome *o, Angarium__RecipientRecord *r)
+{
+    if (o->result == ANGARIUM__RESULT__RESULT_IN_DOUBT && o->remote_host.len == 0)
+        o->remote_host = r->claimed_host;
+    r->claimed_host = (ProtobufCBinaryData){ 0 };
+}
+
+static int outcome_one(struct work *w, Angarium__RecipientOutcome *o)
 {
     struct work_message *m = message_of(w, o->index);
     Angarium__RecipientRecord *r = m ? recipient_of(w, o->index, o->recipient) : NULL;
@@ -79,6 +102,7 @@ static int outcome_one(struct work *w, const Angarium__RecipientOutcome *o)
     if (!r) return ERR_NOT_FOUND;
     if (!may(o->result, r->state)) return ERR_BUSY;
     if (r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING && o->counts) r->attempts++;
+    name_host(o, r);
     note_reply(r, o);
     switch (o->result) {
     case ANGARIUM__RESULT__RESULT_DELIVERED:

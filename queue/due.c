@@ -1,4 +1,4 @@
-/* due - what is waiting, by time and by destination, and what is claimed: scans that remember their
+/* due - what is waiting, by time and by destination, what is claimed, what is in doubt: scans that remember their
  * place. */
 #include <stdio.h>
 
@@ -97,7 +97,7 @@ uint64_t queue_due_next_ms(struct queue_store *s, uint32_t shard, struct span do
     return walk_due(s, shard, domain, &place, UINT64_MAX, &d, 1) == 1 ? d.due_at_ms : UINT64_MAX;
 }
 
-static bool add_claim(void *arg, struct span key, struct span value)
+static bool add_ref(void *arg, struct span key, struct span value)
 {
     struct due_walk *w = arg;
 
@@ -110,14 +110,26 @@ static bool add_claim(void *arg, struct span key, struct span value)
     return true;
 }
 
+static size_t list_refs(struct queue_store *s, uint32_t shard, char kind,
+                        struct queue_place *place, struct queue_ref *out, size_t max)
+{
+    struct queue_key prefix = queue_key(shard, kind);
+    struct queue_key from =
+        queue_key_ref(shard, kind, place->index, place->started ? place->recipient + 1 : 0);
+    struct due_walk w = { .place = place, .refs = out, .max = max };
+
+    s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&from), false, &w, add_ref);
+    return w.count;
+}
+
 size_t queue_claims(struct queue_store *s, uint32_t shard, struct queue_place *place,
                     struct queue_ref *out, size_t max)
 {
-    struct queue_key prefix = queue_key(shard, 'c');
-    struct queue_key from =
-        queue_key_ref(shard, 'c', place->index, place->started ? place->recipient + 1 : 0);
-    struct due_walk w = { .place = place, .refs = out, .max = max };
+    return list_refs(s, shard, 'c', place, out, max);
+}
 
-    s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&from), false, &w, add_claim);
-    return w.count;
+size_t queue_doubts(struct queue_store *s, uint32_t shard, struct queue_place *place,
+                    struct queue_ref *out, size_t max)
+{
+    return list_refs(s, shard, 'i', place, out, max);
 }

@@ -103,6 +103,9 @@ void recipient_new(struct work *w, struct work_message *m, uint32_t number,
  * record. */
 void recipient_move(struct work *w, struct work_message *m, uint32_t number,
                     Angarium__RecipientRecord *r, Angarium__RecipientState to, uint64_t due_at_ms);
+/* An attempt for it ended in doubt (P4); it is in doubt until its end. The caller saves. */
+void recipient_doubt(struct work *w, const struct work_message *m, uint32_t number,
+                     Angarium__RecipientRecord *r);
 bool recipient_may_move(Angarium__RecipientState from, Angarium__RecipientState to);
 /* The DSN for message m has been accepted: its debts are paid. */
 /* False: not all of it is owed, and nothing is paid. */

@@ -7,6 +7,7 @@
  *   t | due | index | recipient        domain          waiting, by time
  *   d | domain 0 | due | index | recipient             waiting, by destination
  *   c | index | recipient                              claimed
+ *   i | index | recipient                              in doubt
  *   b | index                                          owes a bounce
  *   l | entry                          owner u64       a body that is still needed (0: of an open
  * upload) u | name                           UploadRecord e | entry | number                 Event

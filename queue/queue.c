@@ -1,7 +1,7 @@
 /* queue - opens a shard and applies commands: one dispatch, one write each.
  *
- * Invariants Q1-Q9: queue.h. Where each is kept:
- *   Q1 Q3 Q4 Q5 Q7 Q8  recipient.c (the one function that moves a recipient)
+ * Invariants Q1-Q11: queue.h. Where each is kept:
+ *   Q1 Q3-Q5 Q7 Q8 Q11 recipient.c (the one function that moves a recipient)
  *   Q2                 event.c, called by recipient moves to terminal states only
  *   Q6                 body.c, message.c
  *   Q9                 cmd_accept.c, recipient.c (recipient_new): copied once, written by nobody else
@@ -57,11 +57,14 @@ bool queue_state_take(struct span value, struct queue_state *out)
                               &c->waiting,     &c->claimed,         &c->held,       &c->accepted,
                               &c->delivered,   &c->bounced,         &c->expired,    &c->cancelled,
                               &c->suppressed,  &c->in_doubt,        &c->uploads,    &c->kept_messages,
-                              &c->kept_events };
+                              &c->kept_events, &c->in_doubt_now };
+    unsigned n = sizeof all / sizeof all[0];
     struct cursor cursor;
 
+    out->counts.in_doubt_now = 0;
+    if (value.n == 8 * (n - 1)) n--; /* it came later: nobody is, by records of before */
     cursor_init(&cursor, value);
-    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
+    for (unsigned i = 0; i < n; i++)
         *all[i] = cursor_u64be(&cursor);
     return cursor_done(&cursor);
 }

@@ -28,6 +28,8 @@
  *   Q9 what the client asked for (envid, ret, notify, orcpt: RFC 3461; smtputf8: RFC 6531; body type) is
  *      kept as it was accepted, within the ranges of queue.proto, whatever becomes of the recipient
  *   Q10 a closed shard takes no mail but bounces that it owes
+ *   Q11 in_doubt_since_ms > 0 <=> it stands in the doubt index; only of who is pending, after an attempt that ended in
+ *      doubt (P4)
  */
 #ifndef QUEUE_QUEUE_H
 #define QUEUE_QUEUE_H
@@ -93,6 +95,7 @@ struct queue_counts {
     uint64_t accepted, delivered, bounced, expired, cancelled, suppressed; /* recipients, ever */
     uint64_t in_doubt;                                                     /* times, ever */
     uint64_t uploads;                                                      /* open */
+    uint64_t in_doubt_now; /* recipients that are pending, after an attempt that ended in doubt */
     uint64_t kept_messages, kept_events; /* records in the store, finished ones included */
 };
 /* Everything of a shard that is not a record of its own; one record, written with each command. */
@@ -107,7 +110,7 @@ bool queue_is_closed(const struct queue *q);
 uint64_t queue_digest(
     const struct queue *q); /* a function of the commands applied so far and their effect */
 
-/* Checks Q1-Q9 by scanning. 0, or ERR_CORRUPT and the first broken one in words. Slow. Any thread
+/* Checks Q1-Q11 by scanning. 0, or ERR_CORRUPT and the first broken one in words. Slow. Any thread
  * if nothing is applied meanwhile. */
 int queue_verify(struct queue_store *s, uint32_t shard, struct errmsg *why);
 
@@ -149,6 +152,9 @@ struct queue_ref {
 };
 /* Claimed recipients: for a new leader the exact in-doubt set (P4). `place` as above. */
 size_t queue_claims(struct queue_store *s, uint32_t shard, struct queue_place *place,
+                    struct queue_ref *out, size_t max);
+/* Recipients in doubt: pending, and an attempt for them ended so. `place` as above. */
+size_t queue_doubts(struct queue_store *s, uint32_t shard, struct queue_place *place,
                     struct queue_ref *out, size_t max);
 /* Messages that owe a bounce, by index, beginning after `after`. */
 size_t queue_bounces(struct queue_store *s, uint32_t shard, uint64_t after, uint64_t *out,

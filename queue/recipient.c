@@ -192,6 +192,33 @@ bool recipient_pay_bounces(struct work *w, struct work_message *m, Angarium__Tol
     return true;
 }
 
+/* ---- doubt (Q11) */
+
+void recipient_doubt(struct work *w, const struct work_message *m, uint32_t number,
+                     Angarium__RecipientRecord *r)
+{
+    struct queue_key key = queue_key_ref(w->queue->shard, 'i', m->index, number);
+    struct queue_counts *c = &w->queue->state.counts;
+
+    r->doubts++;
+    c->in_doubt++;
+    if (r->in_doubt_since_ms > 0) return;
+    r->in_doubt_since_ms = w->time_ms > 0 ? w->time_ms : 1;
+    c->in_doubt_now++;
+    work_put(w, &key, span_of("", 0));
+}
+
+static void end_doubt(struct work *w, const struct work_message *m, uint32_t number,
+                      Angarium__RecipientRecord *r)
+{
+    struct queue_key key = queue_key_ref(w->queue->shard, 'i', m->index, number);
+
+    if (r->in_doubt_since_ms == 0) return;
+    r->in_doubt_since_ms = 0;
+    w->queue->state.counts.in_doubt_now--;
+    work_delete(w, &key);
+}
+
 /* ---- moving */
 
 static void end_pending(struct work *w, struct work_message *m, Angarium__RecipientRecord *r)
@@ -225,7 +252,10 @@ void recipient_move(struct work *w, struct work_message *m, uint32_t number,
     r->due_at_ms = to == WAITING ? due_at_ms : 0;
     ++*count_of(c, to);
     enter_indexes(w, m->index, number, r);
-    if (proto_state_is_terminal(to)) end_pending(w, m, r);
+    if (proto_state_is_terminal(to)) {
+        end_doubt(w, m, number, r);
+        end_pending(w, m, r);
+    }
     recipient_save(w, m->index, number, r);
 }
 

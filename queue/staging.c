@@ -12,7 +12,8 @@
 #include "queue/inside.h"
 #include "queue/snapshot.h"
 
-#define STATE_SIZE  (17 * 8) /* applied, digest, counts */
+#define STATE_SIZE  (18 * 8) /* applied, digest, counts */
+#define STATE_LEAST (17 * 8) /* as it was before in_doubt_now */
 #define CHANGES_MAX 1024     /* of one write */
 #define REST_MAX    (2 * SNAPSHOT_VALUE_MAX)
 
@@ -63,12 +64,13 @@ static const struct kind {
     int value;
     const ProtobufCMessageDescriptor *type;
 } kinds[] = {
-    { 'S', 0, STATE_SIZE, NULL },
+    { 'S', 0, -1, NULL },
     { 'b', 8, 0, NULL },
     { 'c', 12, 0, NULL },
     { 'd', 0, 0, NULL },
     { 'e', 12, -1, &angarium__event__descriptor },
     { 'f', 16, 0, NULL },
+    { 'i', 12, 0, NULL },
     { 'l', 8, 8, NULL },
     { 'm', 8, -1, &angarium__message_record__descriptor },
     { 'p', 8, 0, NULL },
@@ -100,6 +102,7 @@ static bool is_record(struct span key, struct span value)
 
     if (!k || (k->size > 0 && key.n != 1u + k->size)) return false;
     if ((k->kind == 'S' || k->kind == 'x') && key.n != 1) return false;
+    if (k->kind == 'S' && value.n != STATE_SIZE && value.n != STATE_LEAST) return false;
     if (k->kind == 'd' && key.n < 1 + 1 + 20) return false; /* domain 0 due index recipient */
     if (k->value >= 0 && value.n != (size_t)k->value) return false;
     return !k->type || decodes(k->type, value);
@@ -134,7 +137,7 @@ static int take_record(struct queue_staging *g, struct span name, struct span va
     if (g->last_key.n > 0 && span_compare(queue_key_span(&g->last_key), queue_key_span(&key)) >= 0)
         return ERR_CORRUPT;
     g->last_key = key;
-    if (name.p[0] == 'S') memcpy(g->state, value.p, STATE_SIZE);
+    if (name.p[0] == 'S') memcpy(g->state, value.p, value.n);
     if (name.p[0] == 'l') {
         g->live = queue_read_u64(name, 1);
         if (g->live == 0) return ERR_CORRUPT;

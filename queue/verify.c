@@ -1,4 +1,4 @@
-/* verify - all invariants at once, by scanning: Q1-Q9 of queue.h. The first one that is broken is
+/* verify - all invariants at once, by scanning: Q1-Q11 of queue.h. The first one that is broken is
  * told in words.
  *
  * Every message is looked at with its recipients and its story; what they say must be in the
@@ -99,6 +99,22 @@ static bool check_indexes(struct verify *v, uint64_t index, uint32_t n,
     return true;
 }
 
+static bool check_doubt(struct verify *v, uint64_t index, uint32_t n,
+                        const Angarium__RecipientRecord *r)
+{
+    struct queue_key doubt = queue_key_ref(v->shard, 'i', index, n);
+
+    if (r->in_doubt_since_ms == 0) return true;
+    if (proto_state_is_terminal(r->state))
+        return fail(v, "Q11", index, "a recipient that ended is in doubt");
+    if (r->doubts == 0)
+        return fail(v, "Q11", index, "a recipient is in doubt without an attempt that ended so");
+    if (!has(v, &doubt, NOTHING))
+        return fail(v, "Q11", index, "a recipient in doubt is missing in their index");
+    v->counts.in_doubt_now++;
+    return true;
+}
+
 static void count_state(struct verify *v, Angarium__RecipientState state)
 {
     struct queue_counts *c = &v->counts;
@@ -192,7 +208,7 @@ static bool check_recipient(struct verify *v, uint64_t index, uint32_t n,
     if (!proto_notify_ok(r->notify) || r->orcpt.len > PROTO_ORCPT_SIZE_MAX)
         return fail(v, "Q9", index, "a recipient's NOTIFY or ORCPT is out of range");
     count_state(v, r->state);
-    return check_indexes(v, index, n, r);
+    return check_indexes(v, index, n, r) && check_doubt(v, index, n, r);
 }
 
 /* ---- one message */
@@ -318,6 +334,7 @@ static void check_sizes(struct verify *v)
         { 't', v->counts.waiting, "Q3", "the due index by time has entries of nobody" },
         { 'd', v->counts.waiting, "Q3", "the due index by destination has entries of nobody" },
         { 'c', v->counts.claimed, "Q4", "the claim index has entries of nobody" },
+        { 'i', v->counts.in_doubt_now, "Q11", "the doubt index has entries of nobody" },
         { 'b', v->owed, "Q5", "the bounce index has entries of nobody" },
         { 'l', v->live, "Q6", "the live index has bodies that nobody needs" },
         { 'f', v->finished, "Q7", "the index of finished messages has entries of nobody" },
@@ -342,6 +359,7 @@ static void check_counts(struct verify *v, const struct queue_counts *kept)
         { c->waiting, kept->waiting, "the count of waiting recipients is wrong" },
         { c->claimed, kept->claimed, "the count of claimed recipients is wrong" },
         { c->held, kept->held, "the count of held recipients is wrong" },
+        { c->in_doubt_now, kept->in_doubt_now, "the count of recipients in doubt is wrong" },
         { c->uploads, kept->uploads, "the count of uploads is wrong" },
         { c->kept_messages, kept->kept_messages, "the count of kept messages is wrong" },
         { c->kept_events, kept->kept_events, "the count of kept events is wrong" },

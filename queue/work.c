@@ -120,7 +120,7 @@ static void put_state(struct queue *q, struct buf *b)
                              c->waiting,       c->claimed,      c->held,     c->accepted,
                              c->delivered,     c->bounced,      c->expired,  c->cancelled,
                              c->suppressed,    c->in_doubt,     c->uploads,  c->kept_messages,
-                             c->kept_events };
+                             c->kept_events,   c->in_doubt_now };
 
     buf_reset(b);
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)

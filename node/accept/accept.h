@@ -47,6 +47,7 @@ struct accept_tenant {
     const char *name;
     const char *const *domains;
     unsigned domain_count;
+    bool holds_doubts; /* its mail is held when it is in doubt (P4) */
 };
 struct accept_auth;
 /* Copies all. cache_ms: how long a verified password is remembered, under a keyed hash (key drawn at

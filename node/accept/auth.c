@@ -50,6 +50,8 @@ struct accept_auth {
     atomic_uint refs;
     struct known *known;
     struct owned *owned;
+    char **holding; /* tenants whose mail is held when it is in doubt */
+    unsigned holding_count;
     const char **models; /* the hashes of `known` */
     unsigned model_count;
     uint64_t cache_ms;
@@ -192,9 +194,12 @@ int accept_auth_new(struct accept_auth **out, const struct accept_credential *cr
     pthread_mutex_init(&a->lock, NULL);
     crypto_generichash_keygen(a->cache_secret);
     a->models = check_calloc(credential_count + 1, sizeof *a->models);
+    a->holding = check_calloc(tenant_count + 1, sizeof *a->holding);
     for (unsigned i = 0; i < tenant_count && rv == 0; i++)
         rv = add_tenant(a, &tenants[i], why);
     names = names_of(tenants, tenant_count);
+    for (unsigned i = 0; i < tenant_count; i++)
+        if (tenants[i].holds_doubts) a->holding[a->holding_count++] = check_strdup(tenants[i].name);
     for (unsigned i = 0; i < credential_count && rv == 0; i++) {
         if (!is_named(names, tenant_count, credentials[i].tenant))
             rv = errmsg_set(why, ERR_CONFIG, "credential %s is of tenant %s, which is not there",
@@ -265,6 +270,9 @@ void accept_auth_unref(struct accept_auth **auth)
     free_credentials(a);
     free_domains(a);
     free(a->models);
+    while (a->holding_count > 0)
+        free(a->holding[--a->holding_count]);
+    free(a->holding);
     pthread_mutex_destroy(&a->lock);
     sodium_memzero(a, sizeof *a);
     free(a);
@@ -292,6 +300,13 @@ bool auth_tenant_has_domain(const struct accept_auth *a, struct span tenant, str
     const struct owned *o = find_domain(a, key);
 
     return o && span_eq(span_cstr(o->tenant), tenant);
+}
+
+bool auth_tenant_holds_doubts(const struct accept_auth *a, const char *tenant)
+{
+    for (unsigned i = 0; i < a->holding_count; i++)
+        if (strcmp(a->holding[i], tenant) == 0) return true;
+    return false;
 }
 
 /* ---- the cache */

@@ -31,6 +31,7 @@ void auth_attempt_forget(struct auth_attempt **attempt);
 
 /* The tenant that a domain belongs to, or NULL. `key` as smtp_domain_key prints it. */
 const char *auth_tenant_of_domain(const struct accept_auth *a, struct span key);
+bool auth_tenant_holds_doubts(const struct accept_auth *a, const char *tenant);
 bool auth_tenant_has_domain(const struct accept_auth *a, struct span tenant, struct span key);
 
 /* For tests. */

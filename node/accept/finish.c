@@ -141,6 +141,7 @@ static int commit(struct session *s)
         .time_ms = loop_wall_ms(a->loop),
         .expire_ms = s->terms->expire_ms,
         .submitted = session_is_submission(s),
+        .hold_in_doubt = auth_tenant_holds_doubts(s->auth, s->transaction.tenant),
     };
 
     return transaction_commit(&s->transaction, &origin, on_committed);

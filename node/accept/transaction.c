@@ -141,6 +141,7 @@ int transaction_commit(struct transaction *t, const struct transaction_origin *o
     accept.envid = proto_bytes(t->envid);
     accept.ret = t->ret;
     accept.smtputf8 = t->smtputf8;
+    accept.hold_in_doubt = origin->hold_in_doubt;
     accept.body_type = t->body_type;
     commit_tags_fill(&tags, t->body.scan);
     accept.n_tags = tags.n;

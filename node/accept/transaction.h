@@ -44,7 +44,7 @@ struct transaction_origin {
     struct span session, client_address, helo, protocol, tls, credential, listener, hostname;
     uint16_t client_port;
     uint64_t node, time_ms, expire_ms;
-    bool submitted;
+    bool submitted, hold_in_doubt;
 };
 /* Hands the mail to commit: 0, and on_done comes, or what commit_mail answers. */
 int transaction_commit(struct transaction *t, const struct transaction_origin *origin,

@@ -192,22 +192,37 @@ static unsigned take_claims(struct shard *s, struct list *into)
     return refs;
 }
 
+/* Its number among the claim's hosts; 0: it has none, or there are too many. */
+static uint32_t host_of(Angarium__Claim *claim, struct span host)
+{
+    if (host.n == 0) return 0;
+    for (size_t i = 0; i < claim->n_hosts; i++)
+        if (span_eq(proto_span(claim->hosts[i]), host)) return (uint32_t)i + 1;
+    if (claim->n_hosts == PROTO_HOSTS_MAX) return 0;
+    claim->hosts[claim->n_hosts++] = proto_bytes(host);
+    return (uint32_t)claim->n_hosts;
+}
+
 static int send_claims(struct shard *s, struct claim_batch *b, unsigned refs)
 {
     Angarium__Claim claim = ANGARIUM__CLAIM__INIT;
     Angarium__Command command = ANGARIUM__COMMAND__INIT;
     Angarium__RecipientRef *all = check_calloc(refs, sizeof *all);
     Angarium__RecipientRef **list = check_calloc(refs, sizeof *list);
+    ProtobufCBinaryData hosts[PROTO_HOSTS_MAX];
     unsigned n = 0;
     int rv;
 
+    claim.hosts = hosts;
     LIST_FOR(it, &b->claims) {
         struct commit_claim *c = CONTAINER_OF(it, struct commit_claim, link);
+        uint32_t host = host_of(&claim, c->host);
 
         for (unsigned i = 0; i < c->count; i++, n++) {
             angarium__recipient_ref__init(&all[n]);
             all[n].index = c->refs[i].index;
             all[n].recipient = c->refs[i].recipient;
+            all[n].host = host;
             list[n] = &all[n];
         }
     }

@@ -165,6 +165,7 @@ struct commit_ref {
 struct commit_claim {
     struct commit_ref *refs; /* the owner's, until on_done */
     unsigned count;
+    struct span host; /* where they are about to go, for who takes over; the owner's, until on_done */
     void (*on_done)(struct commit_claim *claim,
                     int rv); /* rv != 0: nothing was claimed as far as we know: send nothing */
     struct list link;        /* private */

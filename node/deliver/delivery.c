@@ -297,6 +297,7 @@ void delivery_claim(struct delivery *y)
         claim->refs[i].recipient = y->list[i].number;
     }
     claim->count = y->count;
+    claim->host = span_cstr(y->remote.host);
     claim->on_done = on_claimed;
     list_init(&claim->link);
     y->claim_state = CLAIM_ASKED;

@@ -94,6 +94,7 @@ static int propose(struct bounce *b, const struct mail_facts *facts, struct noti
     accept.told = n->told_list;
     accept.n_told = n->count;
     accept.smtputf8 = n->is_utf8;
+    accept.hold_in_doubt = b->message->hold_in_doubt;
     if (facts->eight_bit || facts->eight_bit_header) accept.body_type = PROTO_BODY_8BITMIME;
     b->mail.accept = &accept;
     b->mail.shard = b->shard;

@@ -14,9 +14,10 @@ static void print_counts(const json_t *counts)
     cli_short_size((uint64_t)cli_int(counts, "bytes"), size);
     fprintf(stderr,
             "%" JSON_INTEGER_FORMAT " messages, %s; recipients: %" JSON_INTEGER_FORMAT
-            " waiting, %" JSON_INTEGER_FORMAT " in the air, %" JSON_INTEGER_FORMAT " held\n",
+            " waiting, %" JSON_INTEGER_FORMAT " in the air, %" JSON_INTEGER_FORMAT
+            " held; %" JSON_INTEGER_FORMAT " in doubt\n",
             cli_int(counts, "messages"), size, cli_int(counts, "waiting"),
-            cli_int(counts, "claimed"), cli_int(counts, "held"));
+            cli_int(counts, "claimed"), cli_int(counts, "held"), cli_int(counts, "in_doubt_now"));
 }
 
 static void add_row(struct cli_table *t, const json_t *message, const json_t *r)
@@ -42,6 +43,40 @@ static void add_row(struct cli_table *t, const json_t *message, const json_t *r)
         cli_table_add(t, "%s", reply ? cli_text(reply, "text") : cli_text(r, "class"));
 }
 
+static void add_doubt(struct cli_table *t, const json_t *message, const json_t *r)
+{
+    char since[20];
+
+    cli_short_time(cli_text(r, "in_doubt_since"), since);
+    cli_table_add(t, "%s", cli_text(message, "id"));
+    cli_table_add(t, "%" JSON_INTEGER_FORMAT, cli_int(r, "number"));
+    cli_table_add(t, "%s", *cli_text(message, "mail_from") ? cli_text(message, "mail_from") : "<>");
+    cli_table_add(t, "%s", cli_text(r, "address"));
+    cli_table_add(t, "%s", cli_text(r, "state"));
+    cli_table_add(t, "%s", since);
+    cli_table_add(t, "%" JSON_INTEGER_FORMAT, cli_int(r, "doubts"));
+    cli_table_add(t, "%s", *cli_text(r, "last_host") ? cli_text(r, "last_host") : "-");
+}
+
+static void print_doubts(const json_t *items)
+{
+    static const char *const heads[] = { "ID",    ">NO",            "FROM",    "TO",
+                                         "STATE", "IN DOUBT SINCE", ">DOUBTS", "LAST HOST" };
+    struct cli_table t;
+    const json_t *message, *r;
+    size_t i, k;
+
+    if (json_array_size(items) == 0) return;
+    cli_table_start(&t, heads, 8);
+    json_array_foreach(items, i, message)
+    {
+        json_t *recipients = json_object_get(message, "recipients");
+
+        json_array_foreach(recipients, k, r) add_doubt(&t, message, r);
+    }
+    cli_table_print(&t, stdout);
+}
+
 static void print_items(const json_t *items)
 {
     static const char *const heads[] = { "ID",    "ACCEPTED",  ">SIZE",        "FROM",      "TO",
@@ -64,6 +99,7 @@ static void print_items(const json_t *items)
 struct queue_args {
     struct cli_target target;
     const char *limit, *cursor, *state, *domain;
+    bool in_doubt;
 };
 
 static void make_path(const struct queue_args *a, struct buf *path)
@@ -73,6 +109,7 @@ static void make_path(const struct queue_args *a, struct buf *path)
     cli_add_query(path, "cursor", a->cursor);
     cli_add_query(path, "state", a->state);
     cli_add_query(path, "domain", a->domain);
+    cli_add_query(path, "in_doubt", a->in_doubt ? "true" : NULL);
 }
 
 static int show(const struct queue_args *a)
@@ -87,7 +124,10 @@ static int show(const struct queue_args *a)
     if (rv == CLI_DONE && a->target.json) {
         cli_print_json(answer.json);
     } else if (rv == CLI_DONE) {
-        print_items(json_object_get(answer.json, "items"));
+        if (a->in_doubt)
+            print_doubts(json_object_get(answer.json, "items"));
+        else
+            print_items(json_object_get(answer.json, "items"));
         print_counts(json_object_get(answer.json, "counts"));
         if (*cli_text(answer.json, "next_cursor"))
             fprintf(stderr, "there is more: --cursor %s\n", cli_text(answer.json, "next_cursor"));
@@ -108,6 +148,7 @@ static int run(int argc, char **argv)
         { .name = "cursor", .text = &a.cursor },
         { .name = "state", .text = &a.state },
         { .name = "domain", .text = &a.domain },
+        { .name = "in-doubt", .flag = &a.in_doubt },
     };
     int rv = cli_read(argc, argv, options, sizeof options / sizeof options[0], NULL, 0, &words);
 
@@ -117,17 +158,20 @@ static int run(int argc, char **argv)
 
 const struct cli_verb cli_verb_queue = {
     .name = "queue",
-    .usage = "[--state waiting|claimed|held] [--domain D] [--limit N] [--cursor C] [-o table|json]",
+    .usage = "[--state waiting|claimed|held] [--in-doubt] [--domain D] [--limit N] [--cursor C] [-o table|json]",
     .line = "show the messages that wait, and why",
     .help = "Shows pending recipients message by message with the last reply and the time of the "
             "next attempt.\n"
             "  --state S    only recipients in that state (claimed: an attempt is in the air)\n"
             "  --domain D   only recipients at that domain\n"
+            "  --in-doubt   only recipients that may have arrived although they are pending: since when, and the\n"
+            "               host of the last attempt; end it with angarium message ID release, or cancel\n"
             "  --limit N    messages of a page (50); --cursor C: the next page\n"
             "\n"
             "Examples:\n"
             "  angarium queue\n"
             "  angarium queue --domain example.org --state waiting\n"
+            "  angarium queue --in-doubt\n"
             "  angarium queue -o json --limit 500 | jq .counts\n",
     .run = run,
 };

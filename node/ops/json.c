@@ -132,6 +132,7 @@ json_t *json_of_counts(const struct queue_counts *c)
     PUT(suppressed);
     PUT(cancelled);
     PUT(in_doubt);
+    PUT(in_doubt_now);
     PUT(uploads);
     PUT(kept_messages);
     PUT(kept_events);
@@ -150,6 +151,8 @@ json_t *json_of_recipient(uint32_t number, const Angarium__RecipientRecord *r)
     json_object_set_new(j, "state", json_string(proto_state_name(r->state)));
     json_object_set_new(j, "attempts", json_integer(r->attempts));
     json_object_set_new(j, "doubts", json_integer(r->doubts));
+    if (r->in_doubt_since_ms > 0) json_put_time(j, "in_doubt_since", r->in_doubt_since_ms);
+    json_put_bytes(j, "claimed_host", proto_span(r->claimed_host));
     json_put_time(j, "next_attempt_at", waits ? r->due_at_ms : 0);
     put_reply(j, "last_reply", r->last_reply);
     json_put_bytes(j, "last_host", proto_span(r->last_host));

@@ -69,6 +69,8 @@ static const char *const schemas[][2] = {
                    "\"next_attempt_at\":{\"$ref\":\"#/components/schemas/"
                    "Time\"},\"last_reply\":{\"$ref\":\"#/components/schemas/"
                    "Reply\"},\"last_host\":{\"type\":\"string\"},\"class\":{\"type\":\"string\"},"
+                   "\"in_doubt_since\":{\"$ref\":\"#/components/schemas/Time\"},"
+                   "\"claimed_host\":{\"type\":\"string\"},"
                    "\"finished_at\":{\"$ref\":"
                    "\"#/components/schemas/Time\"}}}" },
     { "Message", "{\"type\":\"object\",\"required\":[\"id\",\"accepted_at\",\"mail_from\",\"size\","

@@ -87,6 +87,14 @@ static const char *tenant_of(const struct settings *s, struct span domain)
     return NULL;
 }
 
+static bool holds_doubts(const struct settings *s, const char *tenant)
+{
+    for (unsigned i = 0; i < s->tenant_count; i++)
+        if (strcmp(s->tenants[i].name, tenant) == 0)
+            return strcmp(s->tenants[i].in_doubt, "hold") == 0;
+    return false;
+}
+
 static int take_from(struct post *p, struct span text, const struct settings *s)
 {
     struct span domain;
@@ -94,7 +102,10 @@ static int take_from(struct post *p, struct span text, const struct settings *s)
     if (!parse_address(p, text, &p->from, &domain))
         return refuse(p, PROBLEM_NOT_A_MAIL, "from: an address as me@example.test is needed");
     p->tenant = tenant_of(s, domain);
-    if (p->tenant) return 0;
+    if (p->tenant) {
+        p->hold_in_doubt = holds_doubts(s, p->tenant);
+        return 0;
+    }
     return refuse(p, PROBLEM_NOT_ALLOWED, "from: the domain %.*s is no tenant's",
                   (int)(domain.n < 100 ? domain.n : 100), (const char *)domain.p);
 }

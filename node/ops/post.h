@@ -20,6 +20,7 @@ struct post {
     struct span from;
     Angarium__Recipient **recipients;
     unsigned recipient_count;
+    bool hold_in_doubt;   /* its tenant's policy */
     bool smtputf8;        /* RFC 6531: an address is in UTF-8 */
     struct blob **pieces; /* the body, each but the last of COMMIT_INLINE_SIZE_MAX */
     unsigned piece_count, piece_next;

@@ -115,6 +115,7 @@ char *question_print(const struct question *q)
     CHECK(j);
     if (q->kind == QUESTION_QUEUE) {
         json_object_set_new(j, "domain", json_of_bytes(span_cstr(q->domain)));
+        if (q->by_doubt) json_object_set_new(j, "in_doubt", json_true());
         if (q->by_state) json_object_set_new(j, "state", json_string(proto_state_name(q->state)));
     }
     if (q->kind == QUESTION_EVENTS) {
@@ -187,9 +188,11 @@ static bool take_shards(const json_t *j, struct question *q)
 
 static bool take_queue(const json_t *j, struct question *q)
 {
-    const json_t *state = json_object_get(j, "state");
+    const json_t *state = json_object_get(j, "state"), *doubt = json_object_get(j, "in_doubt");
 
     q->by_state = state != NULL;
+    q->by_doubt = json_is_true(doubt);
+    if (doubt && !json_is_boolean(doubt)) return false;
     if (!take_text(j, "domain", q->domain, sizeof q->domain)) return false;
     return !state ||
            (json_is_string(state) && queue_state_parse(json_string_value(state), &q->state));

@@ -46,7 +46,7 @@ struct question {
     struct place after;             /* looked at already */
     struct event_filter filter;     /* EVENTS */
     char domain[256];               /* QUEUE; "": any */
-    bool by_state;                  /* QUEUE */
+    bool by_state, by_doubt;        /* QUEUE */
     Angarium__RecipientState state; /* a pending one */
     bool is_here;                   /* nobody else is asked; does not travel */
     unsigned shard_count;

@@ -30,6 +30,7 @@ VALUE(of_messages, v->counts.messages)
 VALUE(of_bytes, v->counts.bytes)
 VALUE(of_kept, v->counts.kept_messages)
 VALUE(of_in_doubt, v->counts.in_doubt)
+VALUE(of_in_doubt_now, v->counts.in_doubt_now)
 
 static const struct shard_metric shard_metrics[] = {
     { "shard_leads", "1: this node leads the shard", of_leads },
@@ -42,6 +43,7 @@ static const struct shard_metric shard_metrics[] = {
     { "shard_bytes", "Bytes of messages with recipients pending", of_bytes },
     { "shard_kept_messages", "Messages kept, finished ones included", of_kept },
     { "shard_in_doubt", "Attempts that ended in doubt, ever", of_in_doubt },
+    { "shard_in_doubt_now", "Recipients pending that may have arrived all the same", of_in_doubt_now },
 };
 
 static void print_shards(struct commit *commit, struct buf *out)

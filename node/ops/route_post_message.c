@@ -117,6 +117,7 @@ static void fill_accept(struct accept_parts *a, const struct post_call *pc)
     a->accept.n_recipients = pc->post.recipient_count;
     a->accept.body = &a->facts.body;
     a->accept.smtputf8 = pc->post.smtputf8;
+    a->accept.hold_in_doubt = pc->post.hold_in_doubt;
     commit_tags_fill(&a->tags, pc->post.scan);
     a->accept.n_tags = a->tags.n;
     a->accept.tags = a->tags.list;

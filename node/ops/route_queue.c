@@ -1,4 +1,5 @@
 /* route_queue - GET /api/v1/queue: counts, and pending messages, shard by shard, oldest first.
+ * in_doubt=true: only of who may have arrived although it is pending (P4), found by the doubt index.
  *
  * The cursor is the id of the last message that was looked at. One request looks at OPS_SCAN_MAX
  * messages at most, so a page may have fewer items than asked for, or none, and still a cursor.
@@ -32,6 +33,7 @@ static void add_counts(struct queue_counts *sum, const struct queue_counts *c)
     sum->suppressed += c->suppressed;
     sum->cancelled += c->cancelled;
     sum->in_doubt += c->in_doubt;
+    sum->in_doubt_now += c->in_doubt_now;
     sum->uploads += c->uploads;
     sum->kept_messages += c->kept_messages;
     sum->kept_events += c->kept_events;
@@ -56,6 +58,7 @@ static bool fits(const struct question *q, const Angarium__RecipientRecord *r)
 {
     if (proto_state_is_terminal(r->state)) return false;
     if (q->by_state && r->state != q->state) return false;
+    if (q->by_doubt && r->in_doubt_since_ms == 0) return false;
     return !q->domain[0] || span_eq_nocase(proto_span(r->domain), span_cstr(q->domain));
 }
 
@@ -109,6 +112,21 @@ static bool is_full(const struct queue_page *p)
            p->looked_at >= OPS_SCAN_MAX || atomic_load(&p->reading->ops->closing);
 }
 
+/* Messages of the shard behind `after`: with recipients pending, or with some in doubt. */
+static size_t list_messages(const struct question *q, struct queue_store *store, uint32_t shard,
+                            uint64_t after, uint64_t *list)
+{
+    struct queue_place place = { .index = after + 1 };
+    struct queue_ref refs[LIST_BATCH];
+    size_t n, count = 0;
+
+    if (!q->by_doubt) return queue_messages(store, shard, after, true, list, LIST_BATCH);
+    while (count < LIST_BATCH && (n = queue_doubts(store, shard, &place, refs, LIST_BATCH)) > 0)
+        for (size_t i = 0; i < n && count < LIST_BATCH; i++)
+            if (count == 0 || list[count - 1] != refs[i].index) list[count++] = refs[i].index;
+    return count;
+}
+
 /* One shard; false: the page is full. */
 static bool scan_shard(struct queue_page *p, uint32_t shard)
 {
@@ -120,7 +138,7 @@ static bool scan_shard(struct queue_page *p, uint32_t shard)
     if (shard < from.shard) return true;
     p->last = (struct place){ shard, after, 0 };
     do {
-        n = queue_messages(store, shard, after, true, list, LIST_BATCH);
+        n = list_messages(p->reading->q, store, shard, after, list);
         for (size_t i = 0; i < n; i++) {
             if (is_full(p)) return false;
             add_message(p, store, proto_id(shard, list[i]));
@@ -173,6 +191,17 @@ bool queue_state_parse(const char *text, Angarium__RecipientState *out)
     return false;
 }
 
+static bool take_doubt(struct call *c, struct question *q)
+{
+    char text[8];
+
+    call_take_query(c, "in_doubt", text, sizeof text);
+    q->by_doubt = strcmp(text, "true") == 0;
+    if (q->by_doubt || text[0] == '\0' || strcmp(text, "false") == 0) return true;
+    call_answer_problem(c, PROBLEM_BAD_REQUEST, "in_doubt: true, or false for all");
+    return false;
+}
+
 static bool take_cursor(struct call *c, struct question *q)
 {
     char cursor[32];
@@ -192,8 +221,8 @@ void route_queue(struct call *c)
     struct question q = { .kind = QUESTION_QUEUE };
 
     call_take_query(c, "domain", q.domain, sizeof q.domain);
-    if (!call_take_limit(c, &q.limit) || !take_state(c, &q) || !take_cursor(c, &q) ||
-        !query_shards(c, &q))
+    if (!call_take_limit(c, &q.limit) || !take_state(c, &q) || !take_doubt(c, &q) ||
+        !take_cursor(c, &q) || !query_shards(c, &q))
         return;
     query_run(c, &q);
 }

@@ -14,7 +14,7 @@ const struct route routes[] = {
     { "POST", API "/messages/{id}/hold", route_hold, true, "recipient", "Keep it back from delivery", "Ordered" },
     { "POST", API "/messages/{id}/release", route_release, true, "recipient", "Deliver what was held", "Ordered" },
     { "POST", API "/messages/{id}/cancel", route_cancel, true, "recipient", "End it without delivery", "Ordered" },
-    { "GET", API "/queue", route_queue, true, "limit cursor state domain scope", "Counts and pending messages", "QueuePage" },
+    { "GET", API "/queue", route_queue, true, "limit cursor state domain in_doubt scope", "Counts and pending messages", "QueuePage" },
     { "GET", API "/events", route_events, true, "type message recipient since limit cursor scope",
       "Events, shard by shard in the order of the log", "EventPage" },
     { "GET", API "/events/stream", route_event_stream, true, "type message recipient cursor",

@@ -30,6 +30,7 @@ enum field_type {
     FIELD_TLS,
     FIELD_TLS_VERSION,
     FIELD_BARE,
+    FIELD_DOUBT,
     FIELD_PART,
     FIELD_ACTION,
     FIELD_AUTH,

@@ -85,8 +85,11 @@ static void add_rule(struct settings_records *out, const struct settings_content
 void settings_records_of(const struct settings *s, struct settings_records *out)
 {
     *out = (struct settings_records){ 0 };
-    for (unsigned i = 0; i < s->tenant_count; i++)
-        add_record(out, CONTROL_TENANT, s->tenants[i].name, NULL);
+    for (unsigned i = 0; i < s->tenant_count; i++) {
+        Angarium__ControlRecord *r = add_record(out, CONTROL_TENANT, s->tenants[i].name, NULL);
+
+        if (strcmp(s->tenants[i].in_doubt, "hold") == 0) add_field(r, "in_doubt", "hold");
+    }
     for (unsigned i = 0; i < s->tenant_count; i++)
         for (unsigned k = 0; k < s->tenants[i].domain_count; k++)
             add_record(out, CONTROL_DOMAIN, s->tenants[i].domains[k], s->tenants[i].name);

@@ -41,6 +41,7 @@ struct settings_certificate {
 };
 struct settings_tenant {
     char *name;
+    char *in_doubt; /* "retry", "hold" */
     char **domains; /* verified: may be used as senders; MX service takes mail for them */
     unsigned domain_count;
 };

@@ -113,6 +113,7 @@
     X(certificate, key, PATH, NULL, 1, 3000, "PEM key of the certificate")
 #define SETTINGS_TENANT(X)                                                                                             \
     X(tenant, name, NAME, NULL, 1, 64, "letters, digits, dot, hyphen, underscore")                                     \
+    X(tenant, in_doubt, DOUBT, "retry", 0, 5, "what may have arrived: retry; hold: until an operator releases or cancels it") \
     X(tenant, domains, DOMAINS, "", 0, 0, "verified: senders use them, the MX service takes mail for them")
 #define SETTINGS_CREDENTIAL(X)                                                                                         \
     X(credential, username, TEXT, NULL, 1, 255, "as given to AUTH")                                                    \

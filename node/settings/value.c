@@ -40,6 +40,7 @@ static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
 static const char *const formats[] = { "logfmt", "json", NULL };
 static const char *const tlses[] = { "none", "may", "encrypt", "verify", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
+static const char *const doubts[] = { "retry", "hold", NULL };
 static const char *const bares[] = { "refuse", "normalise", NULL };
 static const char *const parts[] = { "header", "body", "file", NULL };
 static const char *const actions[] = { "reject", "tag", NULL };
@@ -63,6 +64,8 @@ static const char *const *words_of(enum field_type t)
         return tls_versions;
     case FIELD_BARE:
         return bares;
+    case FIELD_DOUBT:
+        return doubts;
     case FIELD_PART:
         return parts;
     case FIELD_ACTION:

@@ -42,8 +42,8 @@ static int make_auth(struct world *w, struct errmsg *why)
     static char hashes[2][crypto_pwhash_STRBYTES];
     static const char *const demo_domains[] = { "example.test", "Other.Test", HOSTNAME };
     static const char *const second_domains[] = { "second.test" };
-    const struct accept_tenant tenants[] = { { "demo", demo_domains, w->serves_hostname ? 3 : 2 },
-                                             { "second", second_domains, 1 } };
+    const struct accept_tenant tenants[] = { { "demo", demo_domains, w->serves_hostname ? 3 : 2, false },
+                                             { "second", second_domains, 1, false } };
     const struct accept_credential credentials[] = { { "demo", "demo", hashes[0], NULL },
                                                      { "second", "second", hashes[1], NULL },
                                                      { "homely", "demo", hashes[0],

@@ -66,6 +66,12 @@ static int propose(struct world *w, struct node *n, unsigned group, struct span 
     return rv;
 }
 
+/* Some tenants want what is in doubt to be held. */
+static bool holds_doubts(unsigned token)
+{
+    return token % 4 == 3;
+}
+
 /* ---- handing in */
 
 static struct span pack_accept(struct world *w, const struct node *n, unsigned token,
@@ -86,6 +92,7 @@ static struct span pack_accept(struct world *w, const struct node *n, unsigned t
     a.origin = &origin;
     a.expires_at_ms = a.time_ms + 86400000;
     a.bounce_of = bounce_of;
+    a.hold_in_doubt = holds_doubts(token);
     a.n_recipients = w->tokens[token].people;
     a.recipients = alloc(w, a.n_recipients * sizeof(void *));
     for (size_t i = 0; i < a.n_recipients; i++) {
@@ -263,6 +270,43 @@ static bool tell_doubts(struct world *w, struct node *n, unsigned group)
     return true;
 }
 
+static bool is_held(struct queue_store *s, unsigned group, const struct queue_ref *ref)
+{
+    Angarium__RecipientRecord *r = NULL;
+    bool held;
+
+    CHECK(queue_recipient_get(s, shard_of(group), ref->index, ref->recipient, &r) == 0);
+    held = r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_HELD;
+    queue_recipient_free(&r);
+    return held;
+}
+
+/* The operator, who finds by the list of doubts what is held, and sends it again. */
+static void release_held(struct world *w, struct node *n, unsigned group)
+{
+    struct host *h = &n->hosts[group];
+    struct queue_store *store = n->disk.kept[group].store;
+    struct queue_place place = { 0 };
+    struct queue_ref doubts[REFS_MAX];
+    size_t count = queue_doubts(store, shard_of(group), &place, doubts, REFS_MAX);
+
+    for (size_t i = 0; i < count && !n->dying; i++) {
+        Angarium__Release c = ANGARIUM__RELEASE__INIT;
+        struct proposal *p;
+
+        if (!is_held(store, group, &doubts[i]) ||
+            is_asked(h, PROPOSE_RELEASE, doubts[i].index, doubts[i].recipient))
+            continue;
+        p = new_proposal(PROPOSE_RELEASE);
+        p->refs[p->ref_count++] = doubts[i];
+        c.time_ms = node_wall_ms(w, n);
+        c.index = doubts[i].index;
+        c.recipients = &doubts[i].recipient;
+        c.n_recipients = 1;
+        propose(w, n, group, pack(w, ANGARIUM__COMMAND__KIND_RELEASE, &c), h->term, p);
+    }
+}
+
 static void pay_bounces(struct world *w, struct node *n, unsigned group)
 {
     struct host *h = &n->hosts[group];
@@ -309,6 +353,7 @@ void mail_work(struct world *w, struct node *n, unsigned group)
     if (h->role != CORE_LEADER || !h->ready || h->installing) return;
     if (h->doubt_term != h->term && tell_doubts(w, n, group)) h->doubt_term = h->term;
     if (h->doubt_term == h->term && !n->dying) claim_due(w, n, group);
+    if (h->doubt_term == h->term && !n->dying) release_held(w, n, group);
     if (h->doubt_term == h->term && !n->dying) pay_bounces(w, n, group);
     if (!n->dying && world_chance(w, 20)) purge(w, n, group);
     if (!n->dying) work_later(w, n, group, w->plan.work_every_us);
@@ -481,6 +526,9 @@ static void learn_event(struct world *w, unsigned group, const Angarium__Event *
     case ANGARIUM__EVENT_TYPE__EVENT_IN_DOUBT:
         t->person[v->recipient_number].doubts++;
         return;
+    case ANGARIUM__EVENT_TYPE__EVENT_RELEASED:
+        t->person[v->recipient_number].released++;
+        return;
     case ANGARIUM__EVENT_TYPE__EVENT_DELIVERED:
         t->person[v->recipient_number].delivered = true;
         t->person[v->recipient_number].ended++;
@@ -535,6 +583,9 @@ void mail_expect_end(struct world *w)
             EXPECT(w, t->person[k].arrived <= 1 + t->person[k].doubts,
                    "mail %u recipient %u arrived %u times and was in doubt %u times", i, k,
                    t->person[k].arrived, t->person[k].doubts);
+            EXPECT(w, !holds_doubts(i) || t->person[k].arrived <= 1 + t->person[k].released,
+                   "mail %u recipient %u is held when it is in doubt, and arrived %u times; it was released %u times",
+                   i, k, t->person[k].arrived, t->person[k].released);
             EXPECT(w, !t->person[k].delivered || t->person[k].arrived > 0,
                    "mail %u recipient %u is said to be delivered and never arrived", i, k);
         }

@@ -162,6 +162,7 @@ enum proposal_kind {
     PROPOSE_BOUNCE,
     PROPOSE_CLAIM,
     PROPOSE_OUTCOME,
+    PROPOSE_RELEASE,
     PROPOSE_PURGE
 };
 struct proposal {
@@ -226,7 +227,7 @@ struct token { /* one try of a client to hand in one mail */
     uint64_t accepted_index; /* as the canonical history says; 0: not */
     unsigned accepts;
     struct {
-        unsigned arrived, doubts, ended;
+        unsigned arrived, doubts, released, ended;
         bool delivered;
     } person[PEOPLE_MAX];
 };

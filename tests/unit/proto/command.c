@@ -498,6 +498,36 @@ static void references_are_in_range(void **state)
     }
 }
 
+static void only_claims_name_hosts(void **state)
+{
+    struct sample *s = *state;
+    ProtobufCBinaryData hosts[PROTO_HOSTS_MAX + 1];
+
+    for (unsigned i = 0; i <= PROTO_HOSTS_MAX; i++)
+        hosts[i] = text("mx.example");
+    CHOOSE(CLAIM);
+    s->claim.hosts = hosts;
+    s->claim.n_hosts = 2;
+    s->ref.host = 2;
+    expect_passes(s);
+    s->ref.host = 3;
+    expect_refused(s);
+    s->ref.host = 0;
+    s->claim.n_hosts = PROTO_HOSTS_MAX;
+    expect_passes(s);
+    s->claim.n_hosts = PROTO_HOSTS_MAX + 1;
+    expect_refused(s);
+    s->claim.n_hosts = 1;
+    hosts[0] = text("");
+    expect_refused(s);
+    hosts[0] = long_text(301);
+    expect_refused(s);
+    s->claim.n_hosts = 0;
+    CHOOSE(EXPIRE);
+    s->ref.host = 1;
+    expect_refused(s);
+}
+
 static void results_are_of_the_enum(void **state)
 {
     static const int bad[] = { 0, 5, 99, -1 };
@@ -710,6 +740,7 @@ int main(void)
         SAMPLE_TEST(a_bounce_has_no_return_path),
         SAMPLE_TEST(chunks_have_a_name_and_a_number),
         SAMPLE_TEST(references_are_in_range),
+        SAMPLE_TEST(only_claims_name_hosts),
         SAMPLE_TEST(results_are_of_the_enum),
         SAMPLE_TEST(outcome_texts_are_bounded),
         SAMPLE_TEST(orders_name_a_message_and_recipients),

@@ -664,6 +664,133 @@ static void in_doubt_is_counted_and_tried_again(void **state)
     scene_close(&s);
 }
 
+static uint64_t doubtful_mail(struct scene *s, bool holds)
+{
+    static const char *const to[] = { "b@y.example", "c@z.example" };
+    uint64_t m = scene_accept_mail(s, &(struct scene_mail){ .from = "a@x.example",
+                                                            .to = to,
+                                                            .to_count = 2,
+                                                            .hold_in_doubt = holds });
+    Angarium__RecipientRef refs[2], *list[2] = { &refs[0], &refs[1] };
+    ProtobufCBinaryData hosts[] = { scene_text("mx1.example"), scene_text("mx2.example") };
+    Angarium__Claim claim = ANGARIUM__CLAIM__INIT;
+
+    for (uint32_t i = 0; i < 2; i++) {
+        angarium__recipient_ref__init(&refs[i]);
+        refs[i].index = m;
+        refs[i].recipient = i;
+        refs[i].host = 2 - i;
+    }
+    claim.time_ms = s->now_ms += 1000;
+    claim.node = 1;
+    claim.n_recipients = 2;
+    claim.recipients = list;
+    claim.n_hosts = 2;
+    claim.hosts = hosts;
+    scene_apply(s, ANGARIUM__COMMAND__KIND_CLAIM, &claim, 0);
+    return m;
+}
+
+/* Who takes over knows no host. */
+static void lose_leader(struct scene *s, uint64_t m, uint32_t recipient)
+{
+    Angarium__RecipientOutcome o = ANGARIUM__RECIPIENT_OUTCOME__INIT, *list = &o;
+
+    o.index = m;
+    o.recipient = recipient;
+    o.result = IN_DOUBT;
+    o.class_ = scene_text("leader_lost");
+    o.next_attempt_at_ms = s->now_ms;
+    scene_outcomes(s, &list, 1);
+}
+
+static size_t doubts_of(struct scene *s, struct queue_ref *list)
+{
+    struct queue_place place = { 0 };
+    size_t n = queue_doubts(s->store, SHARD, &place, list, 4);
+
+    assert_int_equal(counts_of(s).in_doubt_now, n);
+    return n;
+}
+
+static void a_doubt_lasts_until_the_end_and_names_its_host(void **state)
+{
+    Angarium__RecipientRecord *r = NULL;
+    struct queue_ref list[4];
+    struct scene s;
+    uint64_t m, since;
+
+    (void)state;
+    scene_open(&s);
+    m = doubtful_mail(&s, false);
+    assert_int_equal(doubts_of(&s, list), 0);
+    lose_leader(&s, m, 0);
+    since = s.now_ms;
+    assert_true(span_eq(proto_span(scene_effect(&s, QUEUE_EVENT, 0)->event->remote_host),
+                        SPAN_LIT("mx2.example")));
+    assert_int_equal(doubts_of(&s, list), 1);
+    assert_int_equal(list[0].index, m);
+    assert_int_equal(list[0].recipient, 0);
+    scene_outcome(&s, m, 1, DELIVERED, 0);
+    scene_claim(&s, m, 0);
+    scene_outcome(&s, m, 0, DEFERRED, s.now_ms);
+    assert_int_equal(doubts_of(&s, list), 1); /* the first copy may have arrived all the same */
+    scene_claim(&s, m, 0);
+    scene_outcome(&s, m, 0, IN_DOUBT, s.now_ms);
+    assert_int_equal(queue_recipient_get(s.store, SHARD, m, 0, &r), 0);
+    assert_int_equal(r->in_doubt_since_ms, since);
+    assert_int_equal(r->doubts, 2);
+    assert_int_equal(r->claimed_host.len, 0);
+    queue_recipient_free(&r);
+    scene_claim(&s, m, 0);
+    scene_outcome(&s, m, 0, DELIVERED, 0);
+    assert_int_equal(doubts_of(&s, list), 0);
+    assert_int_equal(counts_of(&s).in_doubt, 2);
+    scene_close(&s);
+}
+
+static void a_tenants_policy_holds_who_is_in_doubt(void **state)
+{
+    struct queue_ref list[4];
+    const struct queue_effect *e;
+    struct scene s;
+    uint64_t m;
+    uint32_t first = 0, second = 1;
+
+    (void)state;
+    scene_open(&s);
+    m = doubtful_mail(&s, true);
+    lose_leader(&s, m, 0);
+    scene_expect_event(&s, 0, EVENT(IN_DOUBT), m, 0);
+    scene_expect_event(&s, 1, EVENT(HELD), m, 0);
+    e = scene_effect(&s, QUEUE_EVENT, 1);
+    assert_true(span_eq(proto_span(e->event->class_), SPAN_LIT("in_doubt")));
+    assert_true(span_eq(proto_span(e->event->remote_host), SPAN_LIT("mx2.example")));
+    scene_expect_state(&s, m, 0, "held");
+    lose_leader(&s, m, 1);
+    assert_int_equal(doubts_of(&s, list), 2);
+    scene_claim(&s, m, 0);
+    scene_expect_refused(&s, m, 0, ERR_BUSY);
+    scene_cancel(&s, m, &second, 1);
+    scene_expect_state(&s, m, 1, "cancelled");
+    scene_release(&s, m, &first, 1);
+    scene_expect_state(&s, m, 0, "waiting");
+    assert_int_equal(doubts_of(&s, list), 1);
+    scene_claim(&s, m, 0);
+    scene_outcome(&s, m, 0, DEFERRED, s.now_ms); /* a no that was heard holds nobody */
+    scene_expect_state(&s, m, 0, "waiting");
+    scene_claim(&s, m, 0);
+    scene_outcome(&s, m, 0, IN_DOUBT, s.now_ms);
+    scene_expect_state(&s, m, 0, "held");
+    scene_release(&s, m, &first, 1);
+    scene_claim(&s, m, 0);
+    scene_cancel(&s, m, &first, 1);
+    lose_leader(&s, m, 0); /* what an operator wanted meanwhile counts more */
+    scene_expect_state(&s, m, 0, "cancelled");
+    assert_int_equal(doubts_of(&s, list), 0);
+    scene_close(&s);
+}
+
 static void outcomes_of_one_command_are_each_for_itself(void **state)
 {
     Angarium__RecipientOutcome a = ANGARIUM__RECIPIENT_OUTCOME__INIT, b = a;
@@ -1083,6 +1210,8 @@ int main(void)
         cmocka_unit_test(deferred_is_due_later),
         cmocka_unit_test(waiting_recipients_can_be_deferred_and_bounced),
         cmocka_unit_test(in_doubt_is_counted_and_tried_again),
+        cmocka_unit_test(a_doubt_lasts_until_the_end_and_names_its_host),
+        cmocka_unit_test(a_tenants_policy_holds_who_is_in_doubt),
         cmocka_unit_test(outcomes_of_one_command_are_each_for_itself),
         cmocka_unit_test(hold_and_release),
         cmocka_unit_test(cancel_ends_who_is_pending),

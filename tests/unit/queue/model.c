@@ -25,6 +25,7 @@ struct m_recipient {
     uint64_t due_at_ms;
     uint32_t attempts, doubts;
     bool hold_wanted, cancel_wanted, late_told;
+    uint64_t in_doubt_since_ms;
     uint32_t owes; /* what a DSN has to tell */
 };
 
@@ -34,7 +35,7 @@ struct m_message {
     uint32_t count, parts;
     bool null_sender, finished, purged;
     uint32_t ret, body_type, notify; /* what the client asked for, and never changes */
-    bool smtputf8;
+    bool smtputf8, hold_in_doubt;
     const char *envid, *orcpt;
 };
 
@@ -135,6 +136,7 @@ static void end(struct model *m, struct m_message *msg, struct m_recipient *r, e
 {
     r->state = how;
     r->hold_wanted = r->cancel_wanted = false;
+    r->in_doubt_since_ms = 0;
     m->ever.delivered += how == DELIVERED;
     m->ever.bounced += how == BOUNCED;
     m->ever.expired += how == EXPIRED;
@@ -187,6 +189,7 @@ static void expect_recipient(struct model *m, const struct m_message *msg, uint3
     assert_string_equal(proto_state_name(r->state), names[want->state]);
     assert_int_equal(r->attempts, want->attempts);
     assert_int_equal(r->doubts, want->doubts);
+    assert_int_equal(r->in_doubt_since_ms, want->in_doubt_since_ms);
     assert_int_equal(r->bounce_owed, want->owes);
     assert_int_equal(r->hold_wanted, want->hold_wanted);
     assert_int_equal(r->cancel_wanted, want->cancel_wanted);
@@ -202,6 +205,7 @@ static void count_message(const struct m_message *msg, struct queue_counts *c)
         c->waiting += msg->r[n].state == WAITING;
         c->claimed += msg->r[n].state == CLAIMED;
         c->held += msg->r[n].state == HELD;
+        c->in_doubt_now += msg->r[n].in_doubt_since_ms > 0;
         pending |= !is_over(msg->r[n].state);
     }
     c->messages += pending;
@@ -209,6 +213,26 @@ static void count_message(const struct m_message *msg, struct queue_counts *c)
     if (msg->purged) return;
     c->kept_messages++;
     c->kept_events += msg->events;
+}
+
+/* Who is listed is in doubt, and nobody else is. */
+static void expect_doubts(struct model *m)
+{
+    static struct queue_ref list[MESSAGES_MAX * RECIPIENTS_MAX];
+    struct queue_place place = { 0 };
+    size_t listed = 0, n;
+
+    while ((n = queue_doubts(m->s.store, SHARD, &place, list + listed, 7)) > 0)
+        listed += n;
+    for (size_t i = 0; i < listed; i++) {
+        const struct m_recipient *r = recipient_at(m, list[i].index, list[i].recipient);
+
+        assert_true(r && r->in_doubt_since_ms > 0);
+    }
+    for (size_t i = 0; i < m->message_count; i++)
+        for (uint32_t k = 0; k < m->messages[i].count; k++)
+            listed -= m->messages[i].r[k].in_doubt_since_ms > 0;
+    assert_int_equal(listed, 0);
 }
 
 static void expect_all(struct model *m)
@@ -237,6 +261,7 @@ static void expect_all(struct model *m)
         want.uploads += m->uploads[i].count > 0;
     queue_counts(m->s.q, &got);
     assert_memory_equal(&got, &want, sizeof want);
+    expect_doubts(m);
     scene_verify(&m->s);
 }
 
@@ -278,6 +303,7 @@ static void add_message(struct model *m, uint64_t index, const struct scene_mail
                                .body_type = mail->body_type,
                                .notify = mail->notify,
                                .smtputf8 = mail->smtputf8,
+                               .hold_in_doubt = mail->hold_in_doubt,
                                .envid = mail->envid,
                                .orcpt = mail->orcpt };
     for (uint32_t n = 0; n < msg->count; n++) {
@@ -301,6 +327,7 @@ static void fill_mail(struct model *m, struct scene_mail *mail, const char *to[R
     mail->body_type = (uint32_t)below(m, PROTO_BODY_BINARYMIME + 1);
     mail->notify = chance(m, 20) ? PROTO_NOTIFY_NEVER : 2 * (uint32_t)below(m, 8);
     mail->smtputf8 = chance(m, 10);
+    mail->hold_in_doubt = chance(m, 40);
 }
 
 static void do_accept(struct model *m)
@@ -449,9 +476,13 @@ static void outcome_of(struct model *m, const Angarium__RecipientOutcome *o)
                 o->confirm == PROTO_CONFIRM_RELAYED ? PROTO_OWED_RELAYED : PROTO_OWED_DELIVERED);
         return;
     }
-    r->doubts += o->result == ANGARIUM__RESULT__RESULT_IN_DOUBT;
-    m->ever.in_doubt += o->result == ANGARIUM__RESULT__RESULT_IN_DOUBT;
     hold = r->hold_wanted;
+    if (o->result == ANGARIUM__RESULT__RESULT_IN_DOUBT) {
+        r->doubts++;
+        m->ever.in_doubt++;
+        if (r->in_doubt_since_ms == 0) r->in_doubt_since_ms = m->s.now_ms;
+        hold |= msg->hold_in_doubt;
+    }
     cancel = r->cancel_wanted;
     r->hold_wanted = r->cancel_wanted = false;
     if (o->is_late) owe(m, msg, r, PROTO_OWED_DELAYED);

@@ -52,7 +52,7 @@ struct scene_mail {
     uint32_t ret, body_type, notify;
     const uint32_t *told; /* with bounce_of: pairs of recipient and debts */
     size_t told_count;
-    bool smtputf8;
+    bool smtputf8, hold_in_doubt;
 };
 
 static inline void scene_open_on(struct scene *s, struct queue_store *store)
@@ -177,6 +177,7 @@ static inline uint64_t scene_accept_mail(struct scene *s, const struct scene_mai
     a.n_tags = tag.len > 0;
     a.ret = m->ret;
     a.smtputf8 = m->smtputf8;
+    a.hold_in_doubt = m->hold_in_doubt;
     a.body_type = m->body_type;
     a.n_told = m->told_count;
     a.told = scene_new(s, m->told_count * sizeof(void *) + 1);

@@ -13,6 +13,7 @@ struct stage {
     uint64_t owing; /* b@y.example bounced, c@z.example waiting */
     uint64_t owing_entry;
     uint64_t chunk; /* of an open upload */
+    uint64_t doubtful;
 };
 
 static int open_stage(void **state)
@@ -31,6 +32,9 @@ static int open_stage(void **state)
     t->owing = scene_accept(s, "a@x.example", "b@y.example", "c@z.example");
     t->owing_entry = scene_outcome(s, t->owing, 0, ANGARIUM__RESULT__RESULT_BOUNCED, 0);
     t->chunk = scene_chunk(s, "up-1", 0, 10);
+    t->doubtful = scene_accept(s, "a@x.example", "b@y.example", "c@z.example");
+    scene_claim(s, t->doubtful, 0);
+    scene_outcome(s, t->doubtful, 0, ANGARIUM__RESULT__RESULT_IN_DOUBT, s->now_ms);
     *state = t;
     return 0;
 }
@@ -488,6 +492,29 @@ static void an_empty_shard_and_its_neighbours_are_well(void **state)
 
 /* ---- Q9 */
 
+static void q11_doubts_and_the_doubt_index(void **state)
+{
+    struct stage *t = *state;
+    struct damage d = { .count = 0 };
+    Angarium__RecipientRecord *r = recipient_of_stage(t, t->doubtful, 0);
+
+    damage_delete(&d, queue_key_ref(SHARD, 'i', t->doubtful, 0));
+    expect_broken(t, &d, "Q11", "missing in their index");
+    damage_put(&d, queue_key_ref(SHARD, 'i', t->doubtful, 1));
+    expect_broken(t, &d, "Q11", "entries of nobody");
+    r->in_doubt_since_ms = 0;
+    put_recipient(&d, t->doubtful, 0, r);
+    expect_broken(t, &d, "Q11", "entries of nobody");
+    r = recipient_of_stage(t, t->doubtful, 0);
+    r->doubts = 0;
+    put_recipient(&d, t->doubtful, 0, r);
+    expect_broken(t, &d, "Q11", "without an attempt that ended so");
+    r = recipient_of_stage(t, t->delivered, 0);
+    r->in_doubt_since_ms = 5;
+    put_recipient(&d, t->delivered, 0, r);
+    expect_broken(t, &d, "Q11", "a recipient that ended is in doubt");
+}
+
 static void q9_requests_out_of_range(void **state)
 {
     struct stage *t = *state;
@@ -531,6 +558,7 @@ int main(void)
         STAGE_TEST(q7_the_index_of_finished_messages),
         STAGE_TEST(q7_events_and_stories_of_nobody),
         STAGE_TEST(q9_requests_out_of_range),
+        STAGE_TEST(q11_doubts_and_the_doubt_index),
         STAGE_TEST(a_cut_state_record_is_refused_at_open),
         STAGE_TEST(an_empty_shard_and_its_neighbours_are_well),
     };

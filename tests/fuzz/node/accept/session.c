@@ -518,7 +518,7 @@ static struct accept_auth *make_auth(void)
 {
     static char hash[crypto_pwhash_STRBYTES];
     static const char *const domains[] = { "example.test" };
-    const struct accept_tenant tenant = { "demo", domains, 1 };
+    const struct accept_tenant tenant = { "demo", domains, 1, false };
     const struct accept_credential credential = { "demo", "demo", hash, NULL };
     struct accept_auth *auth;
 

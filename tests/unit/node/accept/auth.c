@@ -20,8 +20,8 @@
 static char hash_of_secret[crypto_pwhash_STRBYTES];
 static const char *const demo_domains[] = { "example.test", "Mixed.Test." };
 static const char *const other_domains[] = { "other.test" };
-static const struct accept_tenant tenants[] = { { "demo", demo_domains, 2 },
-                                                { "other", other_domains, 1 } };
+static const struct accept_tenant tenants[] = { { "demo", demo_domains, 2, false },
+                                                { "other", other_domains, 1, true } };
 
 static int make_hash(void **state)
 {
@@ -269,10 +269,10 @@ static void expect_wrong(const struct accept_credential *credentials, unsigned n
 
 static void wrong_settings(void **state)
 {
-    const struct accept_tenant clash[] = { { "demo", demo_domains, 2 },
-                                           { "thief", demo_domains, 1 } };
-    const struct accept_tenant twice[] = { { "demo", demo_domains, 2 },
-                                           { "demo", demo_domains, 2 } };
+    const struct accept_tenant clash[] = { { "demo", demo_domains, 2, false },
+                                           { "thief", demo_domains, 1, false } };
+    const struct accept_tenant twice[] = { { "demo", demo_domains, 2, false },
+                                           { "demo", demo_domains, 2, false } };
     const struct accept_credential plain = { "demo", "demo", "secret", NULL };
     const struct accept_credential argon2i = { "demo", "demo",
                                                "$argon2i$v=19$m=8,t=3,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
@@ -361,6 +361,8 @@ static void domains(void **state)
     char longest[400];
 
     (void)state;
+    assert_true(auth_tenant_holds_doubts(a, "other"));
+    assert_false(auth_tenant_holds_doubts(a, "demo"));
     assert_true(owns_domain(a, SPAN_LIT("demo"), SPAN_LIT("example.test")));
     assert_true(owns_domain(a, SPAN_LIT("demo"), SPAN_LIT("EXAMPLE.Test.")));
     assert_true(owns_domain(a, SPAN_LIT("demo"), SPAN_LIT("mixed.test")));

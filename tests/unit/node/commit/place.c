@@ -1,5 +1,6 @@
 /* place - three nodes in one thread, each with loop, log, store and commit as in production: a shard grows from one voter to
- * three, its leadership goes to whom it was placed on first, and a leader that is cut off leaves exactly its claims in doubt.
+ * three, its leadership goes to whom it was placed on first, a leader that is cut off leaves exactly its claims in doubt, and
+ * one that sleeps and wakes sends nothing that another one has told in doubt.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,13 @@
 #define NODES     3
 #define TURNS_MAX 60000
 #define SHARD     2
+#define HELD_MAX  4096
 
+struct held_frame {
+    uint64_t from;
+    enum wire_lane lane;
+    struct blob *frame;
+};
 struct node {
     uint64_t number;
     struct loop *loop;
@@ -27,6 +34,10 @@ struct node {
     struct wire wire;
     struct wire_events events;
     struct commit_watcher watcher;
+    struct held_frame held[HELD_MAX]; /* what came while it sleeps */
+    unsigned held_count;
+    char doubt_host[64];
+    bool is_asleep;
     unsigned events_told, doubts_told, leads_told, follows_told, empty_told;
     uint32_t placed_told; /* its version */
     bool is_cut;
@@ -41,6 +52,11 @@ static int send_frame(struct wire *w, uint64_t to, enum wire_lane lane, struct b
     struct node *from = CONTAINER_OF(w, struct node, wire), *n = &town.nodes[to];
 
     if (from->is_cut || n->is_cut) return 0; /* lost */
+    if (n->is_asleep) {
+        CHECK(n->held_count < HELD_MAX);
+        n->held[n->held_count++] = (struct held_frame){ from->number, lane, blob_ref(frame) };
+        return 0;
+    }
     n->events.on_frame(n->events.arg, from->number, lane, blob_ref(frame));
     return 0;
 }
@@ -59,7 +75,10 @@ static void on_effects(void *arg, uint32_t shard, uint64_t entry, const struct q
     for (size_t i = 0; i < e->count; i++) {
         if (e->list[i].kind != QUEUE_EVENT) continue;
         n->events_told++;
-        n->doubts_told += e->list[i].event->type == ANGARIUM__EVENT_TYPE__EVENT_IN_DOUBT;
+        if (e->list[i].event->type != ANGARIUM__EVENT_TYPE__EVENT_IN_DOUBT) continue;
+        n->doubts_told++;
+        snprintf(n->doubt_host, sizeof n->doubt_host, "%.*s",
+                 SPAN_ARG(proto_span(e->list[i].event->remote_host)));
     }
 }
 
@@ -152,6 +171,8 @@ static int close_town(void **state)
     for (unsigned i = 1; i <= NODES; i++) {
         struct node *n = &town.nodes[i];
 
+        for (unsigned k = 0; k < n->held_count; k++)
+            blob_unref(&n->held[k].frame);
         loop_settle(n->loop);
         commit_close(&n->commit);
         raft_close(&n->raft);
@@ -267,6 +288,7 @@ static int begin_claim(unsigned number, struct claim *c, uint64_t index)
     *c = (struct claim){ .rv = 1, .ref.index = index };
     c->claim.refs = &c->ref;
     c->claim.count = 1;
+    c->claim.host = SPAN_LIT("mx.example.org");
     c->claim.on_done = on_claimed;
     list_init(&c->claim.link);
     return commit_claim(town.nodes[number].commit, SHARD, &c->claim);
@@ -375,6 +397,7 @@ static void a_leader_that_is_cut_off_leaves_exactly_its_claims_in_doubt(void **s
     assert_true(see(leader).leads);
     assert_int_equal(see(leader).counts.in_doubt, 1);
     assert_int_equal(town.nodes[leader].doubts_told, 1);
+    assert_string_equal(town.nodes[leader].doubt_host, "mx.example.org");
     assert_int_equal(see(leader).counts.waiting, 3); /* the one in doubt is tried again */
     assert_int_equal(see(leader).counts.claimed, 0);
     for (unsigned i = 0; i < TURNS_MAX && see(1).leads; i++)
@@ -535,6 +558,86 @@ static void who_is_cordoned_takes_no_new_mail_and_goes_on_with_what_it_has(void 
     send_mail(1);
 }
 
+/* ---- a leader that sleeps between claim and final dot (SIGSTOP, a machine that was paused) */
+
+static void turn_one(unsigned number, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++)
+        loop_turn(town.nodes[number].loop, 1);
+}
+
+static void hear(struct node *n, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        n->events.on_frame(n->events.arg, n->held[i].from, n->held[i].lane, n->held[i].frame);
+    n->held_count -= count;
+    memmove(n->held, n->held + count, n->held_count * sizeof *n->held);
+}
+
+/* What came meanwhile is read in the order in which it came, as out of the sockets of a process that wakes: first what
+ * came before another one led. */
+static void wake(unsigned number, unsigned before, const struct claim *c)
+{
+    struct node *n = &town.nodes[number];
+
+    n->is_asleep = false;
+    hear(n, before);
+    turn_one(number, 5);
+    assert_int_not_equal(c->rv, 0);
+    hear(n, n->held_count);
+    turn_one(number, 5);
+    assert_int_not_equal(c->rv, 0);
+}
+
+static void turn_others(void)
+{
+    turn_one(2, 1);
+    turn_one(3, 1);
+}
+
+static bool have(uint64_t entry)
+{
+    return see(2).raft.last >= entry && see(3).raft.last >= entry;
+}
+
+/* Its claim is committed, and the answers that say so lie in its sockets: without a proof that it still leads it would send
+ * what its successor has told in doubt and sends again. */
+static void a_leader_that_slept_sends_nothing(void **state)
+{
+    struct claim slow;
+    uint64_t index, entry;
+    unsigned leader, before;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    index = send_mail(1);
+    wait_same(1, 2);
+    wait_same(1, 3);
+    assert_int_equal(begin_claim(1, &slow, index), 0);
+    entry = see(1).raft.last + 1;
+    town.nodes[1].is_asleep = true;
+    turn_one(1, 2); /* the claim is on its way; what it heard of the mail lets it believe that it leads */
+    for (unsigned i = 0; i < TURNS_MAX && !have(entry); i++)
+        turn_others();
+    assert_true(have(entry));
+    for (unsigned i = 0; i < 50; i++)
+        turn_others(); /* they tell it */
+    before = town.nodes[1].held_count;
+    assert_int_equal(slow.rv, 1);
+    for (unsigned i = 0; i < TURNS_MAX && !see(2).leads && !see(3).leads; i++)
+        turn_others();
+    leader = see(2).leads ? 2 : 3;
+    assert_true(see(leader).leads);
+    assert_int_equal(see(leader).counts.in_doubt, 1);
+    wake(1, before, &slow);
+    for (unsigned i = 0; i < TURNS_MAX && slow.rv == 1; i++)
+        turn();
+    assert_int_equal(slow.rv, ERR_NOT_LEADER);
+    wait_same(1, leader);
+    assert_int_equal(see(1).counts.in_doubt, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,6 +658,7 @@ int main(void)
                                         open_town, close_town),
         cmocka_unit_test_setup_teardown(
             who_is_cordoned_takes_no_new_mail_and_goes_on_with_what_it_has, open_town, close_town),
+        cmocka_unit_test_setup_teardown(a_leader_that_slept_sends_nothing, open_town, close_town),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,7 @@ static void questions_come_as_they_were_sent(void **state)
                           .domain = "b\xc3\xbc"
                                     "cher.example",
                           .by_state = true,
+                          .by_doubt = true,
                           .state = ANGARIUM__RECIPIENT_STATE__RECIPIENT_HELD,
                           .shard_count = 2,
                           .shards = { 4, PROTO_SHARD_MAX } },
