@@ -140,8 +140,8 @@ class Docs(unittest.TestCase):
         rows = [line.split("|")[1:4] for line in page[page.index("## What is drawn"):].split("\n") if line.startswith("| ")]
         self.assertGreater(len(rows), 30)
         for column, folder in ((1, "cluster"), (2, "engine")):
-            directory = os.path.join(ROOT, "tests", "sim", folder)
-            code = "".join(read("tests", "sim", folder, name) for name in sorted(os.listdir(directory))
+            code = "".join(read("tests", "sim", room, name) for room in (folder, "shared")
+                           for name in sorted(os.listdir(os.path.join(ROOT, "tests", "sim", room)))
                            if name.endswith((".c", ".h")))
             faults = set(re.findall(r'X\([A-Z_]+, "([a-z-]+)"\)', code))
             named = {name for row in rows if row[0].strip() for name in re.findall(r"`([^`]+)`", row[column])}

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "proto/ground/mutation.h"
+#include "tests/sim/shared/members.h"
 #include "tests/sim/cluster/world.h"
 
 _Noreturn void check_broken(struct world *w, const char *format, ...)
@@ -34,9 +35,9 @@ void check_free(struct world *w)
         free(c->canon[g].entries);
         free(c->canon[g].terms);
         free(c->canon[g].digests);
-        free(c->leaders[g]);
+        free(c->leaders[g].list);
     }
-    free(c->votes);
+    free(c->votes.list);
     *c = (struct check){ 0 };
 }
 
@@ -97,21 +98,13 @@ static void expect_complete(struct world *w, struct node *n, unsigned group)
 
 static void note_leader(struct world *w, struct node *n, unsigned group)
 {
-    struct check *c = &w->check;
-    uint64_t term = n->hosts[group].term, cap = c->leaders_cap[group];
+    uint64_t term = n->hosts[group].term;
+    uint64_t before = leaders_note(&w->check.leaders[group], term, n->at + 1);
 
-    if (term >= cap) {
-        cap = 2 * term + 64;
-        c->leaders[group] = check_realloc(c->leaders[group], cap * sizeof(uint64_t));
-        memset(c->leaders[group] + c->leaders_cap[group], 0,
-               (cap - c->leaders_cap[group]) * sizeof(uint64_t));
-        c->leaders_cap[group] = cap;
-    }
-    EXPECT(w, c->leaders[group][term] == 0 || c->leaders[group][term] == n->at + 1,
+    EXPECT(w, before == 0 || before == n->at + 1,
            "g%u: n%llu and n%u lead in term %llu (election safety)", group,
-           (unsigned long long)c->leaders[group][term], n->at + 1, (unsigned long long)term);
-    if (c->leaders[group][term] == 0) w->elections++;
-    c->leaders[group][term] = n->at + 1;
+           (unsigned long long)before, n->at + 1, (unsigned long long)term);
+    w->elections += before == 0;
 }
 
 void check_role(struct world *w, struct node *n, unsigned group)
@@ -126,21 +119,11 @@ void check_role(struct world *w, struct node *n, unsigned group)
 
 static void note_vote(struct world *w, struct node *n, unsigned group, uint64_t term, uint64_t to)
 {
-    struct check *c = &w->check;
+    uint64_t before = votes_note(&w->check.votes, n->at, group, term, to);
 
-    for (size_t i = c->vote_count; i-- > 0;) {
-        const struct vote *v = &c->votes[i];
-
-        if (v->group != group || v->node != n->at || v->term != term) continue;
-        EXPECT(w, v->to == to, "n%u g%u votes for n%llu and n%llu in term %llu", n->at + 1, group,
-               (unsigned long long)v->to, (unsigned long long)to, (unsigned long long)term);
-        return;
-    }
-    if (c->vote_count == c->vote_cap) {
-        c->vote_cap = c->vote_cap ? 2 * c->vote_cap : 64;
-        c->votes = check_realloc(c->votes, c->vote_cap * sizeof *c->votes);
-    }
-    c->votes[c->vote_count++] = (struct vote){ term, to, group, n->at };
+    EXPECT(w, before == 0 || before == to, "n%u g%u votes for n%llu and n%llu in term %llu",
+           n->at + 1, group, (unsigned long long)before, (unsigned long long)to,
+           (unsigned long long)term);
 }
 
 void check_sent(struct world *w, struct node *n, unsigned group, const struct core_msg *m)
@@ -161,9 +144,17 @@ void check_sent(struct world *w, struct node *n, unsigned group, const struct co
 
 /* ---- commits */
 
-static bool holds(const struct world *w, uint64_t number, const struct entry *e)
+struct holder {
+    struct member_ask ask; /* first */
+    const struct world *w;
+    const struct entry *e;
+};
+
+static bool holds(const struct member_ask *ask, const struct core_member *m)
 {
-    const struct node *n = &w->nodes[number - 1];
+    const struct holder *x = CONTAINER_OF(ask, struct holder, ask);
+    const struct entry *e = x->e;
+    const struct node *n = &x->w->nodes[m->node - 1];
     const struct kept *k = &n->disk.kept[e->group];
 
     if (n->lost) return true; /* it may have had it, nobody knows any more */
@@ -172,31 +163,11 @@ static bool holds(const struct world *w, uint64_t number, const struct entry *e)
     return e->index <= log_last(&k->log) && k->log.list[e->index - k->log.first].entry == e;
 }
 
-static bool half_holds(const struct world *w, const struct core_config *c, unsigned flag,
-                       const struct entry *e)
-{
-    unsigned voters = 0, yes = 0, zones = 0, zones_yes = 0;
-
-    for (unsigned i = 0; i < c->count; i++) {
-        const struct core_member *m = &c->members[i];
-
-        if (!(m->flags & flag)) continue;
-        voters++;
-        zones |= 1u << m->zone;
-        if (!holds(w, m->node, e)) continue;
-        yes++;
-        zones_yes |= 1u << m->zone;
-    }
-    if (voters == 0) return true;
-    if (c->spread == CORE_SPREAD_ZONE && (zones & (zones - 1)) && !(zones_yes & (zones_yes - 1)))
-        return false;
-    return yes > voters / 2;
-}
-
 static bool quorum_holds(const struct world *w, const struct core_config *c, const struct entry *e)
 {
-    return half_holds(w, c, CORE_VOTES_NEW, e) &&
-           (!c->joint || half_holds(w, c, CORE_VOTES_OLD, e));
+    struct holder x = { { holds }, w, e };
+
+    return members_quorum(c, &x.ask);
 }
 
 static bool later_quorum_holds(const struct world *w, const struct log *l, const struct entry *e)

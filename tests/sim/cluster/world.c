@@ -20,48 +20,13 @@ bool world_chance(struct world *w, unsigned permille)
     return permille > 0 && rng_below(&w->rng, 1000) < permille;
 }
 
-/* ---- the heap */
-
-static bool is_before(const struct action *a, const struct action *b)
-{
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
-}
-
-static void heap_add(struct world *w, const struct action *a)
-{
-    size_t at = w->heap_count++;
-
-    if (at == w->heap_cap) {
-        w->heap_cap = w->heap_cap ? 2 * w->heap_cap : 1024;
-        w->heap = check_realloc(w->heap, w->heap_cap * sizeof *w->heap);
-    }
-    for (; at > 0 && is_before(a, &w->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        w->heap[at] = w->heap[(at - 1) / 2];
-    w->heap[at] = *a;
-}
-
-static struct action heap_take(struct world *w)
-{
-    struct action first = w->heap[0], last = w->heap[--w->heap_count];
-    size_t at = 0, child;
-
-    while ((child = 2 * at + 1) < w->heap_count) {
-        if (child + 1 < w->heap_count && is_before(&w->heap[child + 1], &w->heap[child])) child++;
-        if (!is_before(&w->heap[child], &last)) break;
-        w->heap[at] = w->heap[child];
-        at = child;
-    }
-    w->heap[at] = last;
-    return first;
-}
-
 void world_at(struct world *w, uint64_t delay_us, const struct action *a)
 {
     struct action x = *a;
 
     x.at_us = w->now_us + delay_us;
     x.order = world_below(w, 4) << 60 | ++w->order;
-    heap_add(w, &x);
+    agenda_add(&w->agenda, &x);
 }
 
 /* ---- doing them */
@@ -187,7 +152,7 @@ static void do_action(struct world *w, struct action *a)
         drop(w, a);
     } else if (n->paused_until_us > w->now_us) {
         a->at_us = n->paused_until_us;
-        heap_add(w, a);
+        agenda_add(&w->agenda, a);
     } else {
         do_inner(w, n, a);
     }
@@ -221,7 +186,7 @@ void world_run(struct world *w, uint64_t seed, bool loud)
 {
     begin(w, seed, loud);
     while (!w->over) {
-        struct action a = heap_take(w);
+        struct action a = agenda_take(&w->agenda);
 
         do_action(w, &a);
     }
@@ -235,14 +200,14 @@ void world_end(struct world *w)
         if (w->nodes[i].up) boot_crash(w, &w->nodes[i]);
         disk_wipe(&w->nodes[i].disk);
     }
-    while (w->heap_count > 0) {
-        struct action a = heap_take(w);
+    while (w->agenda.count > 0) {
+        struct action a = agenda_take(&w->agenda);
 
         drop(w, &a);
     }
     for (unsigned i = 0; i < w->old_count; i++)
         packet_unref(w->old[i]);
-    free(w->heap);
+    free(w->agenda.list);
     check_free(w);
     arena_deinit(&w->arena);
     buf_deinit(&w->head);

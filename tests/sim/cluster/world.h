@@ -29,6 +29,8 @@
 #include "proto/proto.h"
 #include "queue/queue.h"
 #include "raft/core/core.h"
+#include "tests/sim/shared/agenda.h"
+#include "tests/sim/shared/ledger.h"
 
 #define NODES_MAX   12u /* ever, in one run */
 #define GROUPS_MAX  5u
@@ -241,16 +243,10 @@ struct canon {
     uint64_t count, cap;
     struct core_config config; /* the newest one that is committed */
 };
-struct vote {
-    uint64_t term, to;
-    unsigned group, node;
-};
 struct check {
     struct canon canon[GROUPS_MAX];
-    uint64_t *leaders[GROUPS_MAX]; /* by term: who led in it */
-    uint64_t leaders_cap[GROUPS_MAX];
-    struct vote *votes;
-    size_t vote_count, vote_cap;
+    struct leaders leaders[GROUPS_MAX];
+    struct votes votes;
     struct {
         uint64_t context, floor;
         unsigned group;
@@ -332,20 +328,11 @@ enum action_kind {
     ACT_DIE,
     ACT_ZOMBIE_END,
 };
-struct action {
-    uint64_t at_us, order;
-    enum action_kind kind;
-    unsigned node, group;
-    uint64_t life; /* of the node; 0: whoever runs then */
-    uint64_t a, b;
-    void *thing;
-};
 struct world {
     uint64_t seed, now_us, order, life, steps, mono_total_us;
     struct rng rng, later; /* later: of draws that came later */
     struct plan plan;
-    struct action *heap;
-    size_t heap_count, heap_cap;
+    struct agenda agenda;
     struct node nodes[NODES_MAX];
     struct node zombie; /* up: it runs on, under the number of one of them */
     unsigned node_count;

@@ -11,6 +11,7 @@
 
 #include "proto/ground/mutation.h"
 #include "raft/engine/frame.h"
+#include "tests/sim/shared/members.h"
 #include "tests/sim/engine/world.h"
 
 _Noreturn void check_broken(const struct world *w, const char *format, ...)
@@ -33,9 +34,9 @@ void check_free(struct world *w)
     for (unsigned g = 0; g < GROUPS_MAX; g++) {
         free(c->canon[g].facts);
         free(c->canon[g].digests);
-        free(c->leaders[g]);
+        free(c->leaders[g].list);
     }
-    free(c->votes);
+    free(c->votes.list);
     free(c->made);
     *c = (struct check){ 0 };
 }
@@ -107,21 +108,11 @@ static void expect_one(struct world *w, const struct node *n, const struct made 
 static void note_vote(struct world *w, const struct node *n, unsigned group, uint64_t term,
                       uint64_t to)
 {
-    struct check *c = &w->check;
+    uint64_t before = votes_note(&w->check.votes, n->at, group, term, to);
 
-    for (size_t i = c->vote_count; i-- > 0;) {
-        const struct vote *v = &c->votes[i];
-
-        if (v->group != group || v->node != n->at || v->term != term) continue;
-        EXPECT(w, v->to == to, "n%u g%u votes for n%llu and n%llu in term %llu", n->at + 1, group,
-               (unsigned long long)v->to, (unsigned long long)to, (unsigned long long)term);
-        return;
-    }
-    if (c->vote_count == c->vote_cap) {
-        c->vote_cap = c->vote_cap ? 2 * c->vote_cap : 64;
-        c->votes = check_realloc(c->votes, c->vote_cap * sizeof *c->votes);
-    }
-    c->votes[c->vote_count++] = (struct vote){ term, to, group, n->at };
+    EXPECT(w, before == 0 || before == to, "n%u g%u votes for n%llu and n%llu in term %llu",
+           n->at + 1, group, (unsigned long long)before, (unsigned long long)to,
+           (unsigned long long)term);
 }
 
 static void check_vote(struct world *w, const struct host *h, uint64_t term, uint64_t to)
@@ -197,22 +188,13 @@ void check_frame(struct world *w, struct node *n, unsigned to, struct blob *blob
 
 static void note_leader(struct world *w, const struct host *h, uint64_t term)
 {
-    struct check *c = &w->check;
     unsigned group = h->group, at = h->node->at;
-    uint64_t cap = c->leaders_cap[group];
+    uint64_t before = leaders_note(&w->check.leaders[group], term, at + 1);
 
-    if (term >= cap) {
-        cap = 2 * term + 64;
-        c->leaders[group] = check_realloc(c->leaders[group], cap * sizeof(uint64_t));
-        memset(c->leaders[group] + c->leaders_cap[group], 0,
-               (cap - c->leaders_cap[group]) * sizeof(uint64_t));
-        c->leaders_cap[group] = cap;
-    }
-    EXPECT(w, c->leaders[group][term] == 0 || c->leaders[group][term] == at + 1,
+    EXPECT(w, before == 0 || before == at + 1,
            "g%u: n%llu and n%u lead in term %llu (election safety)", group,
-           (unsigned long long)c->leaders[group][term], at + 1, (unsigned long long)term);
-    w->elections += c->leaders[group][term] == 0;
-    c->leaders[group][term] = at + 1;
+           (unsigned long long)before, at + 1, (unsigned long long)term);
+    w->elections += before == 0;
 }
 
 static void expect_complete(struct world *w, const struct host *h, const struct core_view *v)
@@ -247,10 +229,21 @@ static void check_leader(struct world *w, struct host *h, const struct core_view
 
 /* ---- commits */
 
-static bool holds(const struct world *w, uint64_t number, unsigned group, uint64_t index,
-                  const struct fact *f)
+struct holder {
+    struct member_ask ask; /* first */
+    const struct world *w;
+    unsigned group;
+    uint64_t index;
+    const struct fact *f;
+};
+
+static bool holds(const struct member_ask *ask, const struct core_member *m)
 {
-    const struct node *n = &w->nodes[number - 1];
+    const struct holder *x = CONTAINER_OF(ask, struct holder, ask);
+    const struct fact *f = x->f;
+    uint64_t index = x->index;
+    unsigned group = x->group;
+    const struct node *n = &x->w->nodes[m->node - 1];
     const struct host *h = &n->hosts[group];
     struct store_group *log;
     struct peeked e;
@@ -272,32 +265,12 @@ static bool holds(const struct world *w, uint64_t number, unsigned group, uint64
     return is_cut;
 }
 
-static bool half_holds(const struct world *w, const struct core_config *c, unsigned flag,
-                       unsigned group, uint64_t index, const struct fact *f)
-{
-    unsigned voters = 0, yes = 0, zones = 0, zones_yes = 0;
-
-    for (unsigned i = 0; i < c->count; i++) {
-        const struct core_member *m = &c->members[i];
-
-        if (!(m->flags & flag)) continue;
-        voters++;
-        zones |= 1u << m->zone;
-        if (!holds(w, m->node, group, index, f)) continue;
-        yes++;
-        zones_yes |= 1u << m->zone;
-    }
-    if (voters == 0) return true;
-    if (c->spread == CORE_SPREAD_ZONE && (zones & (zones - 1)) && !(zones_yes & (zones_yes - 1)))
-        return false;
-    return yes > voters / 2;
-}
-
 static bool quorum_holds(const struct world *w, const struct core_config *c, unsigned group,
                          uint64_t index, const struct fact *f)
 {
-    return half_holds(w, c, CORE_VOTES_NEW, group, index, f) &&
-           (!c->joint || half_holds(w, c, CORE_VOTES_OLD, group, index, f));
+    struct holder x = { { holds }, w, group, index, f };
+
+    return members_quorum(c, &x.ask);
 }
 
 /* The quorum was one of the configuration at the entry, or of a later one in its leader's log (R6). */

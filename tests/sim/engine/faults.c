@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "tests/sim/shared/members.h"
 #include "tests/sim/engine/world.h"
 
 /* ---- how much may be lost */
@@ -18,34 +19,28 @@ static bool is_impaired(const struct node *n, unsigned group)
     return n->lost || n->hosts[group].impaired || n->hosts[group].outcast;
 }
 
-static bool half_quorate(const struct world *w, unsigned group, const struct core_config *c,
-                         unsigned flag, const bool set[NODES_MAX])
+struct fitness {
+    struct member_ask ask; /* first */
+    const struct world *w;
+    unsigned group;
+    const bool *set;
+};
+
+static bool is_fit(const struct member_ask *ask, const struct core_member *m)
 {
-    unsigned voters = 0, fit = 0, zones = 0, zones_fit = 0;
+    const struct fitness *x = CONTAINER_OF(ask, struct fitness, ask);
+    const struct node *n = &x->w->nodes[m->node - 1];
 
-    for (unsigned i = 0; i < c->count; i++) {
-        const struct core_member *m = &c->members[i];
-        const struct node *n = &w->nodes[m->node - 1];
-
-        if (!(m->flags & flag)) continue;
-        voters++;
-        zones |= 1u << m->zone;
-        if (!set[n->at] || m->priority == 0 || is_impaired(n, group)) continue;
-        fit++;
-        zones_fit |= 1u << m->zone;
-    }
-    if (c->spread == CORE_SPREAD_ZONE && (zones & (zones - 1)) && !(zones_fit & (zones_fit - 1)))
-        return false;
-    return voters == 0 || fit > voters / 2;
+    return x->set[n->at] && m->priority != 0 && !is_impaired(n, x->group);
 }
 
 static bool quorate(const struct world *w, unsigned group, const struct core_config *c,
                     const bool set[NODES_MAX])
 {
+    struct fitness x = { { is_fit }, w, group, set };
+
     /* who is to be promoted is a voter soon */
-    return half_quorate(w, group, c, CORE_VOTES_NEW, set) &&
-           half_quorate(w, group, c, CORE_VOTES_NEW | CORE_PROMOTE, set) &&
-           (!c->joint || half_quorate(w, group, c, CORE_VOTES_OLD, set));
+    return members_quorum(c, &x.ask) && members_half(c, CORE_VOTES_NEW | CORE_PROMOTE, &x.ask);
 }
 
 /* The configurations in a node's log behind the newest one that is committed. */
@@ -273,33 +268,20 @@ static void transfer(struct world *w, unsigned group)
           err_name(rv));
 }
 
-/* The members as they are wanted now: without those that only go. */
-static void aim_of(const struct core_config *now, struct core_config *aim)
-{
-    *aim = (struct core_config){ .spread = now->spread };
-    for (unsigned i = 0; i < now->count; i++) {
-        struct core_member m = now->members[i];
-
-        m.flags &= (uint8_t)~CORE_VOTES_OLD;
-        if (m.flags) aim->members[aim->count++] = m;
-    }
-}
-
 static void drop_member(struct world *w, struct core_config *aim)
 {
     unsigned at = (unsigned)world_below(w, aim->count);
 
     for (unsigned i = 0; i < aim->count; i++)
         if (w->nodes[aim->members[i].node - 1].lost) at = i;
-    aim->members[at] = aim->members[--aim->count];
+    members_drop(aim, at);
 }
 
 static void add_member(struct world *w, unsigned group, struct core_config *aim)
 {
     struct node *n = some_node(w);
 
-    for (unsigned i = 0; i < aim->count; i++)
-        if (aim->members[i].node == n->at + 1) return;
+    if (members_has(aim, n->at + 1)) return;
     if (is_impaired(n, group) || n->banished || aim->count >= CORE_VOTERS_MAX) return;
     aim->members[aim->count++] = (struct core_member){
         .node = n->at + 1,
@@ -308,18 +290,6 @@ static void add_member(struct world *w, unsigned group, struct core_config *aim)
         .priority = 1,
         .flags = world_chance(w, 800) ? CORE_LEARNS | CORE_PROMOTE : CORE_LEARNS,
     };
-}
-
-static void alter_member(struct world *w, struct core_config *aim)
-{
-    struct core_member *m = &aim->members[world_below(w, aim->count)];
-
-    if (world_chance(w, 500))
-        m->priority = (uint8_t)world_below(w, 4);
-    else if (m->flags & CORE_VOTES_NEW)
-        m->flags = CORE_LEARNS | (world_chance(w, 500) ? CORE_PROMOTE : 0);
-    else
-        m->flags = CORE_VOTES_NEW;
 }
 
 /* Who comes opens the group first, with the configuration that it has now. */
@@ -346,10 +316,10 @@ static void change_members(struct world *w, unsigned group)
     if (!n || w->rescue.on) return;
     for (unsigned i = 0; i < NODES_MAX; i++)
         all[i] = true;
-    aim_of(raft_group_config(n->hosts[group].raft), &aim);
+    members_wanted(raft_group_config(n->hosts[group].raft), &aim);
     if (aim.count > 1 && world_chance(w, 500)) drop_member(w, &aim);
     if (world_chance(w, 600)) add_member(w, group, &aim);
-    if (aim.count > 0 && world_chance(w, 300)) alter_member(w, &aim);
+    if (aim.count > 0 && world_chance(w, 300)) members_alter(&w->rng, &aim);
     if (core_config_check(&aim) != 0 || !quorate(w, group, &aim, all)) return;
     open_new(w, group, &aim);
     version = world_chance(w, 500) ? raft_group_config(n->hosts[group].raft)->version : 0;

@@ -68,7 +68,7 @@ static void remote_later(struct world *w, struct ask *a, uint64_t delay_us)
                                .node = a->host->node->at,
                                .group = a->host->group,
                                .life = a->host->node->incarnation,
-                               .ask = a });
+                               .thing = a });
 }
 
 static void on_done(struct raft_proposal *p, enum raft_answer answer, uint64_t index, uint64_t term)

@@ -1,143 +1,51 @@
-/* main - runs seeds of the simulated cluster of engines.
- *
- * Use: sim_engine run FIRST COUNT    each seed once, some twice (the same hash, or it is broken)
- *      sim_engine kept FILE          the seeds that found something once: "SEED what it found"
- *      sim_engine seed SEED          one, with its trace
- */
+/* main - runs seeds of the simulated cluster of engines: shared/runs.h. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
-#include "proto/ground/mutation.h"
+#include "tests/sim/shared/runs.h"
 #include "tests/sim/engine/world.h"
 
-#define TWICE_EACH 16u
-
-struct total {
-    uint64_t runs, us, events, frames, commits, snapshots, elections, crashes, rescues, reads,
-        ended, refused, uploads, upgrades;
-};
+static struct {
+    uint64_t frames, commits, snapshots, elections, crashes, rescues, reads, ended, refused,
+        uploads, upgrades;
+} total;
 
 static struct world world;
 
-static void run(uint64_t seed, bool loud, struct total *t)
+static struct run_facts run(uint64_t seed, bool loud)
 {
     const struct world *w = &world;
 
     world_run(&world, seed, loud);
-    t->runs++;
-    t->us += w->now_us;
-    t->events += w->events;
-    t->frames += w->frames;
-    t->commits += w->commits;
-    t->snapshots += w->snapshots;
-    t->elections += w->elections;
-    t->crashes += w->crashes;
-    t->rescues += w->rescues;
-    t->reads += w->reads;
-    t->ended += w->ended;
-    t->refused += w->refused;
-    t->uploads += w->uploads;
-    t->upgrades += w->upgrades;
+    total.frames += w->frames;
+    total.commits += w->commits;
+    total.snapshots += w->snapshots;
+    total.elections += w->elections;
+    total.crashes += w->crashes;
+    total.rescues += w->rescues;
+    total.reads += w->reads;
+    total.ended += w->ended;
+    total.refused += w->refused;
+    total.uploads += w->uploads;
+    total.upgrades += w->upgrades;
     world_end(&world);
+    return (struct run_facts){ w->hash, w->now_us, w->events };
 }
 
-static void run_twice(uint64_t seed, struct total *t)
+static void report(void)
 {
-    uint64_t hash;
-
-    run(seed, false, t);
-    hash = world.hash;
-    run(seed, false, t);
-    if (world.hash == hash) return;
-    fprintf(stderr, "seed %llu: two runs differ, something is not decided by the seed\n",
-            (unsigned long long)seed);
-    exit(1);
-}
-
-static void report(const struct total *t, clock_t began)
-{
-    double seconds = (double)(clock() - began) / CLOCKS_PER_SEC + 1e-9;
-
     printf(
-        "%llu runs: %llu commits, %llu elections, %llu crashes, %llu snapshots, %llu reads, %llu "
+        "%llu commits, %llu elections, %llu crashes, %llu snapshots, %llu reads, %llu "
         "frames, %llu hellos refused, %llu damages told, %llu recoveries from a lost quorum, %llu "
         "mails of 200 chunks, %llu formats raised\n",
-        (unsigned long long)t->runs, (unsigned long long)t->commits,
-        (unsigned long long)t->elections, (unsigned long long)t->crashes,
-        (unsigned long long)t->snapshots, (unsigned long long)t->reads,
-        (unsigned long long)t->frames, (unsigned long long)t->refused, (unsigned long long)t->ended,
-        (unsigned long long)t->rescues, (unsigned long long)t->uploads,
-        (unsigned long long)t->upgrades);
-    printf("%llu runs ok, %.0f a second, %.0f events/s, %.2f h simulated in %.1f s: %.0f simulated "
-           "hours "
-           "an hour\n",
-           (unsigned long long)t->runs, (double)t->runs / seconds, (double)t->events / seconds,
-           (double)t->us / 3.6e9, seconds, (double)t->us / 1e6 / seconds);
-}
-
-static uint64_t number(const char *text)
-{
-    uint64_t n;
-
-    if (text && span_u64(span_cstr(text), UINT64_MAX, &n) == 0) return n;
-    fprintf(stderr, "sim_engine: a number is missing: run FIRST COUNT, kept FILE, seed SEED\n");
-    exit(2);
-}
-
-static void run_range(uint64_t first, uint64_t count)
-{
-    struct total t = { 0 };
-    clock_t began = clock();
-
-    for (uint64_t seed = first; seed < first + count; seed++) {
-        if (seed % TWICE_EACH == 0)
-            run_twice(seed, &t);
-        else
-            run(seed, false, &t);
-    }
-    printf("seeds %llu to %llu\n", (unsigned long long)first,
-           (unsigned long long)(first + count - 1));
-    report(&t, began);
-}
-
-static void run_kept(const char *path)
-{
-    struct total t = { 0 };
-    clock_t began = clock();
-    char line[512];
-    FILE *f = fopen(path, "r");
-
-    if (!f) {
-        fprintf(stderr, "sim_engine: %s cannot be read\n", path);
-        exit(2);
-    }
-    while (fgets(line, sizeof line, f)) {
-        struct span word = span_cstr(line);
-        uint64_t seed;
-
-        word.n = span_find(word, 0, ' ');
-        if (span_u64(word, UINT64_MAX, &seed) == 0) run_twice(seed, &t);
-    }
-    fclose(f);
-    report(&t, began);
+        (unsigned long long)total.commits, (unsigned long long)total.elections,
+        (unsigned long long)total.crashes, (unsigned long long)total.snapshots,
+        (unsigned long long)total.reads, (unsigned long long)total.frames,
+        (unsigned long long)total.refused, (unsigned long long)total.ended,
+        (unsigned long long)total.rescues, (unsigned long long)total.uploads,
+        (unsigned long long)total.upgrades);
 }
 
 int main(int argc, char **argv)
 {
-    const char *what = argc > 1 ? argv[1] : "";
-    struct total t = { 0 };
-
-    if (strcmp(what, "run") == 0 && argc == 4) {
-        run_range(number(argv[2]), number(argv[3]));
-    } else if (strcmp(what, "kept") == 0 && argc == 3) {
-        run_kept(argv[2]);
-    } else if (strcmp(what, "seed") == 0 && argc == 3) {
-        run(number(argv[2]), true, &t);
-        printf("ok, hash %016llx, %.1f s\n", (unsigned long long)world.hash,
-               (double)t.us / (double)SECOND);
-    } else {
-        (void)number(NULL);
-    }
-    return 0;
+    return runs_main(&(struct runs){ "sim_engine", run, report }, argc, argv);
 }

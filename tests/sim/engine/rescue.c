@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "tests/sim/shared/members.h"
 #include "tests/sim/engine/world.h"
 
 static bool is_left(const struct rescue *r, uint64_t number)
@@ -128,13 +129,6 @@ static struct node *best_of(struct world *w)
     return chosen;
 }
 
-static bool is_member(const struct core_config *c, uint64_t number)
-{
-    for (unsigned i = 0; i < c->count; i++)
-        if (c->members[i].node == number) return true;
-    return false;
-}
-
 /* The new era is committed, and on the disks of all that are left: else those and the lost ones could be a quorum of the
  * old one. */
 static bool is_known(const struct world *w)
@@ -169,7 +163,7 @@ static void end(struct world *w)
 
     TRACE(w, "g%u: the new era is known to all that are left", r->group);
     for (unsigned i = 0; i < w->node_count; i++)
-        if (!is_member(c, i + 1) && w->nodes[i].hosts[r->group].exists)
+        if (!members_has(c, i + 1) && w->nodes[i].hosts[r->group].exists)
             w->nodes[i].hosts[r->group].outcast = true;
     r->on = false;
     w->rescued[r->group] = true;
@@ -224,7 +218,6 @@ void rescue_led(struct world *w, struct host *h)
     c->count = kept;
     for (uint64_t i = kept; i < c->digest_cap; i++)
         c->digests[i] = 0;
-    memset(w->check.leaders[h->group], 0,
-           w->check.leaders_cap[h->group] * sizeof w->check.leaders[0][0]);
+    memset(w->check.leaders[h->group].list, 0, w->check.leaders[h->group].cap * sizeof(uint64_t));
     excuse(w, h->group, kept);
 }

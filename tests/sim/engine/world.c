@@ -20,41 +20,6 @@ bool world_chance(struct world *w, unsigned permille)
     return permille > 0 && rng_below(&w->rng, 1000) < permille;
 }
 
-/* ---- the heap */
-
-static bool is_before(const struct action *a, const struct action *b)
-{
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
-}
-
-static void heap_add(struct world *w, const struct action *a)
-{
-    size_t at = w->heap_count++;
-
-    if (at == w->heap_cap) {
-        w->heap_cap = w->heap_cap ? 2 * w->heap_cap : 1024;
-        w->heap = check_realloc(w->heap, w->heap_cap * sizeof *w->heap);
-    }
-    for (; at > 0 && is_before(a, &w->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        w->heap[at] = w->heap[(at - 1) / 2];
-    w->heap[at] = *a;
-}
-
-static struct action heap_take(struct world *w)
-{
-    struct action first = w->heap[0], last = w->heap[--w->heap_count];
-    size_t at = 0, child;
-
-    while ((child = 2 * at + 1) < w->heap_count) {
-        if (child + 1 < w->heap_count && is_before(&w->heap[child + 1], &w->heap[child])) child++;
-        if (!is_before(&w->heap[child], &last)) break;
-        w->heap[at] = w->heap[child];
-        at = child;
-    }
-    w->heap[at] = last;
-    return first;
-}
-
 void world_at(struct world *w, uint64_t delay_us, const struct action *a)
 {
     struct action x = *a;
@@ -62,10 +27,10 @@ void world_at(struct world *w, uint64_t delay_us, const struct action *a)
     x.at_us = delay_us >= FOREVER - w->now_us ? FOREVER : w->now_us + delay_us;
     x.order = ++w->order;
     if (x.at_us == FOREVER) {
-        if (x.ask) mail_ask_free(x.ask);
+        if (x.thing) mail_ask_free(x.thing);
         return;
     }
-    heap_add(w, &x);
+    agenda_add(&w->agenda, &x);
 }
 
 /* ---- doing them */
@@ -149,7 +114,7 @@ static void do_inner(struct world *w, struct node *n, const struct action *a)
         mail_work(w, &n->hosts[a->group]);
         return;
     case ACT_REMOTE:
-        mail_remote(w, &n->hosts[a->group], a->ask);
+        mail_remote(w, &n->hosts[a->group], a->thing);
         return;
     default:
         UNREACHED();
@@ -159,7 +124,7 @@ static void do_inner(struct world *w, struct node *n, const struct action *a)
 /* Frames and what is told of lanes belong to whoever runs, and wait for nobody who is gone. */
 static void drop(struct world *w, const struct action *a)
 {
-    if (a->ask) mail_ask_free(a->ask);
+    if (a->thing) mail_ask_free(a->thing);
     if (a->kind == ACT_FRAME) w->paths[a->b][a->node].lanes[a->a].armed = false;
 }
 
@@ -178,7 +143,7 @@ static void do_action(struct world *w, struct action *a)
         drop(w, a);
     } else if (n->paused_until_us > w->now_us) {
         a->at_us = n->paused_until_us;
-        heap_add(w, a);
+        agenda_add(&w->agenda, a);
     } else {
         do_inner(w, n, a);
         node_settle(w, n);
@@ -214,7 +179,7 @@ void world_run(struct world *w, uint64_t seed, bool loud)
 {
     begin(w, seed, loud);
     while (!w->over) {
-        struct action a = heap_take(w);
+        struct action a = agenda_take(&w->agenda);
 
         do_action(w, &a);
     }
@@ -227,13 +192,13 @@ void world_end(struct world *w)
         if (w->nodes[i].up) node_crash(w, &w->nodes[i]);
         node_free(&w->nodes[i]);
     }
-    while (w->heap_count > 0) {
-        struct action a = heap_take(w);
+    while (w->agenda.count > 0) {
+        struct action a = agenda_take(&w->agenda);
 
-        if (a.ask) mail_ask_free(a.ask);
+        if (a.thing) mail_ask_free(a.thing);
     }
     net_free(w);
-    free(w->heap);
+    free(w->agenda.list);
     check_free(w);
     arena_deinit(&w->arena);
     buf_deinit(&w->head);

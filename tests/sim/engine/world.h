@@ -24,6 +24,8 @@
 #include "proto/proto.h"
 #include "queue/queue.h"
 #include "raft/engine/engine.h"
+#include "tests/sim/shared/agenda.h"
+#include "tests/sim/shared/ledger.h"
 
 #define NODES_MAX  12u /* ever, in one run */
 #define GROUPS_MAX 5u
@@ -166,15 +168,10 @@ struct made { /* an entry that somebody sent: there is one for each index and te
     unsigned group;
     uint32_t era; /* terms of different eras have nothing to do with each other */
 };
-struct vote {
-    uint64_t term, to;
-    unsigned group, node;
-};
 struct check {
     struct canon canon[GROUPS_MAX];
-    uint64_t *leaders[GROUPS_MAX], leaders_cap[GROUPS_MAX];
-    struct vote *votes;
-    size_t vote_count, vote_cap;
+    struct leaders leaders[GROUPS_MAX];
+    struct votes votes;
     struct made *made;
     size_t made_count, made_cap;
 };
@@ -258,14 +255,6 @@ enum action_kind {
     ACT_RESCUE,
     ACT_CALM,
 };
-struct action {
-    uint64_t at_us, order;
-    enum action_kind kind;
-    unsigned node, group;
-    uint64_t life; /* incarnation; 0: whoever runs then */
-    uint64_t a, b;
-    struct ask *ask;
-};
 struct rescue {
     bool on;
     unsigned group, count;
@@ -277,8 +266,7 @@ struct world {
     struct rng rng, later; /* later: of draws that came later */
     struct plan plan;
     uint32_t format; /* that all nodes can read, and may write: raised by an operator */
-    struct action *heap;
-    size_t heap_count, heap_cap;
+    struct agenda agenda;
     struct node nodes[NODES_MAX];
     unsigned node_count;
     struct path paths[NODES_MAX][NODES_MAX];

@@ -1,0 +1,63 @@
+/* members - counts and changes of configurations: members.h. */
+#include "tests/sim/shared/members.h"
+
+bool members_half(const struct core_config *c, unsigned flag, const struct member_ask *ask)
+{
+    unsigned voters = 0, yes = 0, zones = 0, zones_yes = 0;
+
+    for (unsigned i = 0; i < c->count; i++) {
+        const struct core_member *m = &c->members[i];
+
+        if (!(m->flags & flag)) continue;
+        voters++;
+        zones |= 1u << m->zone;
+        if (!ask->says_yes(ask, m)) continue;
+        yes++;
+        zones_yes |= 1u << m->zone;
+    }
+    if (voters == 0) return true;
+    if (c->spread == CORE_SPREAD_ZONE && (zones & (zones - 1)) && !(zones_yes & (zones_yes - 1)))
+        return false;
+    return yes > voters / 2;
+}
+
+bool members_quorum(const struct core_config *c, const struct member_ask *ask)
+{
+    return members_half(c, CORE_VOTES_NEW, ask) &&
+           (!c->joint || members_half(c, CORE_VOTES_OLD, ask));
+}
+
+void members_wanted(const struct core_config *now, struct core_config *aim)
+{
+    *aim = (struct core_config){ .spread = now->spread };
+    for (unsigned i = 0; i < now->count; i++) {
+        struct core_member m = now->members[i];
+
+        m.flags &= (uint8_t)~CORE_VOTES_OLD;
+        if (m.flags) aim->members[aim->count++] = m;
+    }
+}
+
+bool members_has(const struct core_config *c, uint64_t node)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        if (c->members[i].node == node) return true;
+    return false;
+}
+
+void members_drop(struct core_config *aim, unsigned at)
+{
+    aim->members[at] = aim->members[--aim->count];
+}
+
+void members_alter(struct rng *r, struct core_config *aim)
+{
+    struct core_member *m = &aim->members[rng_below(r, aim->count)];
+
+    if (rng_below(r, 1000) < 500)
+        m->priority = (uint8_t)rng_below(r, 4);
+    else if (m->flags & CORE_VOTES_NEW)
+        m->flags = CORE_LEARNS | (rng_below(r, 1000) < 500 ? CORE_PROMOTE : 0);
+    else
+        m->flags = CORE_VOTES_NEW;
+}
