@@ -88,8 +88,10 @@ struct node {
     unsigned reloads_away; /* letters */
     bool reload_again;     /* a signal came meanwhile */
     bool records_again;    /* control's records changed meanwhile */
+    bool is_making;        /* what they mean is being made, on the pool */
     bool is_records;       /* that is what is away */
-    uint64_t records_seen[CONTROL_KIND_END]; /* control_changed of what is in force */
+    uint64_t records_seen[CONTROL_KIND_END]; /* control_changed of what is in force, or on its way there */
+    uint64_t records_entry;                  /* control_applied of it */
     bool stopping;
     struct loop_timer drain_deadline, leave_timer;
     uint64_t leave_until_ms; /* mono */
@@ -953,6 +955,7 @@ static void reload_settings(struct reload *r)
 }
 
 static void on_reload_back(struct loop_letter *letter);
+static void go_on(struct node *n);
 
 static void on_reload(struct loop_letter *letter)
 {
@@ -1076,6 +1079,13 @@ static int fresh_check(struct node *n, const struct settings *s, struct errmsg *
     return rv;
 }
 
+static void tell_left_out(unsigned left_out, const struct errmsg *first)
+{
+    log_event(LOG_ERROR, "control.left_out", LOG_NUM("records", left_out),
+              LOG_TEXT("first", first->text),
+              LOG_TEXT("help", "this node cannot go by them; is it of an older version?"));
+}
+
 /* What a file brings into force: of a node of several, with control's records in the place of its lists. */
 static struct settings *in_force(struct node *n, struct settings *file)
 {
@@ -1088,16 +1098,8 @@ static struct settings *in_force(struct node *n, struct settings *file)
     if (!n->cluster) none = control_new();
     s = settings_with_records(file, none ? none : cluster_control(n->cluster), &left_out, &why);
     control_free(&none);
-    if (left_out > 0)
-        log_event(LOG_ERROR, "control.left_out", LOG_NUM("records", left_out),
-                  LOG_TEXT("first", why.text),
-                  LOG_TEXT("help", "this node cannot go by them; is it of an older version?"));
+    if (left_out > 0) tell_left_out(left_out, &why);
     return s;
-}
-
-static bool records_are_new(const struct node *n, enum control_kind kind)
-{
-    return control_changed(cluster_control(n->cluster), kind) != n->records_seen[kind];
 }
 
 static void records_seen(struct node *n)
@@ -1204,7 +1206,6 @@ static void fresh_enforce(struct node *n, struct fresh *f)
     const struct commit_limits commit = commit_limits_of(f->settings);
 
     n->is_records = !f->file;
-    records_seen(n);
     raise_file_limit(f->settings);
     fill_limits(f->settings, &limits);
     accept_clients_set_limits(n->clients, &limits);
@@ -1220,6 +1221,7 @@ static void fresh_apply(struct node *n, struct fresh *f)
     n->certificates = f->certificates;
     f->certificates = (struct certificates){ 0 };
     certificates_start(&n->certificates);
+    records_seen(n);
     fresh_enforce(n, f);
     reload_wire(n);
     settings_in_force();
@@ -1235,7 +1237,7 @@ static void reload(struct node *n)
     struct errmsg why = { "" };
 
     if (n->stopping) return;
-    n->reload_again = n->reloads_away > 0;
+    n->reload_again = n->reloads_away > 0 || n->is_making;
     if (n->reload_again) return;
     f = fresh_new();
     if (fresh_read(n, f, &why) == 0) {
@@ -1246,64 +1248,149 @@ static void reload(struct node *n)
                   LOG_TEXT("help", "the settings in force are kept"));
     }
     fresh_free(f);
+    if (n->reloads_away == 0 && n->records_again) on_records(n);
 }
 
-/* The records of control are in force on this node: as a reload, but that the file and the certificates are as they were, and
- * passwords and routes stay what they are unless something of theirs has changed. */
-static int fresh_records(struct node *n, struct fresh *f, struct errmsg *why)
-{
-    bool auth = false;
+/* The records of control come into force on this node: as a reload, but that the file and the certificates are as they were, and
+ * passwords and routes stay what they are unless something of theirs has changed. There may be thousands of them: what they mean is
+ * made on the DISK pool, out of a copy; one at a time, and what changes meanwhile goes together in the next. */
+struct making {
+    struct loop_work work;
+    struct node *node;
+    struct fresh *fresh;
+    struct settings *file;
+    struct buf saved;                /* control's state */
+    uint64_t entry, seen[CONTROL_KIND_END]; /* control_applied, control_changed of it */
+    bool auth, routes;               /* have changed */
     int rv;
+    struct errmsg why;
+    unsigned left_out;
+    struct errmsg first; /* of those */
+};
 
-    for (unsigned kind = CONTROL_TENANT; kind <= CONTROL_DOMAIN; kind++)
-        auth = auth || records_are_new(n, (enum control_kind)kind);
-    auth = auth || records_are_new(n, CONTROL_SETTING);
-    f->settings = in_force(n, n->file);
-    rv = fresh_check(n, f->settings, why);
-    if (rv == 0 && auth) rv = make_auth(f->settings, &f->auth, why);
-    if (rv == 0 && !auth) f->auth = accept_auth_ref(n->auth);
-    if (rv == 0) f->content = ops_content_new(f->settings);
+static struct making *making_new(struct node *n)
+{
+    const struct control *c = cluster_control(n->cluster);
+    struct making *m = check_calloc(1, sizeof *m);
+
+    m->node = n;
+    m->fresh = fresh_new();
+    m->file = settings_ref(n->file);
+    m->entry = control_applied(c);
+    buf_init(&m->saved, CONTROL_STATE_SIZE_MAX);
+    CHECK(control_save(c, &m->saved) == 0);
+    for (unsigned kind = CONTROL_TENANT; kind < CONTROL_KIND_END; kind++) {
+        bool is_new;
+
+        m->seen[kind] = control_changed(c, (enum control_kind)kind);
+        is_new = m->seen[kind] != n->records_seen[kind];
+        m->auth = m->auth || (is_new && (kind <= CONTROL_DOMAIN || kind == CONTROL_SETTING));
+        m->routes = m->routes || (is_new && kind == CONTROL_ROUTE);
+    }
+    return m;
+}
+
+static void making_free(struct making *m)
+{
+    fresh_free(m->fresh);
+    settings_unref(&m->file);
+    buf_deinit(&m->saved);
+    free(m);
+}
+
+/* On the pool. */
+static void run_making(struct loop_work *w)
+{
+    struct making *m = CONTAINER_OF(w, struct making, work);
+    struct control *c = control_new();
+
+    CHECK(control_load(c, buf_span(&m->saved)) == 0);
+    m->fresh->settings = settings_with_records(m->file, c, &m->left_out, &m->first);
+    control_free(&c);
+    if (m->auth) m->rv = make_auth(m->fresh->settings, &m->fresh->auth, &m->why);
+    if (m->rv == 0) m->fresh->content = ops_content_new(m->fresh->settings);
+}
+
+/* What belongs to the loop. All listeners are open: only their doors are made. */
+static int finish_making(struct node *n, struct making *m)
+{
+    struct fresh *f = m->fresh;
+    int rv = m->rv;
+
+    if (rv == 0) rv = fresh_check(n, f->settings, &m->why);
+    if (rv == 0 && !m->auth) f->auth = accept_auth_ref(n->auth);
     if (rv == 0)
         logins_open(&f->logins, f->settings, &(struct logins_before){ &n->logins, n->settings });
-    if (rv == 0 && records_are_new(n, CONTROL_ROUTE))
-        rv = open_routes(f->settings, &f->logins, &f->routes, why);
+    if (rv == 0 && m->routes)
+        rv = open_routes(f->settings, &f->logins, &f->routes, &m->why);
     else if (rv == 0)
         f->routes = deliver_routes_ref(n->routes);
-    return rv == 0 ? fresh_listen(n, f, why) : rv; /* all are open: only their doors are made */
+    return rv == 0 ? fresh_listen(n, f, &m->why) : rv;
 }
 
-static void enforce_records(struct node *n)
+static void enforce_making(struct node *n, struct making *m)
 {
-    struct fresh *f = fresh_new();
-    struct errmsg why = { "" };
-
-    if (fresh_records(n, f, &why) == 0) {
-        fresh_enforce(n, f);
+    if (m->left_out > 0) tell_left_out(m->left_out, &m->first);
+    if (finish_making(n, m) == 0) {
+        memcpy(n->records_seen, m->seen, sizeof n->records_seen);
+        n->records_entry = m->entry;
+        fresh_enforce(n, m->fresh);
         if (n->ops) ops_reload(n->ops, n->settings, NULL);
-    } else {
-        records_seen(n);
-        metric_add(M_CONTROL_CHANGES_REFUSED, 1);
-        log_event(LOG_ERROR, "control.refused", LOG_TEXT("error", why.text),
-                  LOG_TEXT("help", "what was in force on this node is kept"));
+        return;
     }
-    fresh_free(f);
+    metric_add(M_CONTROL_CHANGES_REFUSED, 1);
+    log_event(LOG_ERROR, "control.refused", LOG_TEXT("error", m->why.text),
+              LOG_TEXT("help", "what was in force on this node is kept"));
 }
 
-/* Each apply may call this; what changes while one is on its way to the loops goes together. */
+static void on_made(struct loop_work *w)
+{
+    struct making *m = CONTAINER_OF(w, struct making, work);
+    struct node *n = m->node;
+
+    n->is_making = false;
+    if (!n->stopping) enforce_making(n, m);
+    making_free(m);
+    if (n->reloads_away == 0) go_on(n); /* it was refused */
+}
+
 static void on_records(void *arg)
 {
     struct node *n = arg;
+    struct making *m;
 
     if (n->stopping || !n->cluster || !control_is_configured(cluster_control(n->cluster))) return;
-    n->records_again = n->reloads_away > 0;
-    if (!n->records_again) enforce_records(n);
+    n->records_again = n->reloads_away > 0 || n->is_making;
+    if (n->records_again) return;
+    m = making_new(n);
+    m->work.run = run_making;
+    m->work.on_done = on_made;
+    n->is_making = loop_work(n->loops[0].loop, LOOP_POOL_DISK, &m->work) == 0;
+    if (n->is_making) return;
+    run_making(&m->work); /* the pool is full */
+    on_made(&m->work);
 }
 
-/* Those that this node knew when it stopped. */
+/* Those that this node knew when it stopped: before the loops run, so that nobody is answered without them. */
 static void begin_records(struct node *n)
 {
-    on_records(n);
+    if (control_is_configured(cluster_control(n->cluster))) {
+        struct making *m = making_new(n);
+
+        run_making(&m->work);
+        enforce_making(n, m);
+        making_free(m);
+    }
     tell_lists(n, n->file);
+}
+
+/* What came meanwhile. */
+static void go_on(struct node *n)
+{
+    if (n->reload_again)
+        reload(n);
+    else if (n->records_again)
+        on_records(n);
 }
 
 static void tell_records(const struct node *n)
@@ -1311,7 +1398,7 @@ static void tell_records(const struct node *n)
     const struct control *c = cluster_control(n->cluster);
 
     metric_add(M_CONTROL_CHANGES, 1);
-    log_event(LOG_INFO, "control.in_force", LOG_NUM("entry", control_applied(c)),
+    log_event(LOG_INFO, "control.in_force", LOG_NUM("entry", n->records_entry),
               LOG_NUM("tenants", control_record_count(c, CONTROL_TENANT)),
               LOG_NUM("credentials", control_record_count(c, CONTROL_CREDENTIAL)),
               LOG_NUM("domains", control_record_count(c, CONTROL_DOMAIN)),
@@ -1336,10 +1423,7 @@ static void on_reload_back(struct loop_letter *letter)
         tell_records(n);
     else
         tell_reload(n);
-    if (n->reload_again)
-        reload(n);
-    else if (n->records_again)
-        on_records(n);
+    go_on(n);
 }
 
 static void on_signal(void *arg, int signum)

@@ -239,16 +239,22 @@ static int check_domain(const Angarium__ControlRecord *r, struct errmsg *why)
                       SPAN_ARG(proto_span(r->name)));
 }
 
+static int compare_tenant(const void *key, const void *element)
+{
+    return strcmp(key, ((const struct settings_tenant *)element)->name);
+}
+
+/* The tenants are there, in the order of their names. */
 static void add_domain(struct settings *s, const Angarium__ControlRecord *r)
 {
-    for (unsigned i = 0; i < s->tenant_count; i++) {
-        struct settings_tenant *t = &s->tenants[i];
+    char *name = span_dup(proto_span(r->tenant));
+    struct settings_tenant *t =
+        bsearch(name, s->tenants, s->tenant_count, sizeof *t, compare_tenant);
 
-        if (!span_eq(span_cstr(t->name), proto_span(r->tenant))) continue;
-        t->domains = check_realloc(t->domains, (t->domain_count + 1) * sizeof *t->domains);
-        t->domains[t->domain_count++] = span_dup(proto_span(r->name));
-        return;
-    }
+    free(name);
+    if (!t) return;
+    t->domains = check_realloc(t->domains, (t->domain_count + 1) * sizeof *t->domains);
+    t->domains[t->domain_count++] = span_dup(proto_span(r->name));
 }
 
 static const struct field *find_shared(struct span name, struct settings *s, void **slot)

@@ -3,6 +3,7 @@ cut off, also when it starts so; kept by all through kill -9. Settings files hol
 import concurrent.futures
 import json
 import os
+import re
 import signal
 import smtplib
 import ssl
@@ -46,6 +47,12 @@ class Town:
         except urllib.error.HTTPError as e:
             with e:
                 return e.code, json.load(e), None
+
+    def entry_in_force(self, number):
+        """Of control's log, as the node's log says."""
+        with open(self.node(number)["log_file"]) as f:
+            entries = re.findall(r"event=control\.in_force entry=(\d+)", f.read())
+        return int(entries[-1]) if entries else 0
 
     def session(self, number):
         host, port = self.node(number)["submissions"].split(":")
@@ -132,9 +139,11 @@ def check_routes_and_rules(town):
     town.send(1, "demo", c.json["password"], "me@example.test", "by the first route")
     cluster.wait_until(lambda: has(town.first, "by the first route"), "a mail at the first next hop", WAIT_S)
     began = time.monotonic()
-    town.run(2, "route", "set", "*", "via=host", f"host=127.0.0.1:{town.second.port}", "tls=none")
-    until_on_all(town, lambda n: town.request(n, "GET", "routes/%2A")[1].get("host", "").endswith(str(town.second.port)),
-                 "a route", began)
+    status, route, _ = town.request(2, "PUT", "routes/%2A", {"via": "host", "host": f"127.0.0.1:{town.second.port}",
+                                                             "tls": "none"})
+    assert status == 200, route
+    until_on_all(town, lambda n: town.entry_in_force(n) >= route["version"], "a route of node 2", began)
+    assert town.run(3, "route", "ls").count(str(town.second.port)) == 1
     for number in NODES:
         town.send(number, "demo", c.json["password"], "me@example.test", f"by node {number}")
         cluster.wait_until(lambda n=number: has(town.second, f"by node {n}"), f"the mail of node {number} at the other hop",
