@@ -150,6 +150,24 @@ class Docs(unittest.TestCase):
             for name in named - faults:
                 self.assertTrue(re.search(rf"\b{re.escape(name)}\b", code), f"tests/sim/README.md: {name} is not in {folder}")
 
+    def test_what_answers_the_questions_to_the_core_is_there(self):
+        """Scripts, tests of C files and tests of run.sh; no script is left out."""
+        folder = ("tests", "unit", "raft", "core")
+        rows = re.findall(r"^\| .* \| (.*) \|$", read(*folder, "README.md"), re.M)
+        scripts = {name[:-4] for name in os.listdir(os.path.join(ROOT, *folder, "scripts"))}
+        tests = set(subprocess.run([os.path.join(ROOT, "tests", "run.sh"), "--list"], capture_output=True, text=True,
+                                   check=True).stdout.split())
+        named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+        for name in named:
+            file, _, test = name.partition(": ")
+            if test:
+                self.assertIn(f"static void {test}(", read(*folder, f"{file}.c"), name)
+            elif name != "core.h":
+                self.assertIn(name, tests if "/" in name else scripts, "tests/unit/raft/core/README.md names what is not there")
+        self.assertEqual(scripts - set(named), set(), "scripts that no question of tests/unit/raft/core/README.md leads to")
+        for row in rows[2:]:
+            self.assertTrue(row.startswith("---") or row == "answered by" or "`" in row or "not asked" in row, row)
+
 
 if __name__ == "__main__":
     unittest.main()
