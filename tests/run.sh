@@ -175,6 +175,7 @@ run_whole() {
     check crash/failover 300 /usr/bin/python3 cluster-test/scenarios/failover.py --build build/release --rounds "$failover_rounds"
     check crash/anywhere 300 /usr/bin/python3 cluster-test/scenarios/anywhere.py --build build/release --rounds 1
     check crash/rescue 300 /usr/bin/python3 cluster-test/scenarios/rescue.py --build build/release
+    check crash/moving 300 /usr/bin/python3 cluster-test/scenarios/moving.py --build build/release
     check crash/powercut 600 /usr/bin/python3 cluster-test/scenarios/powercut.py --build build/release --rounds "$powercut_rounds"
 }
 

@@ -16,7 +16,7 @@ struct told {
 };
 struct leader {
     uint64_t node, generation;
-    bool takes, is_near; /* of our region */
+    bool takes, leaves, is_near; /* of our region */
     uint8_t *shards;     /* a bit each, by number - 1 */
 };
 struct leaders {
@@ -92,6 +92,7 @@ static int take(struct leaders *s, const struct peer_ask *a, const Angarium__Pee
         memset(e->shards, 0, s->commit->shard_max / 8 + 1);
         e->generation = a->generation;
         e->takes = said->takes && said->n_shards > 0;
+        e->leaves = said->leaves;
         e->is_near = span_eq(proto_span(said->region), span_cstr(region));
         for (size_t i = 0; i < said->n_shards; i++) {
             uint32_t bit = said->shards[i] - 1;
@@ -153,6 +154,19 @@ uint64_t leaders_choose(struct commit *c, const uint64_t *tried, unsigned count)
     return node;
 }
 
+bool leaders_leaves(struct commit *c, uint64_t node)
+{
+    struct leaders *s = c->leaders;
+    bool leaves = false;
+
+    if (!s) return false;
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->count; i++)
+        leaves = leaves || (s->table[i].node == node && s->table[i].leaves);
+    pthread_mutex_unlock(&s->lock);
+    return leaves;
+}
+
 bool leaders_any(struct commit *c)
 {
     return c->leaders && atomic_load(&c->leaders->takers) > 0;
@@ -186,6 +200,7 @@ static void say(struct leaders *s)
             shards[l.n_shards++] = i + 1;
     l.shards = shards;
     l.takes = commit_takes_here(c, 0) == 0;
+    l.leaves = atomic_load(&c->leaving);
     l.region = proto_bytes(span_cstr(c->o.region ? c->o.region : ""));
     buf_reset(&s->saying);
     proto_pack(&l.base, &s->saying);

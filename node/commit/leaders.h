@@ -16,6 +16,7 @@ void leaders_close(struct commit *c);
 void leaders_changed(struct commit *c); /* what this node leads, or takes. Any thread */
 /* A node that takes mail and is none of these: of our own region first, in turn. 0: none. Any thread. */
 uint64_t leaders_choose(struct commit *c, const uint64_t *tried, unsigned count);
+bool leaders_leaves(struct commit *c, uint64_t node); /* it has said that it stops */
 bool leaders_any(struct commit *c);
 /* Another node that says that it leads the shard. 0: none. Any thread. */
 uint64_t leaders_of(struct commit *c, uint32_t shard);

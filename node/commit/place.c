@@ -8,6 +8,7 @@
  *   the air, or it would have doubts: no claims for at most HANDOVER_MS, while what is in the air ends and new mail goes to other
  *   shards. When that was not enough it is tried again after HANDOVER_PAUSE_MS.
  */
+#include "node/commit/leaders.h"
 #include "node/commit/shard.h"
 
 #define LOOK_MS           200
@@ -114,6 +115,7 @@ static bool can_lead(const struct shard *s, unsigned member)
     struct core_peer_view v;
 
     if (!raft_group_peer(s->group, member, &v)) return false;
+    if (leaders_leaves(s->commit, v.node)) return false;
     raft_group_see(s->group, &view);
     return (v.flags & CORE_VOTES_NEW) && v.up && v.active &&
            (v.progress == CORE_REPLICATES || v.match == view.last);
@@ -317,7 +319,9 @@ void commit_set_cordoned(struct commit *c, bool cordoned)
 
 void commit_leave(struct commit *c)
 {
-    if (!atomic_exchange(&c->leaving, true)) note_all(c);
+    if (atomic_exchange(&c->leaving, true)) return;
+    leaders_changed(c);
+    note_all(c);
 }
 
 unsigned commit_leaving(struct commit *c)

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""moving - three nodes under load; a fourth joins and gets its share; shards are born, moved, handed over and closed; one node is
+stopped politely and comes back; another one is drained and removed.
+
+Checks at the end, as failover.py does: every mail answered 250 arrived with all its recipients and unchanged; what arrived twice
+was in doubt; the audits of all replicas agree. Besides: clients heard nothing but 250 and replies that a retry cures; the fourth
+node holds and leads shards; the drained one holds nothing; what would lose a quorum is refused.
+Use: moving.py [--build build/dev] [--seed N] [--dir DIR]
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from failover import Failed, Town, main  # noqa: E402
+
+REFUSED, NOT_FOUND = 5, 3
+
+
+class Moving(Town):
+    joiner = None
+
+    def verb(self, *words, expect=0):
+        done = self.cli(*words)
+        if done.returncode != expect:
+            raise Failed("%s ended with %d, not %d: %s%s" % (" ".join(words), done.returncode, expect, done.stdout,
+                                                            done.stderr))
+        self.say("%s: %s" % (" ".join(words), (done.stderr.strip() or done.stdout.strip()).split("\n")[-1]))
+        return done.stdout
+
+    def wait(self, what, fact, seconds=30):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                if fact():
+                    return
+            except (urllib.error.URLError, OSError):
+                pass
+            time.sleep(0.1)
+        raise Failed("not within %d s: %s" % (seconds, what))
+
+    def shown(self, node):
+        return self.get(1, "/api/v1/nodes/%d" % node)
+
+    def placements(self):
+        return [p for p in self.get(1, "/api/v1/placements")["items"] if p["state"] != "closed"]
+
+    # ---- the fourth node: what `angarium dev` wrote for the third, with its own number, ports and certificate
+
+    def write(self, name, text):
+        with open(os.path.join(self.dir, name), "w") as file:
+            file.write(text)
+
+    def openssl(self, *words):
+        subprocess.run(["openssl", *words], cwd=self.dir, check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+
+    def certify(self, cluster_id):
+        self.write("node-4.ext", "subjectAltName=URI:angarium://%s/node/4,DNS:node-4.example.test,IP:127.0.0.1\n"
+                   "extendedKeyUsage=serverAuth,clientAuth\n" % cluster_id)
+        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "node-4.key",
+                     "-out", "node-4.csr", "-subj", "/CN=node 4")
+        self.openssl("x509", "-req", "-in", "node-4.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "400",
+                     "-days", "30", "-extfile", "node-4.ext", "-out", "node-4.pem")
+
+    def join(self):
+        with open(os.path.join(self.dir, "node-3.yaml")) as file:
+            settings = file.read()
+        base = int(self.cluster["nodes"][0]["submission"].rsplit(":", 1)[1])
+        for k in range(6):
+            settings = settings.replace(":%d\"" % (base + 20 + k), ":%d\"" % (base + 30 + k))
+        settings = settings.replace("id: 3,", "id: 4,").replace("node-3", "node-4").replace("zone-3", "zone-4")
+        self.write("node-4.yaml", settings)
+        self.certify(re.search(r'id: "([0-9a-f]{32})"', settings).group(1))
+        token = self.cli("cluster", "token").stdout
+        self.write("node-4.token", token)
+        log = os.path.join(self.dir, "node-4.log")
+        self.joiner = subprocess.Popen([self.binary, "node", "-c", os.path.join(self.dir, "node-4.yaml")], cwd=self.dir,
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(log, "w"))
+        node = {"id": 4, "data_dir": os.path.join(self.dir, "node-4"), "log_file": log}
+        for name, k in (("http", 2), ("mx", 3)):
+            node[name] = "127.0.0.1:%d" % (base + 30 + k)
+        self.cluster["nodes"].append(node)
+        self.nodes = 4
+        self.wait("node 4 serves", lambda: self.shown(4)["state"] == "serving", 40)
+
+    def has_its_share(self):
+        shown = self.shown(4)
+        most = max(len(self.shown(i)["holds"]) for i in (1, 2, 3))
+        return all(p["in_force"] for p in self.placements()) and most - len(shown["holds"]) <= 2 and \
+            shown["first_of"] >= 3
+
+    # ---- what is done while mail flows
+
+    def one_round(self, number):
+        if number > 1:
+            return
+        time.sleep(1)
+        self.join()
+        self.wait("node 4 has its share", self.has_its_share, 60)
+        self.say("node 4 holds %d shards" % len(self.shown(4)["holds"]))
+        self.shards()
+        self.dev("kill", "--node", "1", "--signal", "TERM")
+        self.wait_stopped(1)
+        self.dev("start", "--node", "1")
+        self.verb("node", "remove", "3", expect=REFUSED)
+        self.verb("node", "show", "9", expect=NOT_FOUND)
+        self.verb("node", "drain", "3", "--dry-run")
+        self.verb("node", "drain", "3")
+        if self.shown(3)["holds"] or any(3 in p["voters"] + p["holders"] for p in self.placements()):
+            raise Failed("node 3 is drained and holds something")
+        self.verb("node", "remove", "3")
+        self.wait("control has let go of node 3", lambda: self.shown(3)["control"] == "learner")
+
+    def shards(self):
+        made = int(re.search(r"shard (\d+)$", self.verb("shard", "create", "--node", "2").strip()).group(1))
+        self.wait("the new shard is led", lambda: self.get(1, "/api/v1/shards/%d" % made)["leader"] == 2)
+        voters = self.get(1, "/api/v1/shards/%d" % made)["voters"]
+        self.verb("shard", "transfer", str(made), "--to", str(voters[1]))
+        other = next(i for i in (1, 2, 3, 4) if i not in voters)
+        self.verb("shard", "move", str(made), "--voters", ",".join(str(i) for i in [other] + voters[1:]))
+        self.verb("shard", "close", str(made))
+        self.wait("the closed shard is gone",
+                  lambda: self.get(1, "/api/v1/shards/%d" % made)["state"] in ("closing", "closed"))
+
+    def wait_stopped(self, node):
+        log = self.cluster["nodes"][node - 1]["log_file"]
+        self.wait("node %d has stopped" % node, lambda: "event=node.stopped" in open(log).read(), 20)
+        left = [line for line in open(log) if "event=node.left" in line]
+        if not left or "leads=0" not in left[-1]:
+            raise Failed("node %d stopped and led shards yet: %s" % (node, left))
+
+    # ---- the end
+
+    def same_digests(self):
+        """Of the replicas that count; those that moved away stay as they were."""
+        end = time.monotonic() + 20
+        while True:
+            seen = {i: {s["id"]: s["digest"] for s in self.get(i, "/api/v1/shards?scope=node")["items"]}
+                    for i in (1, 2, 4)}
+            differ = [p["id"] for p in self.placements()
+                      if len({seen[i].get(p["id"]) for i in p["voters"]}) > 1]
+            if not differ:
+                count = len(self.placements())
+                self.stop_joiner()
+                return count
+            if time.monotonic() > end:
+                raise Failed("replicas of shards %s differ" % differ)
+            time.sleep(0.1)
+
+    def stop_joiner(self):
+        self.joiner.terminate()
+        self.joiner.wait(20)
+        if self.joiner.returncode != 0:
+            raise Failed("node 4 ended with %d" % self.joiner.returncode)
+
+    def verdict(self):
+        return "moving: a node came, one was drained and removed, one was stopped and came back"
+
+    def end(self):
+        if self.joiner and self.joiner.poll() is None:
+            self.joiner.kill()
+            self.joiner.wait()
+        super().end()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Moving, "moving", 1))
