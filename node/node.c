@@ -413,6 +413,35 @@ static bool has_own_tls(const struct settings_route *r)
 }
 
 /* One client context for each route that demands something. */
+static int open_one_tls(const struct settings_route *r, struct tls **out, struct errmsg *why)
+{
+    int rv = tls_client_new(
+        out, tls_of(r) == ROUTER_TLS_VERIFY ? TLS_VERIFY_PEER : TLS_VERIFY_NONE,
+        is_set(r->tls_ca_file) ? r->tls_ca_file : NULL, why);
+
+    if (rv != 0) return rv;
+    if (strcmp(r->tls_min, "1.3") == 0) tls_need_13(*out);
+    if (r->pin_count > 0) tls_pin(*out, (const char *const *)r->pins, r->pin_count);
+    return 0;
+}
+
+/* A route of the whole cluster whose CA this node cannot read lets nobody through, and its mail waits: it must not hold up
+ * everything else that changes, nor may the mail go another way. */
+static int close_route(const struct settings_route *r, struct tls **out, struct errmsg *why)
+{
+    static const char *const nobody[] = {
+        "0000000000000000000000000000000000000000000000000000000000000000"
+    };
+
+    log_event(LOG_ERROR, "control.route_closed", LOG_TEXT("match", r->match),
+              LOG_TEXT("error", why->text),
+              LOG_TEXT("help", "mail that goes this way waits on this node; put the file there, then "
+                               "send it SIGHUP"));
+    if (tls_client_new(out, TLS_VERIFY_NONE, NULL, why) != 0) return ERR_TLS;
+    tls_pin(*out, nobody, 1);
+    return 0;
+}
+
 static int open_route_tls(const struct settings *s, struct tls **out, unsigned *count,
                           struct errmsg *why)
 {
@@ -422,11 +451,9 @@ static int open_route_tls(const struct settings *s, struct tls **out, unsigned *
         int rv;
 
         if (!has_own_tls(r)) continue;
-        rv = tls_client_new(t, tls_of(r) == ROUTER_TLS_VERIFY ? TLS_VERIFY_PEER : TLS_VERIFY_NONE,
-                            is_set(r->tls_ca_file) ? r->tls_ca_file : NULL, why);
+        rv = open_one_tls(r, t, why);
+        if (rv != 0 && is_set(s->cluster.id)) rv = close_route(r, t, why);
         if (rv != 0) return rv;
-        if (strcmp(r->tls_min, "1.3") == 0) tls_need_13(*t);
-        if (r->pin_count > 0) tls_pin(*t, (const char *const *)r->pins, r->pin_count);
         ++*count;
     }
     return 0;
@@ -445,11 +472,22 @@ static int open_routes(const struct settings *s, const struct logins *logins,
     return rv;
 }
 
+/* What the file lists may become the cluster's: what cannot be is told now, as of a node alone. */
+static int check_lists(const struct node *n, struct errmsg *why)
+{
+    struct accept_auth *trial = NULL;
+    int rv = is_alone(n) ? 0 : make_auth(n->file, &trial, why);
+
+    accept_auth_unref(&trial);
+    return rv;
+}
+
 static int open_security(struct node *n, struct errmsg *why)
 {
     const struct settings *s = n->settings;
     int rv = make_auth(s, &n->auth, why);
 
+    if (rv == 0) rv = check_lists(n, why);
     n->content = ops_content_new(s);
     n->tickets = tls_tickets_new(&clock_real);
     if (rv == 0) rv = read_certificates(n, s, &n->certificates, why);

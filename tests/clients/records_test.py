@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import re
+import shutil
 import signal
 import smtplib
 import ssl
@@ -165,6 +166,37 @@ def check_routes_and_rules(town):
     town.run(1, "setting", "set", "node.hostname", "x", check=1)
 
 
+def check_missing_file(town, place):
+    """A CA file that is gone closes its route, and holds nothing else up; SIGHUP opens it when the file is back."""
+    ca = os.path.join(place, "ca-of-a-route.pem")
+    town.run(1, "route", "set", "closed.test", "via=host", "host=127.0.0.1:9", "tls=verify", f"tls_ca_file={ca}", check=1)
+    shutil.copy(town.c.json["ca_file"], ca)
+    town.run(1, "route", "set", "closed.test", "via=host", "host=127.0.0.1:9", "tls=verify", f"tls_ca_file={ca}")
+    os.rename(ca, ca + ".gone")
+    town.run(1, "route", "set", "other.test", "via=inbox")
+    version = town.request(1, "PUT", "credentials/late", {"tenant": "demo", "password": "late but there"})[1]["version"]
+    until_on_all(town, lambda n: town.entry_in_force(n) >= version, "a change beside a route without its CA", time.monotonic())
+    assert town.can_login(2, "late", "late but there")
+
+    def closed(number):
+        with open(town.node(number)["log_file"]) as f:
+            return f.read().count("event=control.route_closed match=closed.test")
+
+    assert all(closed(n) > 0 for n in NODES)
+    os.rename(ca + ".gone", ca)
+    before = closed(2)
+    os.kill(town.node(2)["pid"], signal.SIGHUP)
+
+    def reloaded():
+        with open(town.node(2)["log_file"]) as f:
+            return "event=node.reloaded" in f.read()
+
+    cluster.wait_until(reloaded, "the reload of node 2", WAIT_S)
+    assert closed(2) == before and town.can_login(2, "late", "late but there")
+    for kind, name in (("route", "closed.test"), ("route", "other.test"), ("credential", "late")):
+        town.run(3, kind, "rm", name)
+
+
 def check_cut_off(town):
     """The two others sleep: node 3 lets in whom it knows, and changes nothing."""
     for number in (1, 2):
@@ -232,6 +264,7 @@ def main():
             check_credentials(town)
             check_tenants(town)
             check_routes_and_rules(town)
+            check_missing_file(town, place)
             check_cut_off(town)
             check_kept(town)
         finally:
