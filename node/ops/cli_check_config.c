@@ -46,6 +46,18 @@ static int check_certificates(const struct settings *s, const char *file, bool s
     return rv;
 }
 
+/* Lists that do nothing on a node of a cluster, but where that begins. */
+static void tell_lists(const struct settings *s, const char *file)
+{
+    if (!*s->cluster.id ||
+        s->tenant_count + s->credential_count + s->route_count + s->content_rule_count == 0)
+        return;
+    fprintf(stderr,
+            "%s: tenants, credentials, routes and content_rules count only where a cluster begins; later "
+            "ones: angarium cluster import\n",
+            file);
+}
+
 static int check(const char *file, bool print)
 {
     struct settings *s = NULL;
@@ -61,6 +73,7 @@ static int check(const char *file, bool print)
         settings_print(s, false, &shown);
         fputs(buf_cstr(&shown), stdout);
     }
+    if (rv == 0 && !print) tell_lists(s, file);
     if (rv == 0 && !print) fprintf(stderr, "%s: ok\n", file);
     settings_unref(&s);
     buf_deinit(&errors);

@@ -4,7 +4,7 @@
 
 #include <yaml.h>
 
-#include "node/settings/settings.h"
+#include "node/settings/records.h"
 
 #define SETTINGS_ERRORS_MAX       20
 #define SETTINGS_CERTIFICATES_MAX 255 /* beside the default */
@@ -122,6 +122,14 @@ yaml_mark_t parse_mark_of(struct parse *p, const char *list, unsigned number, co
 void check_all(struct parse *p);
 void check_route(struct parse *p, unsigned i);
 void check_content_rule(struct parse *p, unsigned i);
+/* What a kind of records is in a file; list NULL: no list of its own. Members that name and tenant stand in. */
+struct record_shape {
+    const char *list, *name, *tenant;
+};
+extern const struct record_shape record_shapes[];
+const struct list_kind *record_list(enum control_kind kind); /* NULL */
+/* The member is no field of the record: it is its name or tenant, or a record of its own. */
+bool record_shape_has(const struct record_shape *shape, struct span key);
 /* All values of a new object that have one by default. */
 void parse_fallbacks(const struct field_set *set, void *object);
 

@@ -6,10 +6,7 @@
 #include "node/smtp/address.h"
 #include "proto/ground/check.h"
 
-/* What a kind of records is in a file; list NULL: no list of its own. */
-static const struct shape {
-    const char *list, *name, *tenant; /* members that name and tenant stand in */
-} shapes[CONTROL_KIND_END] = {
+const struct record_shape record_shapes[CONTROL_KIND_END] = {
     [CONTROL_TENANT] = { "tenants", "name", NULL },
     [CONTROL_CREDENTIAL] = { "credentials", "username", "tenant" },
     [CONTROL_ROUTE] = { "routes", "match", NULL },
@@ -17,10 +14,10 @@ static const struct shape {
 };
 static const char *const shared_sections[] = { "limits", "delivery", "content" };
 
-static const struct list_kind *list_of(enum control_kind kind)
+const struct list_kind *record_list(enum control_kind kind)
 {
-    for (size_t i = 0; shapes[kind].list && i < field_list_count; i++)
-        if (strcmp(field_lists[i].set.name, shapes[kind].list) == 0) return &field_lists[i];
+    for (size_t i = 0; record_shapes[kind].list && i < field_list_count; i++)
+        if (strcmp(field_lists[i].set.name, record_shapes[kind].list) == 0) return &field_lists[i];
     return NULL;
 }
 
@@ -117,7 +114,7 @@ static int check_inner(const struct field_set *set, void *element, struct errmsg
     return 0;
 }
 
-static int check_needed(const struct list_kind *kind, const struct shape *shape,
+static int check_needed(const struct list_kind *kind, const struct record_shape *shape,
                         const Angarium__ControlRecord *r, void *element, struct errmsg *why)
 {
     for (size_t i = 0; i < kind->set.count; i++) {
@@ -130,7 +127,7 @@ static int check_needed(const struct list_kind *kind, const struct shape *shape,
     return check_inner(&kind->set, element, why);
 }
 
-static bool is_named(const struct shape *shape, struct span key)
+bool record_shape_has(const struct record_shape *shape, struct span key)
 {
     return span_eq(key, span_cstr(shape->name)) ||
            (shape->tenant && span_eq(key, span_cstr(shape->tenant))) ||
@@ -140,7 +137,7 @@ static bool is_named(const struct shape *shape, struct span key)
 static int fill_element(const struct list_kind *kind, const Angarium__ControlRecord *r,
                         void *element, struct errmsg *why)
 {
-    const struct shape *shape = &shapes[r->kind];
+    const struct record_shape *shape = &record_shapes[r->kind];
     int rv;
 
     parse_fallbacks(&kind->set, element);
@@ -150,7 +147,7 @@ static int fill_element(const struct list_kind *kind, const Angarium__ControlRec
     for (size_t i = 0; rv == 0 && i < r->n_fields; i++) {
         struct span key = proto_span(r->fields[i]->name);
 
-        if (is_named(shape, key))
+        if (record_shape_has(shape, key))
             rv = errmsg_set(why, ERR_CONFIG, "%.*s: there is no such field", SPAN_ARG(key));
         else
             rv = set_member(&kind->set, element, key, proto_span(r->fields[i]->value), why);
@@ -206,7 +203,7 @@ static int check_last(struct settings *s, enum control_kind kind, bool with_file
 static int add_element(struct settings *s, const Angarium__ControlRecord *r, bool with_files,
                        struct errmsg *why)
 {
-    const struct list_kind *kind = list_of((enum control_kind)r->kind);
+    const struct list_kind *kind = record_list((enum control_kind)r->kind);
     unsigned *count;
     void *element = list_room(s, kind, &count);
     int rv;
@@ -290,7 +287,7 @@ static int set_setting(struct settings *s, const Angarium__ControlRecord *r, str
 int settings_record_check(const Angarium__ControlRecord *r, bool with_files, struct errmsg *why)
 {
     struct settings *s = check_calloc(1, sizeof *s);
-    const struct list_kind *kind = list_of((enum control_kind)r->kind);
+    const struct list_kind *kind = record_list((enum control_kind)r->kind);
     int rv;
 
     atomic_init(&s->refs, 1);
@@ -299,12 +296,12 @@ int settings_record_check(const Angarium__ControlRecord *r, bool with_files, str
     } else if (r->kind == CONTROL_SETTING) {
         rv = set_setting(s, r, why);
     } else {
-        list_begin(s, list_of(CONTROL_TENANT), 1);
+        list_begin(s, record_list(CONTROL_TENANT), 1);
         if (r->tenant.len > 0) { /* that he is there is for control to say */
             s->tenants[0].name = span_dup(proto_span(r->tenant));
             s->tenant_count = 1;
         }
-        if (kind != list_of(CONTROL_TENANT)) list_begin(s, kind, 1);
+        if (kind != record_list(CONTROL_TENANT)) list_begin(s, kind, 1);
         rv = add_element(s, r, with_files, why);
     }
     settings_unref(&s);
@@ -347,10 +344,11 @@ static void copy_list(const struct list_kind *kind, const struct settings *from,
         copy_fields(&kind->set, (char *)room + i * kind->element_size);
 }
 
-static const struct shape *shape_of(const struct list_kind *kind)
+static const struct record_shape *shape_of(const struct list_kind *kind)
 {
     for (unsigned i = CONTROL_TENANT; i < CONTROL_KIND_END; i++)
-        if (shapes[i].list && strcmp(shapes[i].list, kind->set.name) == 0) return &shapes[i];
+        if (record_shapes[i].list && strcmp(record_shapes[i].list, kind->set.name) == 0)
+            return &record_shapes[i];
     return NULL;
 }
 
@@ -365,11 +363,11 @@ static struct settings *copy_of(const struct settings *file, const struct contro
     for (size_t i = 0; i < field_section_count; i++)
         copy_fields(&field_sections[i], s);
     for (size_t i = 0; i < field_list_count; i++) {
-        const struct shape *shape = shape_of(&field_lists[i]);
+        const struct record_shape *shape = shape_of(&field_lists[i]);
 
         if (shape)
             list_begin(s, &field_lists[i],
-                       control_record_count(c, (enum control_kind)(shape - shapes)));
+                       control_record_count(c, (enum control_kind)(shape - record_shapes)));
         else
             copy_list(&field_lists[i], file, s);
     }

@@ -1,9 +1,12 @@
 /* records_of - the lists of a settings file as records of the whole cluster. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "node/settings/inside.h"
 #include "node/settings/records.h"
 #include "proto/ground/check.h"
+
+#define VALUE_SIZE 8192
 
 static ProtobufCBinaryData own(const char *text)
 {
@@ -43,67 +46,80 @@ static void add_field(Angarium__ControlRecord *r, const char *name, const char *
     r->fields[r->n_fields++] = f;
 }
 
-static void add_login(Angarium__ControlRecord *r, const struct settings_login *a)
+/* A value as it would stand in a file; nothing when it is what is meant without it. */
+static void add_value(Angarium__ControlRecord *r, const char *name, const struct field *f,
+                      const void *slot)
 {
-    add_field(r, "auth.username", a->username);
-    add_field(r, "auth.password_file", a->password_file);
-    add_field(r, "auth.access_token_file", a->access_token_file);
-    add_field(r, "auth.oauth.token_url", a->oauth.token_url);
-    add_field(r, "auth.oauth.client_id", a->oauth.client_id);
-    add_field(r, "auth.oauth.client_secret_file", a->oauth.client_secret_file);
-    add_field(r, "auth.oauth.refresh_token_file", a->oauth.refresh_token_file);
-    add_field(r, "auth.oauth.scope", a->oauth.scope);
-    add_field(r, "auth.oauth.ca_file", a->oauth.ca_file);
+    struct buf text;
+
+    buf_init(&text, VALUE_SIZE);
+    if (field_is_text(f->type))
+        buf_add_cstr(&text, *(char *const *)slot ? *(char *const *)slot : "");
+    else
+        value_print(f, slot, true, &text);
+    if (!f->fallback || strcmp(buf_cstr(&text), f->fallback) != 0)
+        add_field(r, name, buf_cstr(&text));
+    buf_deinit(&text);
 }
 
-static void add_route(struct settings_records *out, const struct settings_route *from)
+/* All members but those that the record has itself. */
+static void add_members(Angarium__ControlRecord *r, const struct field_set *set, void *object,
+                        const char *prefix, const struct record_shape *shape)
 {
-    static const char *const vias[] = { "mx", "host", "inbox" };
-    Angarium__ControlRecord *r = add_record(out, CONTROL_ROUTE, from->match, NULL);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct field *f = &set->fields[i];
+        void *slot = field_slot(f, object);
+        char name[CONTROL_FIELD_SIZE_MAX + 1];
 
-    add_field(r, "via", vias[from->via]);
-    add_field(r, "host", from->host);
-    add_field(r, "tls", from->tls);
-    add_field(r, "tls_min", from->tls_min);
-    add_field(r, "tls_ca_file", from->tls_ca_file);
-    for (unsigned i = 0; i < from->pin_count; i++)
-        add_field(r, "pins", from->pins[i]);
-    if (from->auth.username) add_login(r, &from->auth);
+        snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", f->key);
+        if (shape && record_shape_has(shape, span_cstr(f->key))) continue;
+        if (field_inner(f)) {
+            add_members(r, field_inner(f), slot, name, NULL);
+        } else if (field_is_list(f->type)) {
+            struct text_list list = field_list(f, slot);
+
+            for (unsigned k = 0; k < *list.count; k++)
+                add_field(r, name, (*list.texts)[k]);
+        } else {
+            add_value(r, name, f, slot);
+        }
+    }
 }
 
-static void add_rule(struct settings_records *out, const struct settings_content_rule *from)
+static const char *text_of(const struct field_set *set, void *element, const char *key)
 {
-    Angarium__ControlRecord *r = add_record(out, CONTROL_RULE, from->name, from->tenant);
+    for (size_t i = 0; key && i < set->count; i++)
+        if (strcmp(set->fields[i].key, key) == 0)
+            return *(char **)field_slot(&set->fields[i], element);
+    return NULL;
+}
 
-    add_field(r, "part", from->part);
-    add_field(r, "field", from->field);
-    add_field(r, "match", from->match);
-    add_field(r, "action", from->action);
-    add_field(r, "text", from->text);
+static void add_list(struct settings_records *out, const struct settings *s, enum control_kind kind)
+{
+    const struct record_shape *shape = &record_shapes[kind];
+    const struct list_kind *list = record_list(kind);
+    char *elements = *(char *const *)(const void *)((const char *)s + list->list_offset);
+    unsigned count = *(const unsigned *)(const void *)((const char *)s + list->count_offset);
+
+    for (unsigned i = 0; i < count; i++) {
+        void *element = elements + i * list->element_size;
+
+        add_members(add_record(out, kind, text_of(&list->set, element, shape->name),
+                               text_of(&list->set, element, shape->tenant)),
+                    &list->set, element, "", shape);
+    }
 }
 
 void settings_records_of(const struct settings *s, struct settings_records *out)
 {
     *out = (struct settings_records){ 0 };
-    for (unsigned i = 0; i < s->tenant_count; i++) {
-        Angarium__ControlRecord *r = add_record(out, CONTROL_TENANT, s->tenants[i].name, NULL);
-
-        if (strcmp(s->tenants[i].in_doubt, "hold") == 0) add_field(r, "in_doubt", "hold");
-    }
+    add_list(out, s, CONTROL_TENANT);
     for (unsigned i = 0; i < s->tenant_count; i++)
         for (unsigned k = 0; k < s->tenants[i].domain_count; k++)
             add_record(out, CONTROL_DOMAIN, s->tenants[i].domains[k], s->tenants[i].name);
-    for (unsigned i = 0; i < s->credential_count; i++) {
-        const struct settings_credential *c = &s->credentials[i];
-        Angarium__ControlRecord *r = add_record(out, CONTROL_CREDENTIAL, c->username, c->tenant);
-
-        add_field(r, "password_hash", c->password_hash);
-        add_field(r, "addresses", c->addresses);
-    }
-    for (unsigned i = 0; i < s->route_count; i++)
-        add_route(out, &s->routes[i]);
-    for (unsigned i = 0; i < s->content_rule_count; i++)
-        add_rule(out, &s->content_rules[i]);
+    add_list(out, s, CONTROL_CREDENTIAL);
+    add_list(out, s, CONTROL_ROUTE);
+    add_list(out, s, CONTROL_RULE);
 }
 
 void settings_records_free(struct settings_records *r)

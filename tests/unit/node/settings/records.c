@@ -105,7 +105,7 @@ static int put(struct control *c, Angarium__ControlRecord *r)
 static const char whole[] = NODE
     "tenants:\n"
     "  - { name: aa, domains: [ a.test, b.test ] }\n"
-    "  - { name: bb, domains: [ c.test ] }\n"
+    "  - { name: bb, domains: [ c.test ], in_doubt: hold }\n"
     "credentials:\n"
     "  - { username: u1, tenant: aa, password_hash: \"" HASH "\", addresses: \"192.0.2.0/24\" }\n"
     "  - { username: u2, tenant: bb, password_hash: \"" HASH "\" }\n"
