@@ -51,6 +51,7 @@
     X(SPREAD_CANNOT_COMMIT, "ours: check-quorum does not ask for two zones where a commit does")   \
     X(OLD_REJECTS, "ours: each refusal of long ago makes a leader send a whole window again: a storm")  \
     X(PRIORITY_FRUITLESS, "ours: the preferred one is wanted back though it can commit nothing")   \
+    X(RESIGNS_AHEAD, "ours: a leader that could commit nothing stands again before who is preferred")  \
     X(TAINT_ENDS_EARLY, "ours: who lost synced entries believes the first heartbeat how far it has to go")  \
     X(ANSWER_NEVER_ASKED, "ours: an answer that is lost is never asked for again")                 \
     X(FREE_REMEMBERED, "ours: what a peer once said of its disk counts when it is silent")         \

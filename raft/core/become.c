@@ -48,7 +48,7 @@ void become_hard(struct core *c, struct core_hard hard, struct core_update *u)
 static void resign(struct core *c, uint64_t leader, struct core_update *u)
 {
     if (leader == 0 && rest_is_owed(c)) u->flags |= CORE_UNREST;
-    if (leader == 0)
+    if (leader == 0 && !MUTATED(RESIGNS_AHEAD))
         priority_reset(c); /* it waits like others: it may be unable to lead, and they not */
     read_fail(c, u);
     transfer_end(c, c->transfer.sent, u);

@@ -16,6 +16,7 @@ void commit_count(struct core *c)
     index = quorum_index(v, config_half(c, CORE_VOTES_NEW, v), spread);
     index = MIN(index, quorum_index(v, config_half(c, CORE_VOTES_OLD, v), spread));
     CHECK(index <= c->last);
+    /* R5, R3 */
     if (index <= c->commit || (index < c->own_first && !MUTATED(R3_OLD_TERMS))) return;
     c->commit = index;
     c->busy_ms = c->now_ms;

@@ -116,6 +116,7 @@ int core_init(struct core *c, const struct core_options *options)
     *c = (struct core){ .o = o, .role = CORE_FOLLOWER };
     lay_out(c);
     config_adopt(c, &options->config, 0);
+    /* R10 */
     rng_seed(&c->rng, MUTATED(R10_UNSEEDED) ? (uint64_t)(uintptr_t)c : options->seed);
     return 0;
 }

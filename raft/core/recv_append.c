@@ -132,7 +132,7 @@ int recv_append(struct core *c, const struct core_msg *m, struct core_update *u)
         end = m->prev.index + skip;
     else if (skip < m->count)
         append(c, m, skip, u);
-    c->commit =
+    c->commit = /* R5; and no further than what is the same here (thesis 3.5) */
         MAX(c->commit, MIN(m->commit, MUTATED(COMMIT_BEYOND_MATCH) ? c->last : MIN(end, c->last)));
     accept(c, m, end, u);
     u->sends[u->send_count - 1].msg.busy = is_late;

@@ -18,7 +18,7 @@ int recv_heartbeat(struct core *c, const struct core_msg *m, struct core_update 
     struct core_msg *r;
 
     if (become_follower_of(c, m, u) != 0) return ERR_CORRUPT;
-    c->commit = MAX(c->commit, MIN(m->commit, c->last));
+    c->commit = MAX(c->commit, MIN(m->commit, c->last)); /* R5 */
     c->resting = may_rest(c, m);
     if (c->resting) c->lease_until_ms = NEVER;
     r = send_new(c, CORE_MSG_HEARTBEAT_REPLY, m->from, 0, u);

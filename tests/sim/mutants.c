@@ -131,9 +131,9 @@ static bool is_ours(const char *name)
 
 #ifndef SIM_ENGINE
 /* Found late or not at all in some thousand seeds: a script of the core shows each at once. By name: searched. */
-static const char *const rare[] = { "R1_REUSED_INDEX",   "LOST_COUNTED",     "FREE_REMEMBERED",
-                                    "TAINT_ENDS_EARLY",  "RESTS_UNDER_DEAD", "OLD_REJECTS",
-                                    "PRIORITY_FRUITLESS" };
+static const char *const rare[] = { "R1_REUSED_INDEX",    "LOST_COUNTED",     "FREE_REMEMBERED",
+                                    "TAINT_ENDS_EARLY",   "RESTS_UNDER_DEAD", "OLD_REJECTS",
+                                    "PRIORITY_FRUITLESS", "RESIGNS_AHEAD" };
 
 static bool is_rare(const char *name)
 {

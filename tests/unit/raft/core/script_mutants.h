@@ -57,6 +57,7 @@ static const struct script_mutant script_mutants[] = {
     SEEN_BY(RESTS_UNDER_DEAD, "rest_hint_only"),
     SEEN_BY(OLD_REJECTS, "append_old_rejects"),
     SEEN_BY(PRIORITY_FRUITLESS, "priority_fruitless"),
+    SEEN_BY(RESIGNS_AHEAD, "priority_resigns"),
     SEEN_BY(ANSWER_NEVER_ASKED, "append_lost_ack"),
     SEEN_BY(FREE_REMEMBERED, "disk_low_forgotten"),
 };

@@ -416,6 +416,32 @@ static void the_preferred_node_gets_the_leadership(void **state)
     assert_int_equal(town.nodes[2].machines[0].role, RAFT_LEADER);
 }
 
+static int begin_five(void **state)
+{
+    (void)state;
+    town_begin(&town, 5, 1);
+    return 0;
+}
+
+/* 2 is preferred, and only 1 of four hears it: each time 1 hands over to it nobody leads for a while. So 1 does it less and
+ * less often: in a minute a few times, and not sixty. */
+static void who_cannot_keep_the_leadership_gets_it_less_often(void **state)
+{
+    uint64_t term;
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++)
+        town.config.members[i].priority = i == 1 ? 9 : i == 0 ? 5 : 1;
+    town_start_all(&town);
+    for (uint64_t i = 3; i <= 5; i++)
+        town_cable(&town, 2, i, false, true);
+    while (town_elect(&town, 0)->number != 1)
+        town_ms(&town);
+    term = town_see(&town.nodes[1], 0).term;
+    town_run(&town, 60000);
+    assert_in_range(town_see(town_elect(&town, 0), 0).term - term, 4, 20);
+}
+
 /* ---- reads */
 
 struct asked_read {
@@ -528,6 +554,8 @@ int main(void)
         TEST(an_old_configuration_is_found_in_the_log),
         TEST(a_leadership_is_handed_over),
         TEST(the_preferred_node_gets_the_leadership),
+        cmocka_unit_test_setup_teardown(who_cannot_keep_the_leadership_gets_it_less_often,
+                                        begin_five, end),
         TEST(reads_wait_for_a_quorum),
         TEST(what_is_left_goes_on_when_told_so),
         TEST(a_node_that_lost_synced_data_follows_until_it_has_it_again),
