@@ -407,9 +407,8 @@ static bool on_node(const struct line *l, unsigned n)
             toy_propose(&toy, n, value_or(l, "fence", 0), has(l, "more"));
         return true;
     }
-    if (strcmp(verb, "iofail") == 0) {
-        e.kind = CORE_IOFAIL;
-    } else if (strcmp(verb, "read") == 0) {
+    if (strcmp(verb, "iofail") == 0) return toy_iofail(&toy, n), true;
+    if (strcmp(verb, "read") == 0) {
         e.kind = CORE_READ;
         e.u.read.context = number(l, 2);
     } else if (strcmp(verb, "transfer") == 0) {

@@ -686,6 +686,22 @@ static inline void toy_crash(struct toy *w, unsigned n, unsigned kept)
     }
 }
 
+/* A write fails: it and those behind it never reach the disk, and what waits for them never leaves. */
+static inline void toy_iofail(struct toy *w, unsigned n)
+{
+    struct core_event e = { .kind = CORE_IOFAIL };
+
+    w->nodes[n].write_count = 0;
+    for (unsigned i = 0; i < w->msg_count;) {
+        if (w->msgs[i].m.from == n && w->msgs[i].after_write > 0)
+            toy_remove_msg(w, i);
+        else
+            i++;
+    }
+    TOY_SAY("%u iofail", n);
+    toy_step(w, n, &e, NULL);
+}
+
 static inline void toy_cut(struct toy *w, unsigned n, uint64_t upto)
 {
     struct toy_node *node = &w->nodes[n];
