@@ -148,6 +148,7 @@ static int know_self(struct node *n, struct errmsg *why)
     rv = cluster_self_read(dir, &n->self, why);
     if (rv == ERR_NOT_FOUND) rv = ops_join(n->settings, n->identity.uuid, &n->self, why);
     if (rv == 0) rv = check_self(n, why);
+    if (rv == 0) proto_format_set(n->self.format);
     return rv == 0 ? cluster_self_start(dir, &n->self, why) : rv;
 }
 
@@ -156,7 +157,7 @@ static int open_wire(struct node *n, struct errmsg *why)
     const struct settings *s = n->settings;
     struct wire_options o = { .node = s->node.id,
                               .incarnation = n->self.incarnation,
-                              .format_min = PROTO_FORMAT_VERSION,
+                              .format_min = n->self.format,
                               .format_max = PROTO_FORMAT_VERSION,
                               .listen = s->cluster.address,
                               .certificate = s->cluster.certificate,
@@ -238,6 +239,14 @@ static void on_change(void *arg, struct peer_ask *ask)
 
 static void on_records(void *arg);
 
+static void on_format(void *arg, uint32_t format)
+{
+    struct node *n = arg;
+
+    proto_format_set(format);
+    wire_formats(n->wire, format);
+}
+
 static int open_cluster(struct node *n, struct errmsg *why)
 {
     const struct settings *s = n->settings;
@@ -262,7 +271,7 @@ static int open_cluster(struct node *n, struct errmsg *why)
                             .import = n->own.list,
                             .import_count = n->own.count,
                             .calls = { .arg = n,
-                                       .on_shard = on_shard,
+                                       .on_format = on_format, .on_shard = on_shard,
                                        .on_state = on_state,
                                        .on_records = on_records } },
                         why);

@@ -18,7 +18,16 @@
 #include "proto/ground/err.h"
 #include "proto/queue.pb-c.h"
 
-#define PROTO_FORMAT_VERSION   1u /* of commands and records; announced, checked in every store */
+/* Formats of commands, records, frames and stores: the oldest and the newest that this program reads and can write; announced,
+ * checked in every store. The newer one is ANGARIUM_FORMAT_VERSION=next: the build that tests upgrade to. */
+#define PROTO_FORMAT_MIN 1u
+#ifdef ANGARIUM_FORMAT_NEXT
+#define PROTO_FORMAT_VERSION 2u
+#else
+#define PROTO_FORMAT_VERSION 1u
+#endif
+/* From this one on, commands of control say under which format they were written. */
+#define PROTO_FORMAT_SAYS_SO   2u
 #define PROTO_SHARD_MAX        ((1u << 20) - 1)
 #define PROTO_INDEX_MAX        ((1ull << 44) - 1)
 #define PROTO_COMMAND_SIZE_MAX (768u << 10) /* a packed head */
@@ -101,5 +110,9 @@ int proto_event_parse(struct span name, Angarium__EventType *out);
 const char *proto_state_name(Angarium__RecipientState s); /* "waiting" ... */
 bool proto_state_is_terminal(Angarium__RecipientState s);
 const char *proto_result_name(Angarium__Result r);
+
+/* The format that this process writes: the newest, or what its cluster has in force (docs/ARCHITECTURE.md, Formats). Any thread. */
+uint32_t proto_format(void);
+void proto_format_set(uint32_t format); /* PROTO_FORMAT_MIN to PROTO_FORMAT_VERSION */
 
 #endif

@@ -131,7 +131,7 @@ static bool add_record(void *arg, struct span key, struct span value)
 static void add_head(struct queue_snapshot *n)
 {
     buf_add_u8(&n->pending, 'H');
-    buf_add_u32be(&n->pending, PROTO_FORMAT_VERSION);
+    buf_add_u32be(&n->pending, proto_format());
     buf_add_u32be(&n->pending, n->shard);
     count_item(n, 0);
 }

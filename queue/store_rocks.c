@@ -494,7 +494,7 @@ static int check_format(struct rocks *r, const char *dir, struct errmsg *why)
     buf_init(&value, 64);
     rv = rocks_get(r, key, &value);
     if (rv == ERR_NOT_FOUND) {
-        buf_add_u32be(&value, PROTO_FORMAT_VERSION);
+        buf_add_u32be(&value, proto_format());
         rocks_write(r, &(struct queue_change){ .key = key, .value = buf_span(&value) }, 1);
         rv = 0;
     }

@@ -290,6 +290,7 @@ struct raft_peer_view {
     bool lanes[WIRE_LANES];
     uint64_t heard_ms; /* mono: its last beat; 0: none */
     unsigned groups;   /* shared */
+    uint32_t format;   /* the highest that both ends know, when it was last connected; 0: never */
 };
 bool raft_peer_see(const struct raft *r, uint64_t node, struct raft_peer_view *out);
 

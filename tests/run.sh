@@ -165,6 +165,7 @@ run_whole() {
     run_cluster build/release/tests/sim/sim_cluster
     run_engines build/release/tests/sim/sim_engine
     run_explore build/release/tests/sim/sim_explore
+    ! wanted_any clients/upgrade || build next angarium || true # what it upgrades to
     from_here_at_once 1 # they unpack the same programs, and load the machine
     for file in tests/clients/*_test.py; do
         check "clients/$(basename "$file" _test.py)" 180 /usr/bin/python3 "$file" build/release

@@ -34,6 +34,7 @@ struct cluster_self {
     uint8_t cluster[CONTROL_CLUSTER_SIZE];
     uint64_t node, incarnation;
     char uuid[CONTROL_UUID_SIZE + 1];
+    uint32_t format; /* in force: what this disk is written in, and who may read it */
     unsigned peer_count;
     struct cluster_peer peers[CONTROL_NODES_MAX]; /* itself, when it began the cluster */
 };
@@ -53,6 +54,7 @@ int cluster_state_write(const char *dir, struct span state, struct errmsg *why);
 
 /* ---- the replica */
 
+
 struct cluster;
 struct cluster_shard {
     uint32_t shard, version;                     /* of the placement */
@@ -68,6 +70,8 @@ struct cluster_calls {
     void (*on_state)(void *arg, enum control_node_state state);
     /* Records of control have changed: those of cluster_control are in force. NULL: nobody wants to know. */
     void (*on_records)(void *arg);
+    /* The disk says that this format is in force (DATA/cluster): it is written from now on. NULL as above. */
+    void (*on_format)(void *arg, uint32_t format);
 };
 struct cluster_options {
     struct loop *loop;
@@ -93,6 +97,11 @@ bool cluster_leads(const struct cluster *c);
 uint64_t cluster_leader(const struct cluster *c); /* of group 0; 0: not known */
 bool cluster_is_up(const struct cluster *c, uint64_t node);
 bool cluster_votes(const struct cluster *c, uint64_t node); /* in group 0 */
+/* The newest format that the node and this one know; 0: it is not connected, so it has not said. */
+uint32_t cluster_knows(const struct cluster *c, uint64_t node);
+/* Whether the newest format that this node knows may be in force: 0; ERR_EXISTS (it is); ERR_BUSY: somebody does not know it,
+ * or has not said that he does. */
+int cluster_may_finalize(const struct cluster *c, struct errmsg *why);
 
 uint64_t cluster_term(const struct cluster *c); /* of group 0's log, here */
 

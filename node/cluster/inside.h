@@ -42,6 +42,7 @@ struct cluster {
     uint64_t nodes_on_disk, nodes_saving; /* marks of who is there: save_nodes_mark */
     uint64_t records_on_disk, records_saving;
     bool saving, is_install, closing;
+    struct cluster_self raised; /* the work's: this node under another format; format 0: the same */
     struct buf incoming; /* a snapshot that comes */
 };
 
@@ -63,6 +64,13 @@ int change_propose(struct cluster *c, struct cluster_ask *a,
 
 /* members.c: who is in group 0 */
 void members_see_to(struct cluster *c);
+
+/* format.c */
+/* The state names another format than the disk. */
+bool format_differs(const struct cluster *c);
+/* On the pool: who this node is, under `raised`. */
+void format_write(struct cluster *c);
+void format_written(struct cluster *c);
 
 /* save.c */
 int save_load(struct cluster *c, struct errmsg *why);

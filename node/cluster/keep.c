@@ -33,6 +33,7 @@ static void begin_cluster(struct cluster *c)
     born.cluster = proto_bytes(span_of(c->self.cluster, sizeof c->self.cluster));
     born.shards_per_node = c->o.shards_per_node;
     born.replicas = c->o.replicas;
+    born.format = c->self.format;
     command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_BORN;
     command.born = &born;
     take_step(c, &command);
@@ -170,6 +171,7 @@ static void on_timer(struct loop_timer *t)
 
     loop_timer_start(t, KEEP_EVERY_MS);
     change_tick(c);
+    if (format_differs(c)) save_maybe(c);
     if (!c->leads) return;
     members_see_to(c);
     if (!c->step_out) next_step(c);

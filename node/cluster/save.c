@@ -64,6 +64,7 @@ static void run_save(struct loop_work *w)
 
     if (file_replace(c->dir, "control", buf_span(&c->saved), &why) != 0)
         check_last_word("control", "writing", why.text);
+    format_write(c);
 }
 
 static bool log_is_long(const struct cluster *c)
@@ -79,6 +80,7 @@ static void on_saved(struct loop_work *w)
     struct cluster *c = CONTAINER_OF(w, struct cluster, work);
 
     c->saving = false;
+    format_written(c);
     c->nodes_on_disk = c->nodes_saving;
     c->records_on_disk = c->records_saving;
     if (c->closing) return;
@@ -108,13 +110,16 @@ static bool start(struct cluster *c, bool is_install)
 void save_maybe(struct cluster *c)
 {
     if (c->saving || !c->group || c->closing) return;
-    if (!log_is_long(c) && save_knows_nodes(c) && c->records_on_disk == save_records_mark(c))
+    if (!log_is_long(c) && save_knows_nodes(c) && c->records_on_disk == save_records_mark(c) &&
+        !format_differs(c))
         return;
     buf_reset(&c->saved);
     if (control_save(c->control, &c->saved) != 0) return;
     c->saved_upto = control_applied(c->control);
     c->nodes_saving = nodes_mark(c);
     c->records_saving = save_records_mark(c);
+    c->raised = c->self;
+    c->raised.format = format_differs(c) ? control_format(c->control) : 0;
     start(c, false);
 }
 

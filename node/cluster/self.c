@@ -81,7 +81,9 @@ int file_read(const char *dir, const char *name, struct buf *out, struct errmsg 
 
 static bool take_self(struct cluster_self *out, const Angarium__ClusterSelf *s)
 {
-    *out = (struct cluster_self){ .node = s->node, .incarnation = s->incarnation };
+    *out = (struct cluster_self){ .node = s->node,
+                                  .incarnation = s->incarnation,
+                                  .format = s->format };
     if (s->cluster.len != sizeof out->cluster || s->uuid.len != CONTROL_UUID_SIZE) return false;
     if (s->node == 0 || s->n_nodes == 0 || s->n_nodes > CONTROL_NODES_MAX) return false;
     memcpy(out->cluster, s->cluster.data, sizeof out->cluster);
@@ -112,7 +114,15 @@ int cluster_self_read(const char *dir, struct cluster_self *out, struct errmsg *
     buf_deinit(&bytes);
     if (rv != 0) return rv;
     if (s && s->format > PROTO_FORMAT_VERSION)
-        rv = errmsg_set(why, ERR_VERSION, "%s/cluster: is of a newer format (%u)", dir, s->format);
+        rv = errmsg_set(why, ERR_VERSION,
+                        "%s/cluster: the cluster writes format %u, this angarium knows formats up to %u: "
+                        "install a newer one",
+                        dir, s->format, PROTO_FORMAT_VERSION);
+    else if (s && s->format != 0 && s->format < PROTO_FORMAT_MIN)
+        rv = errmsg_set(why, ERR_VERSION,
+                        "%s/cluster: the cluster writes format %u, this angarium knows formats from %u on: "
+                        "upgrade by one version after the other",
+                        dir, s->format, PROTO_FORMAT_MIN);
     else if (!s || s->format == 0 || !take_self(out, s))
         rv = errmsg_set(why, ERR_CORRUPT,
                         "%s/cluster: is damaged; a node that has lost it is a new one", dir);
@@ -128,7 +138,8 @@ int cluster_self_write(const char *dir, const struct cluster_self *self, struct 
     struct buf bytes;
     int rv;
 
-    s.format = PROTO_FORMAT_VERSION;
+    CHECK(self->format >= PROTO_FORMAT_MIN && self->format <= PROTO_FORMAT_VERSION);
+    s.format = self->format;
     s.cluster = proto_bytes(span_of(self->cluster, sizeof self->cluster));
     s.node = self->node;
     s.uuid = proto_bytes(span_cstr(self->uuid));

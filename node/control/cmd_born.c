@@ -10,5 +10,6 @@ int cmd_born(struct work *w, const Angarium__ControlBorn *born)
     memcpy(c->cluster, born->cluster.data, CONTROL_CLUSTER_SIZE);
     c->shards_per_node = born->shards_per_node;
     c->replicas = born->replicas;
+    c->format = born->format != 0 ? born->format : PROTO_FORMAT_MIN;
     return 0;
 }

@@ -9,6 +9,7 @@ struct control *control_new(void)
     struct control *c = check_calloc(1, sizeof *c);
 
     c->shards = check_calloc(CONTROL_SHARDS_MAX, sizeof *c->shards);
+    c->format = PROTO_FORMAT_MIN;
     return c;
 }
 
@@ -70,6 +71,8 @@ static int dispatch(struct work *w, const Angarium__ControlCommand *c)
         return cmd_shard_state(w, c->shard_state);
     case ANGARIUM__CONTROL_COMMAND__KIND_PROMOTE:
         return cmd_promote(w, c->promote);
+    case ANGARIUM__CONTROL_COMMAND__KIND_FORMAT:
+        return cmd_format(w, c->format);
     case ANGARIUM__CONTROL_COMMAND__KIND_BORN:
     case ANGARIUM__CONTROL_COMMAND__KIND__NOT_SET:
     case _ANGARIUM__CONTROL_COMMAND__KIND__CASE_IS_INT_SIZE:
@@ -99,6 +102,11 @@ void control_apply(struct control *c, uint64_t index, struct span head, struct c
     control_command_free(&command);
     c->digest = chain(c->digest, index, head, out->error);
     c->applied = index;
+}
+
+uint32_t control_format(const struct control *c)
+{
+    return c->format;
 }
 
 /* ---- nodes and voters */

@@ -23,6 +23,7 @@
  *   K11 no record is there before the import, which is once; what they take together is counted and within its bound
  *   K12 who may have a vote in a shard stands in its holders until a placement without him is in force: a node that is not
  *      among them may forget what it has of it, and a node that is cannot be gone
+ *   K13 the format in force is one that this program knows, and never goes back
  */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
@@ -107,7 +108,7 @@ void control_apply(struct control *c, uint64_t index, struct span head, struct c
 
 /* Appends the packed command. ERR_CORRUPT: it does not pass the checks. ERR_FULL: `out` is full. */
 int control_pack(const Angarium__ControlCommand *command, struct buf *out);
-/* Unpacks and checks; free with control_command_free. ERR_TOO_LONG, ERR_CORRUPT. */
+/* Unpacks and checks; free with control_command_free. ERR_TOO_LONG, ERR_CORRUPT, ERR_VERSION (a newer format). */
 int control_unpack(struct span head, Angarium__ControlCommand **out);
 void control_command_free(Angarium__ControlCommand **command);
 
@@ -120,6 +121,7 @@ const uint8_t *
 control_cluster(const struct control *c); /* CONTROL_CLUSTER_SIZE bytes; zeroes: not born */
 uint32_t control_shards_per_node(const struct control *c);
 uint32_t control_replicas(const struct control *c);
+uint32_t control_format(const struct control *c); /* in force; not born: PROTO_FORMAT_MIN */
 unsigned control_node_count(const struct control *c);
 const struct control_node *control_node_at(const struct control *c,
                                            unsigned i); /* in order of joining */
@@ -219,7 +221,7 @@ void control_refound(struct control *c, const uint8_t cluster[CONTROL_CLUSTER_SI
                      const struct control_node *only);
 /* Up to `index` nothing more comes for this state: what is behind control_applied() there is raft's own. */
 void control_reach(struct control *c, uint64_t index);
-/* Checks K1-K12. 0, or ERR_CORRUPT and the first broken one in words. */
+/* Checks K1-K13. 0, or ERR_CORRUPT and the first broken one in words. */
 int control_verify(const struct control *c, struct errmsg *why);
 
 #endif

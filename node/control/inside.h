@@ -24,7 +24,7 @@ struct control {
     uint64_t applied, digest;
     bool is_born;
     uint8_t cluster[CONTROL_CLUSTER_SIZE];
-    uint32_t shards_per_node, replicas;
+    uint32_t shards_per_node, replicas, format;
     unsigned node_count, token_count, shard_count;
     struct control_node nodes[CONTROL_NODES_MAX];
     struct token tokens[CONTROL_TOKENS_MAX];
@@ -70,6 +70,7 @@ unsigned record_max(enum control_kind kind);
 void records_clear(struct control *c);
 int cmd_placed(struct work *w, const Angarium__ControlPlaced *placed);
 int cmd_shard_state(struct work *w, const Angarium__ControlShardState *state);
+int cmd_format(struct work *w, const Angarium__ControlFormat *format);
 int cmd_promote(struct work *w, const Angarium__ControlPromote *promote);
 
 struct control_node *node_find(struct control *c, uint64_t id); /* NULL */

@@ -75,13 +75,14 @@ static void put_head(struct saving *v, const struct control *c)
 {
     angarium__control_state__init(&v->state);
     angarium__control_born__init(&v->born);
-    v->state.format = PROTO_FORMAT_VERSION;
+    v->state.format = proto_format();
     v->state.applied = c->applied;
     v->state.digest = c->digest;
     if (c->is_born) v->state.born = &v->born;
     v->born.cluster = proto_bytes(span_of(c->cluster, sizeof c->cluster));
     v->born.shards_per_node = c->shards_per_node;
     v->born.replicas = c->replicas;
+    v->born.format = c->format;
     v->state.n_nodes = c->node_count;
     v->state.nodes = v->node_list;
     v->state.n_tokens = c->token_count;
@@ -192,6 +193,7 @@ static bool take_state(struct control *c, Angarium__ControlState *s)
         memcpy(c->cluster, s->born->cluster.data, CONTROL_CLUSTER_SIZE);
         c->shards_per_node = s->born->shards_per_node;
         c->replicas = s->born->replicas;
+        c->format = s->born->format != 0 ? s->born->format : PROTO_FORMAT_MIN;
     }
     return take_nodes(c, s) && take_tokens(c, s) && take_shards(c, s) && take_records(c, s) &&
            control_verify(c, NULL) == 0;

@@ -1,4 +1,4 @@
-/* verify - K1 to K12, by looking at everything. */
+/* verify - K1 to K13, by looking at everything. */
 #include "node/control/inside.h"
 
 static int broken(struct errmsg *why, const char *which, uint64_t number)
@@ -115,6 +115,8 @@ int control_verify(const struct control *c, struct errmsg *why)
     if (c->node_count > CONTROL_NODES_MAX || c->token_count > CONTROL_TOKENS_MAX ||
         c->shard_count > CONTROL_SHARDS_MAX)
         return broken(why, "K8: a count is over its bound", 0);
+    if (c->format < PROTO_FORMAT_MIN || c->format > PROTO_FORMAT_VERSION)
+        return broken(why, "K13: the format in force is not known here", c->format);
     if (!c->is_born && (c->node_count || c->token_count || c->shard_count || c->is_configured))
         return broken(why, "K1: something is before the cluster is born", 0);
     for (unsigned i = 0; rv == 0 && i < c->node_count; i++)

@@ -123,6 +123,9 @@ static bool command_ok(const Angarium__ControlCommand *c)
         return c->shard_state && words_shard_state_ok(c->shard_state->state);
     case ANGARIUM__CONTROL_COMMAND__KIND_PROMOTE:
         return c->promote != NULL;
+    case ANGARIUM__CONTROL_COMMAND__KIND_FORMAT:
+        return c->format && c->format->format >= PROTO_FORMAT_MIN &&
+               c->format->format <= PROTO_FORMAT_VERSION;
     case ANGARIUM__CONTROL_COMMAND__KIND__NOT_SET:
     case _ANGARIUM__CONTROL_COMMAND__KIND__CASE_IS_INT_SIZE:
         break;
@@ -132,8 +135,11 @@ static bool command_ok(const Angarium__ControlCommand *c)
 
 int control_pack(const Angarium__ControlCommand *command, struct buf *out)
 {
+    Angarium__ControlCommand said = *command;
+
     if (!command_ok(command)) return ERR_CORRUPT;
-    proto_pack(&command->base, out);
+    said.written_as = proto_format() >= PROTO_FORMAT_SAYS_SO ? proto_format() : 0;
+    proto_pack(&said.base, out);
     return buf_failed(out) ? ERR_FULL : 0;
 }
 
@@ -141,8 +147,13 @@ int control_unpack(struct span head, Angarium__ControlCommand **out)
 {
     Angarium__ControlCommand *c;
 
+    *out = NULL;
     if (head.n > CONTROL_COMMAND_SIZE_MAX) return ERR_TOO_LONG;
     c = angarium__control_command__unpack(NULL, head.n, head.p);
+    if (c && c->written_as > PROTO_FORMAT_VERSION) {
+        control_command_free(&c);
+        return ERR_VERSION;
+    }
     if (c && !command_ok(c)) control_command_free(&c);
     *out = c;
     return c ? 0 : ERR_CORRUPT;

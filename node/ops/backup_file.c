@@ -25,7 +25,7 @@ void backup_head_put(const struct backup_head *h, struct buf *out)
 
     buf_add(out, MAGIC, MAGIC_SIZE);
     buf_add_u32be(out, BACKUP_FORMAT);
-    buf_add_u32be(out, PROTO_FORMAT_VERSION);
+    buf_add_u32be(out, proto_format());
     buf_add(out, h->cluster, sizeof h->cluster);
     buf_add_u32be(out, h->shard);
     buf_add_u64be(out, h->index);

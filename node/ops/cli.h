@@ -82,6 +82,8 @@ void cli_add_piece(struct buf *path, const char *text);
 /* Puts the lists of a settings file into the cluster; an enum cli_exit, told. */
 int cli_import(struct cli_target *t, const char *file);
 /* A join token of the cluster; an enum cli_exit, told on stderr. */
+/* angarium cluster upgrade WORD. */
+int cli_upgrade(struct cli_target *t, const char *word, bool dry_run);
 int cli_cluster_token(const struct cli_target *t, uint64_t lives_s, char *out, size_t out_size);
 /* What exit a refusal of the API means. */
 int cli_exit_of(long status, const char *type);

@@ -86,18 +86,20 @@ static int run(int argc, char **argv)
     if (count == 1 && strcmp(words[0], "init") == 0) return run_init(file);
     if (count == 1 && strcmp(words[0], "token") == 0) return run_token(&t, lives);
     if (count == 2 && strcmp(words[0], "import") == 0) return cli_import(&t, words[1]);
+    if (count == 2 && strcmp(words[0], "upgrade") == 0) return cli_upgrade(&t, words[1], restore.dry_run);
     if (strcmp(words[0], "backup") == 0) return run_backup(&t, words, count, from, from_count);
     if (count == 2 && strcmp(words[0], "restore") == 0) {
         restore.from = words[1];
         restore.config = file;
         return cli_restore(&restore);
     }
-    return cli_usage("cluster", "init, token, import, backup or restore?");
+    return cli_usage("cluster", "init, token, import, upgrade, backup or restore?");
 }
 
 const struct cli_verb cli_verb_cluster = {
     .name = "cluster",
-    .usage = "init -c FILE | token [--lives SECONDS] | import FILE | backup DIR | backup verify DIR |\n"
+    .usage = "init -c FILE | token [--lives SECONDS] | import FILE | upgrade status |\n"
+             "       angarium cluster upgrade finalize [--dry-run] | backup DIR | backup verify DIR |\n"
              "       angarium cluster restore DIR -c FILE --in-doubt retry|hold [--data-dir NEW] [--dry-run]",
     .line = "begin a cluster, let nodes into it, back it up",
     .help = "init marks the empty data directory of the settings in FILE as the first node of a "
@@ -115,6 +117,11 @@ const struct cli_verb cli_verb_cluster = {
             "  angarium cluster init -c /etc/angarium/node.yaml && angarium node -c "
             "/etc/angarium/node.yaml\n"
             "  angarium cluster token --lives 600 > join.token\n"
+            "\n"
+            "upgrade status shows which format of stores and messages is in force, and which ones the nodes know. When all\n"
+            "nodes run the new version, upgrade finalize puts its format in force, for good; until then the older one is\n"
+            "written, and going back to the older version works. It is refused (5) while a node does not know it, or is down\n"
+            "and has not said so.\n"
             "\n"
             "backup takes the state of control and of every shard from the nodes that lead them, "
             "while mail flows,\n"

@@ -260,6 +260,8 @@ static int write_control(struct restore *r, uint64_t index)
     snprintf(only.zone, sizeof only.zone, "%s", s->cluster.zone);
     snprintf(only.region, sizeof only.region, "%s", s->cluster.region);
     control_refound(r->control, r->self.cluster, &only);
+    r->self.format = control_format(r->control);
+    proto_format_set(r->self.format);
     control_reach(r->control, index);
     rv = control_verify(r->control, &why);
     buf_init(&saved, CONTROL_STATE_SIZE_MAX);

@@ -212,6 +212,8 @@ void route_move_shard(struct call *c);
 void route_operation(struct call *c);
 void route_join_token(struct call *c);
 void route_join(struct call *c);
+void route_upgrade(struct call *c);
+void route_finalize(struct call *c);
 void route_backup(struct call *c);
 void route_records(struct call *c);
 void route_make_record(struct call *c);

@@ -42,7 +42,9 @@ static int check_new(const char *dir, struct errmsg *why)
 
 int ops_cluster_init(const struct settings *s, struct errmsg *why)
 {
-    struct cluster_self self = { .node = s->node.id, .peer_count = 1 };
+    struct cluster_self self = { .node = s->node.id,
+                                 .peer_count = 1,
+                                 .format = PROTO_FORMAT_VERSION };
     struct ops_identity identity;
     int rv;
 
@@ -78,6 +80,8 @@ static int take_answer(struct cluster_self *out, const json_t *j)
         snprintf(p->address, sizeof p->address, "%s", cli_text(n, "address"));
         if (p->node != 0) out->peer_count++;
     }
+    out->format = (uint32_t)cli_int(j, "format");
+    if (out->format < PROTO_FORMAT_MIN || out->format > PROTO_FORMAT_VERSION) return ERR_VERSION;
     return out->peer_count > 0 ? 0 : ERR_SYNTAX;
 }
 
@@ -157,6 +161,11 @@ int ops_join(const struct settings *s, const char *uuid, struct cluster_self *ou
     log_event(LOG_INFO, "cluster.joining", LOG_TEXT("seeds", s->cluster.seeds));
     rv = ask_around(s, body, out);
     free(body);
+    if (rv == ERR_VERSION)
+        return errmsg_set(why, rv,
+                          "the cluster writes format %u, this angarium knows formats %u to %u: install "
+                          "another version",
+                          out->format, PROTO_FORMAT_MIN, PROTO_FORMAT_VERSION);
     if (rv != 0)
         return errmsg_set(why, rv, "no seed lets this node in: %s; what they said stands above",
                           err_text(rv));

@@ -112,6 +112,11 @@ static const char *const schemas[][2] = {
     { "Token",
       "{\"type\":\"object\",\"required\":[\"token\",\"expires_at\"],\"properties\":{"
       "\"token\":{\"type\":\"string\"},\"expires_at\":{\"$ref\":\"#/components/schemas/Time\"}}}" },
+    { "Upgrade", "{\"type\":\"object\",\"required\":[\"format\",\"known\",\"nodes\",\"may_finalize\"],"
+                 "\"properties\":{\"format\":{\"type\":\"integer\"},\"known\":{\"type\":\"integer\"},"
+                 "\"may_finalize\":{\"type\":\"boolean\"},\"why\":{\"type\":[\"string\",\"null\"]},"
+                 "\"nodes\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"id\":{\"type\":"
+                 "\"integer\"},\"up\":{\"type\":\"boolean\"},\"known\":{\"type\":[\"integer\",\"null\"]}}}}}}" },
     { "Joined", "{\"type\":\"object\",\"required\":[\"cluster\",\"nodes\"],\"properties\":{"
                 "\"cluster\":{\"type\":\"string\"},\"nodes\":{\"type\":\"array\",\"items\":{"
                 "\"type\":\"object\"}}}}" },

@@ -184,6 +184,7 @@ static void answer_join(struct call *c, const struct asking *a)
     cluster_print_id(control_cluster(control), id);
     json_object_set_new(j, "cluster", json_string(id));
     json_object_set_new(j, "nodes", nodes);
+    json_object_set_new(j, "format", json_integer(control_format(control)));
     call_answer_json(c, 200, j);
 }
 

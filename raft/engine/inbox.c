@@ -195,6 +195,9 @@ static void post_link(struct raft *r, enum mail_kind kind, uint64_t node, enum w
 
 static void on_peer(void *arg, const struct wire_link *link)
 {
+    struct engine_peer *p = peer_add(arg, link->node);
+
+    if (p && link->up) atomic_store(&p->format, link->format);
     post_link(arg, MAIL_LINK, link->node, link->lane, link->up);
 }
 

@@ -119,6 +119,7 @@ struct engine_peer {
     atomic_uint groups;
     atomic_size_t inbox_bytes[WIRE_LANES]; /* received, not stepped */
     atomic_bool paused[WIRE_LANES];
+    _Atomic(uint32_t) format; /* the highest that both ends know, as of the last lane that came up */
     /* loop 0 */
     bool up;
     bool lanes[WIRE_LANES];

@@ -175,6 +175,7 @@ bool raft_peer_see(const struct raft *r, uint64_t node, struct raft_peer_view *o
                                     .incarnation = p->incarnation,
                                     .up = p->up,
                                     .heard_ms = p->heard_ms,
+                                    .format = atomic_load(&p->format),
                                     .groups = atomic_load(&p->groups) };
     memcpy(out->lanes, p->lanes, sizeof out->lanes);
     return true;

@@ -10,7 +10,7 @@ void wire_hello_say(struct conn *c, enum wire_refusal refused)
                           .to = c->peer ? c->peer->node : 0,
                           .incarnation = o->incarnation,
                           .lane = c->lane ? c->lane->number : c->theirs.lane,
-                          .format_min = o->format_min,
+                          .format_min = atomic_load(&c->w->format_min),
                           .format_max = o->format_max,
                           .refused = refused };
 
@@ -42,7 +42,7 @@ enum wire_refusal wire_hello_take(struct conn *c, struct span payload)
     if (h->refused != 0) return REFUSE_NONE; /* its last words: it need not know us */
     if (h->to != o->node) return REFUSE_NODE;
     if (c->lane && h->lane != c->lane->number) return REFUSE_HELLO;
-    if (h->format_max < o->format_min || h->format_min > o->format_max) return REFUSE_FORMAT;
+    if (h->format_max < atomic_load(&c->w->format_min) || h->format_min > o->format_max) return REFUSE_FORMAT;
     if (!wire_peer_saw(c->peer, h->incarnation)) return REFUSE_INCARNATION;
     return REFUSE_NONE;
 }

@@ -158,6 +158,7 @@ struct conn {
 struct wire_nng {
     struct wire base;
     struct wire_options o; /* its texts are not kept */
+    _Atomic(uint32_t) format_min; /* o.format_min is what it began with */
     char name[WIRE_NAME_SIZE];
     pthread_rwlock_t table;
     struct peer *peers[WIRE_PEERS_MAX];

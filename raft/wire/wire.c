@@ -224,6 +224,7 @@ int wire_open(struct wire **out, const struct wire_options *o, struct errmsg *wh
     w->o = *o;
     fill_in(&w->o);
     w->key_records_max = KEY_RECORDS_MAX;
+    atomic_init(&w->format_min, o->format_min);
     wire_name(w->name, o->cluster, o->node);
     CHECK(pthread_rwlock_init(&w->table, NULL) == 0);
     CHECK(pthread_mutex_init(&w->lock, NULL) == 0);
@@ -284,6 +285,12 @@ int wire_check(struct wire *base, const char *certificate, const char *key, cons
 
     SSL_CTX_free(ctx);
     return rv;
+}
+
+void wire_formats(struct wire *base, uint32_t min)
+{
+    CHECK(min <= of(base)->o.format_max);
+    atomic_store(&of(base)->format_min, min);
 }
 
 uint16_t wire_port(const struct wire *base)

@@ -145,6 +145,8 @@ int wire_check(struct wire *w, const char *certificate, const char *key, const c
  * error all is as it was. Only what wire_open gave. */
 int wire_reload(struct wire *w, const char *certificate, const char *key, const char *ca,
                 struct errmsg *why);
+/* Who knows no format from `min` on is refused from now on; min <= format_max. Any thread. */
+void wire_formats(struct wire *w, uint32_t min);
 /* The port that it listens on; 0: none. */
 uint16_t wire_port(const struct wire *w);
 

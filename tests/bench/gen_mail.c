@@ -162,7 +162,7 @@ static void take_rcpt(struct gen_session *s, int code)
 
     if (code / 100 == 2)
         m->accepted++;
-    else if (m->replied == s->gen->plan.recipients && m->accepted == 0)
+    else if (m->replied == 1 + s->gen->plan.recipients && m->accepted == 0) /* behind MAIL */
         fail(m, code);
 }
 

@@ -353,6 +353,47 @@ static void words_that_cannot_be_are_not_packed(void **state)
     buf_deinit(&head);
 }
 
+static int put_format(struct scene *s, uint32_t format, uint32_t was)
+{
+    Angarium__ControlFormat f = ANGARIUM__CONTROL_FORMAT__INIT;
+    SCENE_COMMAND(FORMAT, format, &f);
+
+    f.format = format;
+    f.was = was;
+    return scene_apply(s, &c);
+}
+
+static void the_format_in_force_never_goes_back(void **state)
+{
+    Angarium__ControlFormat f = ANGARIUM__CONTROL_FORMAT__INIT;
+    SCENE_COMMAND(FORMAT, format, &f);
+    Angarium__ControlCommand *back;
+    struct scene s;
+    struct buf head;
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    assert_int_equal(control_format(s.control), PROTO_FORMAT_MIN);
+    assert_int_equal(put_format(&s, PROTO_FORMAT_MIN, PROTO_FORMAT_MIN), ERR_EXISTS);
+    assert_int_equal(put_format(&s, PROTO_FORMAT_VERSION, PROTO_FORMAT_MIN + 9), ERR_SUPERSEDED);
+    if (PROTO_FORMAT_VERSION > PROTO_FORMAT_MIN) { /* in the build that tests upgrade to */
+        assert_int_equal(put_format(&s, PROTO_FORMAT_VERSION, PROTO_FORMAT_MIN), 0);
+        assert_int_equal(put_format(&s, PROTO_FORMAT_MIN, PROTO_FORMAT_VERSION), ERR_EXISTS);
+        assert_int_equal(control_format(s.control), PROTO_FORMAT_VERSION);
+    }
+    buf_init(&head, 4096);
+    f.format = PROTO_FORMAT_VERSION + 1;
+    assert_int_equal(control_pack(&c, &head), ERR_CORRUPT); /* nobody here could read it */
+    f.format = PROTO_FORMAT_VERSION;
+    c.written_as = PROTO_FORMAT_VERSION + 1;
+    proto_pack(&c.base, &head);
+    assert_int_equal(control_unpack(buf_span(&head), &back), ERR_VERSION);
+    assert_null(back);
+    buf_deinit(&head);
+    control_free(&s.control);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +409,7 @@ int main(void)
         cmocka_unit_test(five_are_promoted_at_most),
         cmocka_unit_test(a_node_may_move_with_its_disk),
         cmocka_unit_test(zones_are_numbered_by_who_named_them_first),
+        cmocka_unit_test(the_format_in_force_never_goes_back),
         cmocka_unit_test(bounds_are_answered),
         cmocka_unit_test(words_that_cannot_be_are_not_packed),
     };

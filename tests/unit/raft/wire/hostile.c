@@ -174,6 +174,31 @@ static void hellos_that_are_wrong_are_refused_and_told_why(void **state)
     assert_int_equal(node.lanes[2][WIRE_LOG].ups, 0);
 }
 
+/* When the cluster writes what older versions cannot read, they are not talked to any more. */
+static void who_does_not_know_the_format_in_force_is_refused(void **state)
+{
+    struct hello h = rogue_hello(2, 5, WIRE_LOG), theirs;
+    uint64_t before = metric_get(M_WIRE_REFUSED_FORMAT);
+    struct rogue r;
+
+    (void)state;
+    h.format_min = 1;
+    h.format_max = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        wire_formats(node.wire, i == 0 ? 3 : 2);
+        assert_true(rogue_dial(&r, &pki, "node2", wire_port(node.wire)));
+        rogue_say_hello(&r, &h);
+        assert_true(rogue_read_hello(&r, &theirs));
+        assert_int_equal(theirs.refused, i == 0 ? REFUSE_FORMAT : 0);
+        assert_int_equal(theirs.format_min, i == 0 ? 3 : 2);
+        if (i == 1) RIG_UNTIL(&node, node.lanes[2][WIRE_LOG].last.format == 2);
+        rogue_end(&r);
+    }
+    RIG_UNTIL(&node, !node.lanes[2][WIRE_LOG].is_up);
+    assert_int_equal(metric_get(M_WIRE_REFUSED_FORMAT), before + 1);
+    wire_formats(node.wire, 1);
+}
+
 static void words_that_are_no_hello_are_refused(void **state)
 {
     static const struct {
@@ -368,6 +393,7 @@ int main(void)
         cmocka_unit_test(certificates_that_do_not_count_are_refused),
         cmocka_unit_test(hellos_that_are_wrong_are_refused_and_told_why),
         cmocka_unit_test(words_that_are_no_hello_are_refused),
+        cmocka_unit_test(who_does_not_know_the_format_in_force_is_refused),
         cmocka_unit_test(an_incarnation_of_the_past_is_refused),
         cmocka_unit_test(a_known_node_that_sends_nonsense_loses_its_lane),
         cmocka_unit_test(a_frame_that_is_cut_short_is_never_seen),
