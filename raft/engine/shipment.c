@@ -3,12 +3,14 @@
  *   core: SNAPSHOT to a peer -> open -> next ... (reader thread) -> chunks on the bulk lane -> replies: so far is staged
  *                                                               -> DONE, FAILED, no progress: CORE_SNAPSHOT_SENT
  *
- * Chunks stay here until they are staged there, so that after a broken lane it goes on where it was. Bytes a second are
+ * Chunks stay here until they are staged there, so that after a broken lane it goes on where it was; so it does when nothing is
+ * heard for a while: a node that starts has its lanes before its groups, and knows nothing of a chunk that came between. Bytes a second are
  * bounded for the loop's share of the node. The log is not cut behind a snapshot that is on its way.
  */
 #include "raft/engine/inside.h"
 
 #define IDLE_MS       30000 /* without progress it is given up */
+#define AGAIN_MS      2000  /* without progress what is on its way goes out again */
 #define TOKENS_MAX_MS 250   /* of the rate may leave at once */
 
 struct chunk {
@@ -26,8 +28,8 @@ struct shipment {
     void *snapshot;
     struct chunk chunks[RAFT_CHUNKS_AWAY_MAX]; /* not staged there yet, oldest first */
     unsigned count;
-    uint64_t offset; /* of the next one that is made */
-    uint64_t progress_ms;
+    uint64_t offset;                /* of the next one that is made */
+    uint64_t progress_ms, again_ms; /* again: when it last went out again */
     bool made_last, failed;
     bool is_making;
     struct make {
@@ -81,7 +83,7 @@ void shipment_begin(struct raft_group *g, uint64_t to)
     t->loop = l;
     t->to = to;
     t->number = next_number(l);
-    t->progress_ms = l->now_ms;
+    t->progress_ms = t->again_ms = l->now_ms;
     t->failed = count_all(l) >= RAFT_SHIPMENTS_MAX || open_snapshot(t) != 0;
     if (t->failed) metric_add(M_RAFT_SNAPSHOTS_REFUSED, 1);
     list_add(&l->shipments, &t->link);
@@ -174,6 +176,16 @@ static bool is_over(const struct shipment *t)
     return t->failed || v.role != CORE_LEADER || t->loop->now_ms - t->progress_ms > IDLE_MS;
 }
 
+static void send_again(struct shipment *t)
+{
+    uint64_t now_ms = t->loop->now_ms;
+
+    if (now_ms - t->progress_ms < AGAIN_MS || now_ms - t->again_ms < AGAIN_MS) return;
+    t->again_ms = now_ms;
+    for (unsigned i = 0; i < t->count; i++)
+        t->chunks[i].sent = false;
+}
+
 void shipments_run(struct engine_loop *l)
 {
     if (list_empty(&l->shipments)) {
@@ -189,6 +201,7 @@ void shipments_run(struct engine_loop *l)
             end(t, false);
             return; /* the list may have changed: the others next time */
         }
+        send_again(t);
         if (t->count < RAFT_CHUNKS_AWAY_MAX && !t->made_last) make_chunk(t);
     }
 }

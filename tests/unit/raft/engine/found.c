@@ -165,6 +165,30 @@ static void snapshots_to_two_peers_share_what_may_leave(void **state)
     assert_int_equal(town.nodes[5].machines[0].committed, 1);
 }
 
+/* A process has its lanes before its groups are open: chunks that come between are nobody's. */
+static void a_chunk_that_comes_before_its_group_is_open_comes_again(void **state)
+{
+    struct errmsg why = { "" };
+    struct town_node *n;
+
+    (void)state;
+    town_start_all(&town);
+    town_fill(&town, 0, 3, 10);
+    n = &town.nodes[town_elect(&town, 0)->number % 3 + 1];
+    town_kill(&town, n->number, true);
+    town_fill(&town, 0, 20, 1000);
+    cut_all();
+    town_start(&town, n->number);
+    while (list_empty(&town_elect(&town, 0)->raft->loops[0].shipments))
+        town_ms(&town);
+    raft_group_close(&n->groups[0]);
+    town_run(&town, 500);
+    assert_int_equal(town_open_group(n, 0, &town.config, &why), 0);
+    town_run(&town, 5000);
+    assert_int_equal(n->machines[0].committed, 1);
+    assert_int_equal(n->machines[0].count, 23);
+}
+
 static void note_end(void *arg, const char *what, int error)
 {
     (void)what;
@@ -207,6 +231,7 @@ int main(void)
         TEST(a_log_that_ends_before_its_machine_begins_anew),
         TEST(snapshots_to_two_peers_share_what_may_leave),
         TEST(an_entry_that_is_not_found_is_damage),
+        TEST(a_chunk_that_comes_before_its_group_is_open_comes_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
