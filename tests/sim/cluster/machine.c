@@ -217,8 +217,10 @@ void machine_install(struct world *w, struct node *n, unsigned group, struct sna
 {
     struct host *h = &n->hosts[group];
     struct core_event e = { .kind = CORE_SNAPSHOT_INSTALLED };
-    bool ok = !world_chance(w, 100);
+    bool ok;
 
+    if (n == &w->zombie) return; /* nothing of it becomes durable */
+    ok = !world_chance(w, 100);
     if (has_writes(&n->disk, group)) {
         world_at(w, MS,
                  &(struct action){

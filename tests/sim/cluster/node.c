@@ -363,6 +363,18 @@ static bool is_of_before_loss(const struct world *w, const struct node *n, const
            (p->to_life <= n->lied_life || p->from_life <= w->nodes[p->msg.from - 1].lied_life);
 }
 
+static void hear(struct world *w, struct node *n, const struct node *from);
+
+/* The connection of a new process ends that of the old one: nothing it says is answered to the other. */
+static void hear_hello(struct world *w, struct node *n, unsigned from, const struct packet *p)
+{
+    const struct node *z = &w->zombie;
+
+    if (z->up && z->at == from && n->peers[from].life == z->life &&
+        p->from_life == w->nodes[from].life)
+        hear(w, n, &w->nodes[from]);
+}
+
 void node_arrive(struct world *w, struct node *n, struct packet *p)
 {
     struct core_entry entries[ENTRIES_MAX];
@@ -373,6 +385,7 @@ void node_arrive(struct world *w, struct node *n, struct packet *p)
     if (!n->hosts[p->group].open || n->hosts[p->group].installing) return;
     if (is_of_before_loss(w, n, p)) return;
     if (p->is_of_zombie && n->peers[from].life != p->from_life) return; /* it knows the new one */
+    hear_hello(w, n, from, p);
     CHECK(p->count <= ENTRIES_MAX);
     for (unsigned i = 0; i < p->count; i++)
         entries[i] = (struct core_entry){ p->entries[i]->term, p->entries[i]->weight,
