@@ -54,7 +54,7 @@ static const struct script_mutant script_mutants[] = {
     SEEN_BY(SPREAD_CANNOT_COMMIT, "check_quorum_spread"),
     SEEN_BY(NO_CHECK_QUORUM, "check_quorum"),
     SEEN_BY(HALF_IS_ENOUGH, "election_split_vote"),
-    SEEN_BY(RESTS_UNDER_DEAD, "rest_hint_only"),
+    SEEN_BY(RESTS_UNDER_DEAD, "rest_late_heartbeat"),
     SEEN_BY(OLD_REJECTS, "append_old_rejects"),
     SEEN_BY(PRIORITY_FRUITLESS, "priority_fruitless"),
     SEEN_BY(RESIGNS_AHEAD, "priority_resigns"),
