@@ -267,6 +267,9 @@ static int open_cluster(struct node *n, struct errmsg *why)
                             .region = s->cluster.region,
                             .shards_per_node = (uint32_t)s->cluster.shards_per_node,
                             .replicas = (uint32_t)s->cluster.replicas,
+                            .spread = strcmp(s->cluster.spread, "region") == 0
+                                          ? CONTROL_SPREAD_REGION
+                                          : CONTROL_SPREAD_ZONE,
                             .peers = n->peers,
                             .import = n->own.list,
                             .import_count = n->own.count,

@@ -82,6 +82,7 @@ struct cluster_options {
     const struct cluster_self *self;
     const char *address, *zone, *region;
     uint32_t shards_per_node, replicas; /* of a cluster that begins here */
+    enum control_spread spread;         /* the same */
     /* What is imported where this node leads a cluster that has no records yet: borrowed, until cluster_close. */
     Angarium__ControlRecord **import;
     size_t import_count;

@@ -33,6 +33,7 @@ static void begin_cluster(struct cluster *c)
     born.cluster = proto_bytes(span_of(c->self.cluster, sizeof c->self.cluster));
     born.shards_per_node = c->o.shards_per_node;
     born.replicas = c->o.replicas;
+    born.spread = c->o.spread;
     born.format = c->self.format;
     command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_BORN;
     command.born = &born;
@@ -96,6 +97,7 @@ static void do_planned(struct cluster *c, const struct control_step *step)
     place.version = step->version;
     place.voters = create.voters = (uint64_t *)(uintptr_t)step->voters;
     place.n_voters = create.n_voters = step->voter_count;
+    create.spread = step->spread;
     if (step->kind == CONTROL_SERVE) {
         command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_NODE_STATE;
         command.node_state = &state;

@@ -49,10 +49,20 @@ void tell_records(struct cluster *c)
     if (c->o.calls.on_records) c->o.calls.on_records(c->o.calls.arg);
 }
 
+/* Over regions, a commit needs two of them. */
+static struct core_config shard_config(const struct cluster *c, const struct control_shard *s,
+                                       const uint64_t *voters, unsigned count)
+{
+    struct core_config config = tell_config(c, voters, count);
+
+    if (s->spread == CONTROL_SPREAD_REGION) config.spread = CORE_SPREAD_REGION;
+    return config;
+}
+
 static void tell_shard(struct cluster *c, const struct control_shard *s)
 {
-    struct core_config founders = tell_config(c, s->founders, s->founder_count),
-                       wanted = tell_config(c, s->voters, s->voter_count);
+    struct core_config founders = shard_config(c, s, s->founders, s->founder_count),
+                       wanted = shard_config(c, s, s->voters, s->voter_count);
     const struct cluster_shard told = { .shard = s->number,
                                         .version = s->version,
                                         .founders = &founders,

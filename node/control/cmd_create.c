@@ -14,6 +14,7 @@ int cmd_create(struct work *w, const Angarium__ControlCreate *create)
     *s = (struct control_shard){
         .number = c->shard_count, .version = 1, .in_force = 1, .state = CONTROL_OPEN
     };
+    s->spread = spread_take(create->spread);
     s->founder_count = voters_take(s->founders, create->voters, create->n_voters);
     s->voter_count = voters_take(s->voters, create->voters, create->n_voters);
     s->holder_count = s->settled_count = voters_take(s->holders, s->voters, s->voter_count);

@@ -10,6 +10,7 @@ struct control *control_new(void)
 
     c->shards = check_calloc(CONTROL_SHARDS_MAX, sizeof *c->shards);
     c->format = PROTO_FORMAT_MIN;
+    c->spread = CONTROL_SPREAD_ZONE;
     return c;
 }
 
@@ -71,6 +72,8 @@ static int dispatch(struct work *w, const Angarium__ControlCommand *c)
         return cmd_shard_state(w, c->shard_state);
     case ANGARIUM__CONTROL_COMMAND__KIND_PROMOTE:
         return cmd_promote(w, c->promote);
+    case ANGARIUM__CONTROL_COMMAND__KIND_REGION_DRAIN:
+        return cmd_region_drain(w, c->region_drain);
     case ANGARIUM__CONTROL_COMMAND__KIND_FORMAT:
         return cmd_format(w, c->format);
     case ANGARIUM__CONTROL_COMMAND__KIND_BORN:
@@ -102,6 +105,16 @@ void control_apply(struct control *c, uint64_t index, struct span head, struct c
     control_command_free(&command);
     c->digest = chain(c->digest, index, head, out->error);
     c->applied = index;
+}
+
+const char *control_spread_name(enum control_spread spread)
+{
+    return spread == CONTROL_SPREAD_REGION ? "region" : "zone";
+}
+
+enum control_spread control_spread(const struct control *c)
+{
+    return c->spread;
 }
 
 uint32_t control_format(const struct control *c)

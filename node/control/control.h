@@ -73,6 +73,10 @@ const char *control_node_state_name(enum control_node_state state);
 /* Closing: it takes no new mail and is gone when nothing of it is left. */
 enum control_shard_state { CONTROL_OPEN = 1, CONTROL_CLOSING, CONTROL_CLOSED };
 const char *control_shard_state_name(enum control_shard_state state);
+/* Over zones: voters in different zones of one region, as far as there are nodes, so that a commit stays in the region. Over
+ * regions: voters in different regions, and a commit needs two of them. */
+enum control_spread { CONTROL_SPREAD_ZONE = 1, CONTROL_SPREAD_REGION };
+const char *control_spread_name(enum control_spread spread);
 
 struct control_node {
     uint64_t id, joined_ms;
@@ -86,6 +90,7 @@ struct control_shard {
     uint32_t number, version,
         in_force; /* placements: the one that is wanted, the last one that was reached */
     enum control_shard_state state;
+    enum control_spread spread; /* for its life */
     unsigned founder_count, voter_count, holder_count, settled_count;
     uint64_t founders[CONTROL_VOTERS_MAX]; /* with whom its log began */
     uint64_t voters[CONTROL_VOTERS_MAX];   /* who is wanted; the first one should lead */
@@ -121,6 +126,7 @@ const uint8_t *
 control_cluster(const struct control *c); /* CONTROL_CLUSTER_SIZE bytes; zeroes: not born */
 uint32_t control_shards_per_node(const struct control *c);
 uint32_t control_replicas(const struct control *c);
+enum control_spread control_spread(const struct control *c); /* of shards that are planned */
 uint32_t control_format(const struct control *c); /* in force; not born: PROTO_FORMAT_MIN */
 unsigned control_node_count(const struct control *c);
 const struct control_node *control_node_at(const struct control *c,
@@ -181,6 +187,7 @@ struct control_step {
     enum control_step_kind kind;
     uint64_t node;           /* SERVE */
     uint32_t shard, version; /* PLACE */
+    enum control_spread spread; /* CREATE */
     unsigned voter_count;    /* PLACE, CREATE */
     uint64_t voters[CONTROL_VOTERS_MAX];
 };
@@ -196,6 +203,9 @@ int control_may_cordon(const struct control *c, uint64_t node, struct errmsg *wh
 int control_may_uncordon(const struct control *c, uint64_t node, struct errmsg *why);
 int control_may_drain(const struct control *c, const struct control_up *up, uint64_t node,
                       struct errmsg *why);
+/* All nodes of a region at once. */
+int control_may_drain_region(const struct control *c, const struct control_up *up,
+                             const char *region, struct errmsg *why);
 int control_may_remove(const struct control *c, const struct control_up *up, uint64_t node,
                        bool force, struct errmsg *why);
 int control_may_promote(const struct control *c, const struct control_up *up, uint64_t node,

@@ -25,6 +25,7 @@ struct control {
     bool is_born;
     uint8_t cluster[CONTROL_CLUSTER_SIZE];
     uint32_t shards_per_node, replicas, format;
+    enum control_spread spread;
     unsigned node_count, token_count, shard_count;
     struct control_node nodes[CONTROL_NODES_MAX];
     struct token tokens[CONTROL_TOKENS_MAX];
@@ -70,6 +71,7 @@ unsigned record_max(enum control_kind kind);
 void records_clear(struct control *c);
 int cmd_placed(struct work *w, const Angarium__ControlPlaced *placed);
 int cmd_shard_state(struct work *w, const Angarium__ControlShardState *state);
+int cmd_region_drain(struct work *w, const Angarium__ControlRegionDrain *drain);
 int cmd_format(struct work *w, const Angarium__ControlFormat *format);
 int cmd_promote(struct work *w, const Angarium__ControlPromote *promote);
 
@@ -85,6 +87,10 @@ int voters_check(const struct control *c, const uint64_t *voters, size_t count);
 /* Who is not in the shard (NULL: it is new) comes only to a node that takes something: ERR_DENIED. */
 int voters_may_come(const struct control *c, const struct control_shard *s, const uint64_t *voters,
                     size_t count);
+static inline enum control_spread spread_take(uint32_t said)
+{
+    return said == CONTROL_SPREAD_REGION ? CONTROL_SPREAD_REGION : CONTROL_SPREAD_ZONE;
+}
 unsigned voters_take(uint64_t to[CONTROL_VOTERS_MAX], const uint64_t *from, size_t count);
 /* Others are wanted: the version grows, and who may have a vote by now stays among the holders. ERR_BUSY: they would be too
  * many. */
@@ -98,7 +104,8 @@ struct look {
     bool up[CONTROL_NODES_MAX], takes[CONTROL_NODES_MAX]; /* it serves, and is up */
     unsigned held[CONTROL_NODES_MAX],
         led[CONTROL_NODES_MAX]; /* as they are wanted; open shards that it is the first of */
-    uint16_t zone[CONTROL_NODES_MAX];
+    uint16_t zone[CONTROL_NODES_MAX], region[CONTROL_NODES_MAX];
+    enum control_spread spread; /* of the shard that is weighed */
     unsigned serving, taking, moving;
 };
 void look_at(struct look *l, const struct control *c, const struct control_up *up);
@@ -108,7 +115,7 @@ bool look_takes(const struct look *l, uint64_t id);
 unsigned look_living(const struct look *l, const uint64_t *list, unsigned count);
 bool look_has_quorum(const struct look *l, const uint64_t *list, unsigned count);
 unsigned look_voters_wanted(const struct look *l);
-/* Pairs of one zone. */
+/* What two voters share that should not, and what they do not share that should: a region more than a zone. */
 unsigned look_conflicts(const struct look *l, const uint64_t *list, unsigned count);
 /* The best to add to the voters; 0: nobody. */
 uint64_t look_best(const struct look *l, const uint64_t *voters, unsigned count);

@@ -15,13 +15,14 @@ static void look_at_shards(struct look *l, const struct control *c)
 
 void look_at(struct look *l, const struct control *c, const struct control_up *up)
 {
-    *l = (struct look){ .control = c };
+    *l = (struct look){ .control = c, .spread = c->spread };
     for (unsigned i = 0; i < c->node_count; i++) {
         bool serves = c->nodes[i].state == CONTROL_SERVING;
 
         l->up[i] = list_has(up->nodes, up->count, c->nodes[i].id);
         l->takes[i] = serves && l->up[i];
         l->zone[i] = control_zone_number(c, c->nodes[i].id);
+        l->region[i] = control_region_number(c, c->nodes[i].id);
         l->serving += serves;
         l->taking += l->takes[i];
     }
@@ -64,20 +65,28 @@ unsigned look_voters_wanted(const struct look *l)
     return l->serving < l->control->replicas ? l->serving : l->control->replicas;
 }
 
+#define REGION_WEIGHT 32u /* more than all pairs of zones */
+
+static unsigned conflict(const struct look *l, unsigned a, unsigned b)
+{
+    bool has_regions = l->region[a] != 0 && l->region[b] != 0, same = l->region[a] == l->region[b];
+    unsigned n = l->zone[a] != 0 && l->zone[a] == l->zone[b];
+
+    if (!has_regions) return n;
+    return n + (same == (l->spread == CONTROL_SPREAD_REGION) ? REGION_WEIGHT : 0);
+}
+
 unsigned look_conflicts(const struct look *l, const uint64_t *list, unsigned count)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i < count; i++) {
-        uint16_t zone = l->zone[look_place(l, list[i])];
-
-        for (unsigned k = 0; zone != 0 && k < i; k++)
-            n += l->zone[look_place(l, list[k])] == zone;
-    }
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned k = 0; k < i; k++)
+            n += conflict(l, look_place(l, list[i]), look_place(l, list[k]));
     return n;
 }
 
-/* Another zone first, then who holds least, then who joined first. */
+/* The region that it should be and another zone first, then who holds least, then who joined first. */
 uint64_t look_best(const struct look *l, const uint64_t *voters, unsigned count)
 {
     const struct control *c = l->control;

@@ -76,7 +76,7 @@ static int may_lose(const struct look *l, const struct control_shard *s, uint64_
     return 0;
 }
 
-static int each_held(const struct look *l, uint64_t node, bool is_replaced, struct errmsg *why)
+static int each_held(struct look *l, uint64_t node, bool is_replaced, struct errmsg *why)
 {
     const struct control *c = l->control;
     int rv = 0;
@@ -86,6 +86,7 @@ static int each_held(const struct look *l, uint64_t node, bool is_replaced, stru
         uint64_t voters[CONTROL_VOTERS_MAX];
         bool is_voter = list_has(s->voters, s->voter_count, node);
 
+        l->spread = s->spread;
         if (!is_voter && !control_holds(s, node)) continue;
         if (is_replaced && look_best(l, voters, voters_but(s, node, voters)) != 0 &&
             look_has_quorum(l, s->holders, s->settled_count))
@@ -113,6 +114,42 @@ int control_may_drain(const struct control *c, const struct control_up *up, uint
         return errmsg_set(why, ERR_BUSY, "no other node serves and is up");
     l.takes[look_place(&l, node)] = false;
     return each_held(&l, node, true, why);
+}
+
+/* Nobody in the region takes anything; how many of it are not gone, and how many do not drain yet. */
+static unsigned leave_out(struct look *l, const char *region, unsigned *left_out)
+{
+    const struct control *c = l->control;
+    unsigned present = 0;
+
+    *left_out = 0;
+    for (unsigned i = 0; i < c->node_count; i++) {
+        if (c->nodes[i].state == CONTROL_GONE || strcmp(c->nodes[i].region, region) != 0) continue;
+        present++;
+        *left_out += c->nodes[i].state != CONTROL_DRAINING;
+        l->taking -= l->takes[i];
+        l->takes[i] = false;
+    }
+    return present;
+}
+
+int control_may_drain_region(const struct control *c, const struct control_up *up,
+                             const char *region, struct errmsg *why)
+{
+    unsigned left;
+    struct look l;
+    int rv = 0;
+
+    look_at(&l, c, up);
+    if (!*region || leave_out(&l, region, &left) == 0)
+        return errmsg_set(why, ERR_NOT_FOUND, "there is no node in a region %s", region);
+    if (left == 0) return errmsg_set(why, ERR_EXISTS, "region %s is draining already", region);
+    if (l.taking == 0)
+        return errmsg_set(why, ERR_BUSY, "no node of another region serves and is up");
+    for (unsigned i = 0; rv == 0 && i < c->node_count; i++)
+        if (c->nodes[i].state != CONTROL_GONE && strcmp(c->nodes[i].region, region) == 0)
+            rv = each_held(&l, c->nodes[i].id, true, why);
+    return rv;
 }
 
 int control_may_remove(const struct control *c, const struct control_up *up, uint64_t node,

@@ -180,7 +180,7 @@ static unsigned born_for(const struct control *c, uint64_t id)
 
 static void found(const struct look *l, uint64_t first, struct control_step *out)
 {
-    *out = (struct control_step){ .kind = CONTROL_CREATE };
+    *out = (struct control_step){ .kind = CONTROL_CREATE, .spread = l->spread };
     for (uint64_t more = first; more != 0 && out->voter_count < look_voters_wanted(l);
          more = look_best(l, out->voters, out->voter_count))
         out->voters[out->voter_count++] = more;
@@ -192,6 +192,7 @@ static bool makes_shard(struct plan *p)
 
     if (c->shard_count == CONTROL_SHARDS_MAX) return false;
     for (unsigned i = 0; i < c->node_count; i++) {
+        p->look.spread = c->spread;
         if (!p->look.takes[i] || born_for(c, c->nodes[i].id) >= c->shards_per_node) continue;
         found(&p->look, c->nodes[i].id, p->out);
         return true;
@@ -256,6 +257,7 @@ static bool evens_replicas(struct plan *p)
 
         if (s->state != CONTROL_OPEN || !may_move(p, s)) continue;
         if (!look_has_quorum(&p->look, s->holders, s->settled_count)) continue;
+        p->look.spread = s->spread;
         for (unsigned k = 0; k < s->voter_count; k++)
             weigh_move(p, s, k, &best);
     }
@@ -301,8 +303,10 @@ static bool evens_leaders(struct plan *p)
 static bool each_shard(struct plan *p, bool (*step)(struct plan *p, const struct control_shard *s))
 {
     for (unsigned i = 0; i < p->control->shard_count; i++)
-        if (p->control->shards[i].state != CONTROL_CLOSED && step(p, &p->control->shards[i]))
-            return true;
+        if (p->control->shards[i].state != CONTROL_CLOSED) {
+            p->look.spread = p->control->shards[i].spread;
+            if (step(p, &p->control->shards[i])) return true;
+        }
     return false;
 }
 

@@ -54,6 +54,7 @@ static void put_shard(struct saving *v, const struct control_shard *s, unsigned 
     to->state = s->state;
     to->in_force = s->in_force;
     to->settled = s->settled_count;
+    to->spread = s->spread == CONTROL_SPREAD_REGION ? s->spread : 0;
     to->n_holders = s->holder_count;
     to->holders = (uint64_t *)(uintptr_t)s->holders;
 }
@@ -83,6 +84,7 @@ static void put_head(struct saving *v, const struct control *c)
     v->born.shards_per_node = c->shards_per_node;
     v->born.replicas = c->replicas;
     v->born.format = c->format;
+    v->born.spread = c->spread == CONTROL_SPREAD_REGION ? c->spread : 0;
     v->state.n_nodes = c->node_count;
     v->state.nodes = v->node_list;
     v->state.n_tokens = c->token_count;
@@ -166,7 +168,10 @@ static bool take_shards(struct control *c, const Angarium__ControlState *s)
 
         if (from->n_voters > CONTROL_VOTERS_MAX || from->n_founders > CONTROL_VOTERS_MAX)
             return false;
-        *to = (struct control_shard){ .number = from->number, .version = from->version };
+        if (from->spread > CONTROL_SPREAD_REGION) return false;
+        *to = (struct control_shard){ .number = from->number,
+                                      .version = from->version,
+                                      .spread = spread_take(from->spread) };
         to->founder_count = voters_take(to->founders, from->founders, from->n_founders);
         to->voter_count = voters_take(to->voters, from->voters, from->n_voters);
         if (!take_holders(to, from)) return false;
@@ -193,6 +198,7 @@ static bool take_state(struct control *c, Angarium__ControlState *s)
         memcpy(c->cluster, s->born->cluster.data, CONTROL_CLUSTER_SIZE);
         c->shards_per_node = s->born->shards_per_node;
         c->replicas = s->born->replicas;
+        c->spread = spread_take(s->born->spread);
         c->format = s->born->format != 0 ? s->born->format : PROTO_FORMAT_MIN;
     }
     return take_nodes(c, s) && take_tokens(c, s) && take_shards(c, s) && take_records(c, s) &&

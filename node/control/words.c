@@ -18,7 +18,8 @@ bool words_born_ok(const Angarium__ControlBorn *b)
     for (size_t i = 0; i < b->cluster.len; i++)
         is_zero = is_zero && b->cluster.data[i] == 0;
     return !is_zero && b->shards_per_node >= 1 && b->shards_per_node <= CONTROL_PER_NODE_MAX &&
-           b->replicas >= 1 && b->replicas <= CONTROL_VOTERS_MAX;
+           b->replicas >= 1 && b->replicas <= CONTROL_VOTERS_MAX &&
+           b->spread <= CONTROL_SPREAD_REGION && b->format <= PROTO_FORMAT_VERSION;
 }
 
 bool words_node_ok(const Angarium__ControlNode *n)
@@ -108,7 +109,8 @@ static bool command_ok(const Angarium__ControlCommand *c)
     case ANGARIUM__CONTROL_COMMAND__KIND_TOKEN:
         return words_token_ok(c->token);
     case ANGARIUM__CONTROL_COMMAND__KIND_CREATE:
-        return c->create && c->create->n_voters <= CONTROL_VOTERS_MAX;
+        return c->create && c->create->n_voters <= CONTROL_VOTERS_MAX &&
+               c->create->spread <= CONTROL_SPREAD_REGION;
     case ANGARIUM__CONTROL_COMMAND__KIND_PLACE:
         return c->place && c->place->n_voters <= CONTROL_VOTERS_MAX;
     case ANGARIUM__CONTROL_COMMAND__KIND_PUT:
@@ -123,6 +125,8 @@ static bool command_ok(const Angarium__ControlCommand *c)
         return c->shard_state && words_shard_state_ok(c->shard_state->state);
     case ANGARIUM__CONTROL_COMMAND__KIND_PROMOTE:
         return c->promote != NULL;
+    case ANGARIUM__CONTROL_COMMAND__KIND_REGION_DRAIN:
+        return c->region_drain && plain(c->region_drain->region, 1, CONTROL_PLACE_SIZE_MAX);
     case ANGARIUM__CONTROL_COMMAND__KIND_FORMAT:
         return c->format && c->format->format >= PROTO_FORMAT_MIN &&
                c->format->format <= PROTO_FORMAT_VERSION;

@@ -133,7 +133,7 @@ int cli_nodes_show(const struct cli_target *t);
     X(nodes)                                                                                       \
     X(certificates)                                                                                \
     X(shards)                                                                                      \
-    X(shard) X(queue) X(message) X(events) X(send) X(audit) X(version) X(help) X(completion)
+    X(shard) X(region) X(queue) X(message) X(events) X(send) X(audit) X(version) X(help) X(completion)
 #define CLI_DECLARE_(name) extern const struct cli_verb cli_verb_##name;
 CLI_VERBS(CLI_DECLARE_)
 #undef CLI_DECLARE_
@@ -155,7 +155,8 @@ struct cli_dev_node {
 struct cli_dev {
     char dir[4000]; /* absolute */
     char username[64], password[64], token[128], ca_file[4096], cluster_id[33];
-    uint64_t base_port, nodes, mx_port;
+    uint64_t base_port, nodes, regions, mx_port; /* regions 0: not chosen yet */
+    char spread[8];                              /* empty: zone */
     char next_hop[300], resolver[80];
     char sets[CLI_LIST_MAX][160]; /* "delivery.retry_base_ms=1s" */
     unsigned set_count;

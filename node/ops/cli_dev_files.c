@@ -186,8 +186,8 @@ static int remember(const struct cli_dev *d, struct errmsg *why)
 
     for (unsigned i = 0; i < d->set_count; i++)
         json_array_append_new(sets, json_string(d->sets[i]));
-    j = json_pack("{s:I, s:I, s:s, s:s, s:I, s:o}", "nodes", (json_int_t)d->nodes, "base_port",
-                  (json_int_t)d->base_port, "next_hop", d->next_hop, "resolver", d->resolver,
+    j = json_pack("{s:I, s:I, s:s, s:I, s:s, s:s, s:I, s:o}", "nodes", (json_int_t)d->nodes, "regions",
+                  (json_int_t)d->regions, "spread", d->spread, "base_port", (json_int_t)d->base_port, "next_hop", d->next_hop, "resolver", d->resolver,
                   "mx_port", (json_int_t)d->mx_port, "set", sets);
     if (!j) return errmsg_set(why, ERR_SYNTAX, "an option is not UTF-8");
     path_in(path, d, "dev.json");
@@ -204,6 +204,8 @@ static void take_recalled(struct cli_dev *d, const json_t *j)
     json_int_t nodes = cli_int(j, "nodes");
 
     d->nodes = nodes > 0 && nodes <= CLI_DEV_NODES_MAX ? (uint64_t)nodes : 1;
+    d->regions = cli_int(j, "regions") > 0 ? (uint64_t)cli_int(j, "regions") : 1;
+    snprintf(d->spread, sizeof d->spread, "%s", cli_text(j, "spread"));
     if (cli_int(j, "base_port") > 0) d->base_port = (uint64_t)cli_int(j, "base_port");
     if (cli_int(j, "mx_port") > 0) d->mx_port = (uint64_t)cli_int(j, "mx_port");
     snprintf(d->next_hop, sizeof d->next_hop, "%s", cli_text(j, "next_hop"));
@@ -305,13 +307,23 @@ static const char *certificate_of(const struct cli_dev *d, char out[32])
     return out;
 }
 
+/* Nodes go round the regions; a zone is one within its region. */
+static unsigned zone_of(const struct cli_dev *d)
+{
+    return d->regions > 1 ? (unsigned)((d->node.id - 1) / d->regions + 1) : d->node.id;
+}
+
 /* The others are the seeds; the token's file is there once the node is let in. */
 static void print_cluster(const struct cli_dev *d, struct buf *out)
 {
     const struct cli_dev_node *n = &d->node;
     char name[32];
 
+    char region[32] = "";
+
     if (d->nodes == 1) return;
+    if (d->regions > 1)
+        snprintf(region, sizeof region, "region-%u", (unsigned)((n->id - 1) % d->regions + 1));
     certificate_of(d, name);
     buf_addf(out,
              "cluster:\n"
@@ -321,9 +333,12 @@ static void print_cluster(const struct cli_dev *d, struct buf *out)
              "  certificate: %s.pem\n"
              "  key: %s.key\n"
              "  zone: zone-%u\n"
+             "%s%s%s"
+             "  spread: %s\n"
              "  token_file: node-%u.token\n"
              "  seeds: \"",
-             d->cluster_id, n->ports[4], name, name, n->id, n->id);
+             d->cluster_id, n->ports[4], name, name, zone_of(d), d->regions > 1 ? "  region: " : "", region,
+             d->regions > 1 ? "\n" : "", d->spread[0] ? d->spread : "zone", n->id);
     for (unsigned i = 1; i <= d->nodes; i++)
         if (i != n->id)
             buf_addf(out, "http://127.0.0.1:%" PRIu64 " ",

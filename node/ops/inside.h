@@ -213,6 +213,8 @@ void route_operation(struct call *c);
 void route_join_token(struct call *c);
 void route_join(struct call *c);
 void route_upgrade(struct call *c);
+void route_regions(struct call *c);
+void route_drain_region(struct call *c);
 void route_finalize(struct call *c);
 void route_backup(struct call *c);
 void route_records(struct call *c);

@@ -117,6 +117,9 @@ static const char *const schemas[][2] = {
                  "\"may_finalize\":{\"type\":\"boolean\"},\"why\":{\"type\":[\"string\",\"null\"]},"
                  "\"nodes\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"id\":{\"type\":"
                  "\"integer\"},\"up\":{\"type\":\"boolean\"},\"known\":{\"type\":[\"integer\",\"null\"]}}}}}}" },
+    { "Region", "{\"type\":\"object\",\"required\":[\"region\",\"nodes\"],\"properties\":{\"region\":{\"type\":\"string\"},"
+                "\"nodes\":{\"type\":\"integer\"},\"up\":{\"type\":\"integer\"},\"serving\":{\"type\":\"integer\"},"
+                "\"replicas\":{\"type\":\"integer\"},\"leads\":{\"type\":\"integer\"}}}" },
     { "Joined", "{\"type\":\"object\",\"required\":[\"cluster\",\"nodes\"],\"properties\":{"
                 "\"cluster\":{\"type\":\"string\"},\"nodes\":{\"type\":\"array\",\"items\":{"
                 "\"type\":\"object\"}}}}" },
@@ -157,6 +160,7 @@ static const char *const pages[][2] = { { "EventPage", "Event" },
                                         { "NodePage", "Node" },
                                         { "RecordPage", "Record" },
                                         { "PlacementPage", "Placement" },
+                                        { "RegionPage", "Region" },
                                         { "ShardPage", "Shard" } };
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))

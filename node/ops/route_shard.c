@@ -99,6 +99,7 @@ void route_create_shard(struct call *c)
                 control_shard_count(control_of(c)) + 1, (ull)step.voters[0]);
     create.voters = step.voters;
     create.n_voters = step.voter_count;
+    create.spread = step.spread;
     command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_CREATE;
     command.create = &create;
     if (change_take_flag(c, "dry_run"))

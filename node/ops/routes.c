@@ -36,6 +36,8 @@ const struct route routes[] = {
     { "GET", API "/operations/{id}", route_operation, true, "", "How far it is", "Operation" },
     { "POST", API "/join-tokens", route_join_token, true, "", "Let one more node in, for a while", "Token" },
     { "POST", API "/join", route_join, false, "", "A node with a new disk comes, with a join token", "Joined" },
+    { "GET", API "/regions", route_regions, true, "", "The regions", "RegionPage" },
+    { "POST", API "/regions/{id}/drain", route_drain_region, true, "dry_run", "Everything moves away from a region", "Change" },
     { "GET", API "/upgrade", route_upgrade, true, "", "Formats: in force, known, and by whom", "Upgrade" },
     { "POST", API "/upgrade/finalize", route_finalize, true, "dry_run", "The newest format that all nodes know is in force", "Upgrade" },
     { "GET", API "/backups/{shard}", route_backup, true, "", "The state of a shard that this node leads, or of control (0)", NULL },

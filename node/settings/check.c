@@ -106,6 +106,8 @@ static void check_cluster(struct parse *p)
                     "id: 32 hex digits in lower case are needed, as of: openssl rand -hex 16");
     check_place(p, "zone", s->cluster.zone);
     check_place(p, "region", s->cluster.region);
+    if (strcmp(s->cluster.spread, "zone") != 0 && strcmp(s->cluster.spread, "region") != 0)
+        parse_error(p, parse_mark(p, "cluster", "spread"), "spread: zone or region is needed");
     check_file(p, "cluster", "ca", s->cluster.ca);
     check_file(p, "cluster", "certificate", s->cluster.certificate);
     check_file(p, "cluster", "key", s->cluster.key);

@@ -88,6 +88,7 @@ struct settings {
     struct { /* id empty: a node alone */
         char *id, *address, *ca, *certificate, *key, *zone, *region, *seeds, *token_file;
         uint64_t shards_per_node, replicas;
+        char *spread;
     } cluster;
     struct settings_listener *listeners;
     unsigned listener_count;

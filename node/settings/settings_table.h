@@ -36,6 +36,7 @@
     X(cluster, token_file, PATH, "", 0, 3000, "holds a join token, for a disk that is new")                             \
     X(cluster, shards_per_node, NUMBER, "4", 1, 64, "taken when the cluster begins")                                   \
     X(cluster, replicas, NUMBER, "3", 1, 7, "voters of a shard, when there are nodes enough; taken when the cluster begins") \
+    X(cluster, spread, TEXT, "zone", 0, 6, "voters of a shard over zones of one region, or over regions (a commit needs two); taken when the cluster begins") \
     X(http, address, ADDRESS, "", 0, 64, "API, health and metrics; not set: none")                                     \
     X(http, token_file, PATH, "", 0, 3000, "holds the bearer token of the API, at least 16 characters")                \
     X(http, certificate, PATH, "", 0, 3000, "PEM chain; not set: in clear, on a loopback address only")                \
@@ -99,7 +100,7 @@
 #define SETTINGS_FIXED(X)                                                                                              \
     X(node, id) X(node, hostname) X(node, data_dir) X(node, shards) X(node, loops)                                     \
     X(cluster, id) X(cluster, address) X(cluster, zone)                                                                \
-    X(cluster, region) X(cluster, seeds) X(cluster, token_file) X(cluster, shards_per_node) X(cluster, replicas)       \
+    X(cluster, region) X(cluster, seeds) X(cluster, token_file) X(cluster, shards_per_node) X(cluster, replicas) X(cluster, spread)       \
     X(http, address) X(resolver, address) X(log, format)
 
 /* Members of the lists' elements: X(list, key, type, default, min, max, help) */

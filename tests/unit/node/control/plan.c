@@ -35,7 +35,7 @@ static unsigned run(struct scene *s, const struct control_up *up)
             assert_int_equal(
                 scene_place(s, step.shard, step.version, step.voters, step.voter_count), 0);
         else
-            assert_int_equal(scene_create(s, step.voters, step.voter_count), 0);
+            assert_int_equal(scene_create_step(s, &step), 0);
         settle(s);
     }
     return steps;
@@ -115,6 +115,106 @@ static void voters_stand_in_different_zones(void **state)
         assert_int_equal(__builtin_popcount(seen), 3);
     }
     assert_int_equal(held(&s, 6), control_shard_count(s.control)); /* the only one of its zone */
+    control_free(&s.control);
+}
+
+/* ---- regions */
+
+/* `nodes` nodes round `regions` regions, each in a zone of its own there, joining one after the other. */
+static void grow(struct scene *s, enum control_spread spread, unsigned nodes, unsigned regions)
+{
+    scene_open(s);
+    assert_int_equal(scene_born_over(s, spread), 0);
+    for (unsigned i = 1; i <= nodes; i++) {
+        char zone[16], region[16];
+        struct control_up up;
+        struct scene_node n;
+
+        snprintf(zone, sizeof zone, "z%u", (i - 1) / regions);
+        snprintf(region, sizeof region, "r%u", (i - 1) % regions);
+        if (i > 1) assert_int_equal(scene_token(s, "t", s->now_ms + 1000), 0);
+        assert_int_equal(scene_join(s, i > 1 ? "t" : "", scene_node(&n, i, i, zone, region)), 0);
+        up = all_up(s);
+        run(s, &up);
+    }
+}
+
+/* In how many regions, or zones, the voters of a shard are. */
+static unsigned places(const struct scene *s, const struct control_shard *shard,
+                       uint16_t (*number)(const struct control *c, uint64_t node))
+{
+    uint64_t seen = 0;
+
+    for (unsigned k = 0; k < shard->voter_count; k++)
+        seen |= UINT64_C(1) << number(s->control, shard->voters[k]);
+    return (unsigned)__builtin_popcountll(seen);
+}
+
+static void spread_over_zones_a_shard_stays_in_its_region(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    grow(&s, CONTROL_SPREAD_ZONE, 6, 2);
+    assert_int_equal(control_shard_count(s.control), 24);
+    for (unsigned i = 1; i <= 24; i++) {
+        const struct control_shard *shard = control_shard(s.control, i);
+
+        assert_int_equal(shard->spread, CONTROL_SPREAD_ZONE);
+        assert_int_equal(shard->voter_count, 3);
+        assert_int_equal(places(&s, shard, control_region_number), 1);
+        assert_int_equal(places(&s, shard, control_zone_number), 3);
+    }
+    control_free(&s.control);
+}
+
+static void spread_over_regions_a_shard_is_in_all_of_them(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    for (unsigned regions = 2; regions <= 3; regions++) {
+        grow(&s, CONTROL_SPREAD_REGION, 6, regions);
+        for (unsigned i = 1; i <= control_shard_count(s.control); i++) {
+            const struct control_shard *shard = control_shard(s.control, i);
+
+            assert_int_equal(shard->spread, CONTROL_SPREAD_REGION);
+            assert_int_equal(shard->voter_count, 3);
+            assert_int_equal(places(&s, shard, control_region_number), regions);
+            assert_int_equal(places(&s, shard, control_zone_number), 3);
+        }
+        control_free(&s.control);
+    }
+}
+
+static void a_region_is_drained_as_a_whole(void **state)
+{
+    struct control_up up;
+    struct errmsg why;
+    struct scene s;
+
+    (void)state;
+    grow(&s, CONTROL_SPREAD_ZONE, 6, 2);
+    up = all_up(&s);
+    assert_int_equal(control_may_drain_region(s.control, &up, "r9", &why), ERR_NOT_FOUND);
+    assert_int_equal(control_may_drain_region(s.control, &up, "r0", &why), 0);
+    up.count = 1; /* node 1, of r0 */
+    assert_int_equal(control_may_drain_region(s.control, &up, "r0", &why), ERR_BUSY);
+    up = all_up(&s);
+    assert_int_equal(scene_drain_region(&s, "r9"), ERR_NOT_FOUND);
+    assert_int_equal(scene_drain_region(&s, "r0"), 0);
+    assert_int_equal(control_may_drain_region(s.control, &up, "r0", &why), ERR_EXISTS);
+    run(&s, &up);
+    for (uint64_t id = 1; id <= 6; id++) {
+        bool drained = id % 2 == 1;
+
+        assert_int_equal(control_node(s.control, id)->state,
+                         drained ? CONTROL_DRAINING : CONTROL_SERVING);
+        assert_int_equal(control_held(s.control, id) == 0, drained);
+    }
+    for (unsigned i = 1; i <= 24; i++)
+        assert_int_equal(control_shard(s.control, i)->voter_count, 3);
+    assert_int_equal(control_may_drain_region(s.control, &up, "r1", &why), ERR_BUSY);
     control_free(&s.control);
 }
 
@@ -295,6 +395,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cluster_grows_node_by_node),
         cmocka_unit_test(voters_stand_in_different_zones),
+        cmocka_unit_test(spread_over_zones_a_shard_stays_in_its_region),
+        cmocka_unit_test(spread_over_regions_a_shard_is_in_all_of_them),
+        cmocka_unit_test(a_region_is_drained_as_a_whole),
         cmocka_unit_test(who_is_down_or_drains_gets_nothing_new),
         cmocka_unit_test(a_node_that_drains_gives_all_away_and_comes_back),
         cmocka_unit_test(of_three_nodes_one_may_drain_and_two_are_left),

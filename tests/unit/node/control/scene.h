@@ -55,6 +55,27 @@ static inline int scene_born_with(struct scene *s, uint32_t shards_per_node, uin
     return scene_apply(s, &c);
 }
 
+static inline int scene_born_over(struct scene *s, enum control_spread spread)
+{
+    Angarium__ControlBorn born = ANGARIUM__CONTROL_BORN__INIT;
+    SCENE_COMMAND(BORN, born, &born);
+
+    born.cluster = proto_bytes(SPAN_LIT("0123456789abcdef"));
+    born.shards_per_node = 4;
+    born.replicas = 3;
+    born.spread = spread;
+    return scene_apply(s, &c);
+}
+
+static inline int scene_drain_region(struct scene *s, const char *region)
+{
+    Angarium__ControlRegionDrain drain = ANGARIUM__CONTROL_REGION_DRAIN__INIT;
+    SCENE_COMMAND(REGION_DRAIN, region_drain, &drain);
+
+    drain.region = proto_bytes(span_cstr(region));
+    return scene_apply(s, &c);
+}
+
 static inline int scene_born(struct scene *s)
 {
     return scene_born_with(s, 4, 3);
@@ -125,6 +146,17 @@ static inline int scene_create(struct scene *s, uint64_t *voters, size_t count)
 
     create.voters = voters;
     create.n_voters = count;
+    return scene_apply(s, &c);
+}
+
+static inline int scene_create_step(struct scene *s, struct control_step *step)
+{
+    Angarium__ControlCreate create = ANGARIUM__CONTROL_CREATE__INIT;
+    SCENE_COMMAND(CREATE, create, &create);
+
+    create.voters = step->voters;
+    create.n_voters = step->voter_count;
+    create.spread = step->spread;
     return scene_apply(s, &c);
 }
 
