@@ -135,8 +135,13 @@ static void print_nodes(const json_t *items)
         cli_table_add(&t, "%s", cli_text(n, "hostname"));
         cli_table_add(&t, "%s", cli_text(n, "state"));
         cli_table_add(&t, "%s", cli_text(n, "version"));
-        cli_table_add(&t, "%" JSON_INTEGER_FORMAT, cli_int(n, "shards"));
-        cli_table_add(&t, "%" JSON_INTEGER_FORMAT, cli_int(n, "leads"));
+        if (strcmp(cli_text(n, "state"), "gone") == 0) {
+            cli_table_add(&t, "-");
+            cli_table_add(&t, "-");
+        } else {
+            cli_table_add(&t, "%" JSON_INTEGER_FORMAT, cli_int(n, "shards"));
+            cli_table_add(&t, "%" JSON_INTEGER_FORMAT, cli_int(n, "leads"));
+        }
         cli_table_add(&t, "%s", started);
     }
     cli_table_print(&t, stdout);

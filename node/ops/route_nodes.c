@@ -93,6 +93,8 @@ static void put_control(json_t *j, const struct ops *ops, const struct control_n
                                     : cluster_votes(cluster, n->id)  ? "voter"
                                                                      : "learner"));
     json_put_time(j, "joined_at", n->joined_ms);
+    /* What has moved away stays open there: it counts no more. */
+    json_object_set_new(j, "shards", json_integer(control_held(cluster_control(cluster), n->id)));
     if (n->id == ops->o.node && ops->draining) return;
     json_object_set_new(j, "state", json_string(control_node_state_name(n->state)));
 }
@@ -111,8 +113,6 @@ static json_t *said_by(const struct ops *ops, uint64_t id, json_t *const *answer
         if (json_integer_value(json_object_get(answers[i], "id")) == (json_int_t)id)
             return json_incref(answers[i]);
     j = json_object();
-    json_object_set_new(j, "shards",
-                        json_integer(control_held(cluster_control(ops->o.cluster), id)));
     json_object_set_new(j, "leads", json_integer(leads_of(ops->o.commit, id)));
     return j;
 }
