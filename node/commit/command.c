@@ -69,6 +69,13 @@ int command_propose(struct command *cmd)
     return 0;
 }
 
+int command_offer(struct command *cmd)
+{
+    int rv = cmd->shard->leads ? command_propose(cmd) : ERR_NOT_LEADER;
+
+    return rv == ERR_BUSY || rv == ERR_SUPERSEDED ? ERR_NOT_LEADER : rv;
+}
+
 int command_send(struct command *cmd, const Angarium__Command *what)
 {
     int rv;

@@ -203,6 +203,8 @@ struct commit_read {
     int rv;
 };
 int commit_body_read(struct commit *c, struct loop *l, struct commit_read *r);
+/* The same at once: it waits for the disk. On a pool. */
+int commit_body_get(struct commit *c, uint32_t shard, uint64_t entry, struct blob **out);
 
 /* ---- backups: the state of a shard that this node leads, and its live bodies, as a stream of bytes (queue/snapshot.h) */
 struct commit_backup_request;

@@ -138,7 +138,7 @@ static void on_result(struct command *cmd, int rv, uint64_t entry)
 
 static void propose(struct request *r)
 {
-    int rv = r->cmd.shard->leads ? command_propose(&r->cmd) : ERR_NOT_LEADER;
+    int rv = command_offer(&r->cmd);
 
     if (rv != 0) send_answer(r, rv, 0);
 }
@@ -154,7 +154,7 @@ static void send_request(struct request *r)
     int rv;
 
     if (r->from == r->cmd.shard->loop) {
-        rv = r->cmd.shard->leads ? command_propose(&r->cmd) : ERR_NOT_LEADER;
+        rv = command_offer(&r->cmd);
         if (rv == 0) return;
         r->rv = rv;
         r->letter.on_arrive = on_answer_arrives;

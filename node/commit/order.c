@@ -46,7 +46,7 @@ static void on_result(struct command *cmd, int rv, uint64_t entry)
 static void on_request_arrives(struct loop_letter *letter)
 {
     struct commit_order_request *r = CONTAINER_OF(letter, struct commit_order_request, letter);
-    int rv = r->cmd.shard->leads ? command_propose(&r->cmd) : ERR_NOT_LEADER;
+    int rv = command_offer(&r->cmd);
 
     if (rv != 0) send_answer(r, rv);
 }

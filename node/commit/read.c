@@ -14,14 +14,20 @@ struct blob *commit_body_cached(struct commit *c, uint32_t shard, uint64_t entry
     return b;
 }
 
+int commit_body_get(struct commit *c, uint32_t shard, uint64_t entry, struct blob **out)
+{
+    int rv = raft_entry_read(c->o.raft, shard, entry, NULL, out);
+
+    if (rv == ERR_NOT_FOUND) rv = queue_body_get(c->o.store, shard, entry, out);
+    metric_add(M_BODY_LOG_READS, 1);
+    return rv;
+}
+
 static void on_run(struct loop_work *w)
 {
     struct commit_read *r = CONTAINER_OF(w, struct commit_read, work);
-    struct commit *c = r->commit;
 
-    r->rv = raft_entry_read(c->o.raft, r->shard, r->entry, NULL, &r->body);
-    if (r->rv == ERR_NOT_FOUND) r->rv = queue_body_get(c->o.store, r->shard, r->entry, &r->body);
-    metric_add(M_BODY_LOG_READS, 1);
+    r->rv = commit_body_get(r->commit, r->shard, r->entry, &r->body);
 }
 
 static void on_read(struct loop_work *w)

@@ -132,6 +132,8 @@ void command_init(struct command *cmd, struct shard *s);
 void command_deinit(struct command *cmd);
 /* On the shard's loop. cmd->head is packed. 0: on_result comes, later. Else it does not. */
 int command_propose(struct command *cmd);
+/* The same for who can go elsewhere: also ERR_NOT_LEADER when the leadership has gone, or is being handed over. */
+int command_offer(struct command *cmd);
 /* Packs and proposes; the same answers, and ERR_FULL for a command that is too large. */
 int command_send(struct command *cmd, const Angarium__Command *what);
 /* First refusal that applying `entry` met: its error, or 0. */

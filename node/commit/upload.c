@@ -168,7 +168,7 @@ static void on_result(struct command *cmd, int rv, uint64_t entry)
 
 static void propose(struct chunk *k)
 {
-    int rv = k->cmd.shard->leads ? command_propose(&k->cmd) : ERR_NOT_LEADER;
+    int rv = command_offer(&k->cmd);
 
     if (rv != 0) send_back(k, rv, 0);
 }

@@ -25,7 +25,11 @@ static void answer(struct asked *k)
     struct reading *r = &k->reading;
     char *text = r->rv == 0 ? json_dumps(r->json, JSON_COMPACT) : NULL;
 
-    peer_answer(k->ask, r->rv, span_of(NULL, 0), span_cstr(text));
+    if (k->q.kind == QUESTION_PIECE)
+        peer_answer(k->ask, r->rv, span_cstr(text), blob_span(r->bytes));
+    else
+        peer_answer(k->ask, r->rv, span_of(NULL, 0), span_cstr(text));
+    blob_unref(&r->bytes);
     free(text);
     json_decref(r->json);
     list_remove(&k->link);
@@ -45,13 +49,8 @@ static void on_read(struct loop_work *w)
 
 static bool holds_all(const struct ops *ops, const struct question *q)
 {
-    for (unsigned i = 0; i < q->shard_count; i++) {
-        struct commit_shard_view v;
-
-        if (q->shards[i] > commit_shard_max(ops->o.commit)) return false;
-        commit_shard_see(ops->o.commit, q->shards[i], &v);
-        if (!v.is_open) return false;
-    }
+    for (unsigned i = 0; i < q->shard_count; i++)
+        if (!query_holds(ops, q->shards[i])) return false;
     return true;
 }
 

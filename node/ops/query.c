@@ -62,7 +62,8 @@ static bool is_reached(const struct query *y, uint64_t node)
     const struct ops *ops = y->call->ops;
 
     if (node == ops->o.node) return true;
-    return ops->o.peers && peers_is_up(ops->o.peers, node) && !is_missing(y, node);
+    return ops->o.peers && peers_is_up(ops->o.peers, node) && cluster_is_up(ops->o.cluster, node) &&
+           !is_missing(y, node);
 }
 
 /* Nodes of the cluster that are not there; nobody waits for them. */
@@ -75,15 +76,22 @@ static void add_gone(struct query *y)
         const struct control_node *n = control_node_at(control, i);
 
         if (n->state == CONTROL_GONE || n->state == CONTROL_JOINING) continue;
-        if (!is_reached(y, n->id)) add_missing(y, n->id, "it is not connected");
+        if (!is_reached(y, n->id))
+            add_missing(y, n->id,
+                        peers_is_up(ops->o.peers, n->id) ? "it is silent" : "it is not connected");
     }
 }
 
 /* ---- who is asked */
 
-static bool holds(const struct ops *ops, uint32_t shard)
+/* A replica that is no member any more may be old. */
+bool query_holds(const struct ops *ops, uint32_t shard)
 {
+    const struct control_shard *s =
+        ops->o.cluster ? control_shard(cluster_control(ops->o.cluster), shard) : NULL;
     struct commit_shard_view v;
+
+    if (ops->o.cluster && (!s || !control_holds(s, ops->o.node))) return false;
 
     if (shard > commit_shard_max(ops->o.commit)) return false;
     commit_shard_see(ops->o.commit, shard, &v);
@@ -100,10 +108,31 @@ static uint64_t who_has(const struct query *y, uint32_t shard)
 
     if (y->q.is_here) return ops->o.node;
     if (leader != 0 && is_reached(y, leader)) return leader;
-    if (holds(ops, shard)) return ops->o.node;
-    for (unsigned i = 0; s && i < s->voter_count; i++)
-        if (s->voters[i] != ops->o.node && is_reached(y, s->voters[i])) return s->voters[i];
+    if (query_holds(ops, shard)) return ops->o.node;
+    for (unsigned i = 0; s && i < s->holder_count; i++)
+        if (s->holders[i] != ops->o.node && is_reached(y, s->holders[i])) return s->holders[i];
     return 0;
+}
+
+static void add_holder(uint64_t node, uint64_t *out, unsigned *count)
+{
+    for (unsigned i = 0; i < *count; i++)
+        if (out[i] == node) return;
+    out[(*count)++] = node;
+}
+
+unsigned query_holders(const struct ops *ops, uint32_t shard, uint64_t out[QUESTION_HOLDERS_MAX])
+{
+    const struct control_shard *s =
+        ops->o.cluster ? control_shard(cluster_control(ops->o.cluster), shard) : NULL;
+    uint64_t leader = commit_shard_leader(ops->o.commit, shard);
+    unsigned count = 0;
+
+    if (leader != 0 && leader != ops->o.node) add_holder(leader, out, &count);
+    if (query_holds(ops, shard)) add_holder(ops->o.node, out, &count);
+    for (unsigned i = 0; s && i < s->holder_count; i++)
+        if (s->holders[i] != ops->o.node) add_holder(s->holders[i], out, &count);
+    return count;
 }
 
 static struct part *part_of(struct query *y, unsigned from, uint64_t node)
@@ -423,7 +452,7 @@ bool query_shards(struct call *c, struct question *q)
         const struct control_shard *s = control ? control_shard(control, i) : NULL;
 
         if (control && (!s || s->state == CONTROL_CLOSED)) continue;
-        if (here && !holds(ops, i)) continue;
+        if (here && !query_holds(ops, i)) continue;
         if (q->filter.message != 0 && proto_id_shard(q->filter.message) != i) continue;
         q->shards[q->shard_count++] = i;
     }

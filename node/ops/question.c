@@ -19,6 +19,7 @@ void question_read(struct reading *r)
 {
     r->rv = 0;
     r->json = NULL;
+    r->bytes = NULL;
     reads[r->q->kind](r);
 }
 
@@ -124,6 +125,11 @@ char *question_print(const struct question *q)
         json_object_set_new(j, "since_ms", json_integer((json_int_t)q->filter.since_ms));
         json_object_set_new(j, "recipient", json_of_bytes(span_cstr(q->filter.recipient)));
     }
+    if (q->kind == QUESTION_PIECE) {
+        json_object_set_new(j, "from", json_integer(q->from));
+        json_object_set_new(j, "first", json_integer(q->recipient_first));
+        json_object_set_new(j, "last", json_integer(q->recipient_last));
+    }
     text = json_dumps(j, JSON_COMPACT);
     CHECK(text);
     json_decref(j);
@@ -212,6 +218,25 @@ static bool take_events(const json_t *j, struct question *q)
     return true;
 }
 
+static bool take_piece(const json_t *j, struct question *q)
+{
+    uint64_t from, first, last;
+
+    if (!take_key(j, "from", PIECE_INBOX, &from) ||
+        !take_key(j, "first", PROTO_RECIPIENTS_MAX, &first) ||
+        !take_key(j, "last", PROTO_RECIPIENTS_MAX, &last))
+        return false;
+    q->from = (enum piece_from)from;
+    q->recipient_first = (uint32_t)first;
+    q->recipient_last = (uint32_t)last;
+    return true;
+}
+
+static bool is_of_one(enum question_kind kind)
+{
+    return kind == QUESTION_MESSAGE || kind == QUESTION_STORY || kind == QUESTION_PIECE;
+}
+
 static bool take(const json_t *j, struct question *q)
 {
     const json_t *after = json_object_get(j, "after");
@@ -223,10 +248,11 @@ static bool take(const json_t *j, struct question *q)
         return false;
     q->skip = (uint32_t)skip;
     q->limit = limit > 0 ? (unsigned)limit : OPS_LIMIT_DEFAULT;
-    if (q->kind == QUESTION_MESSAGE || q->kind == QUESTION_STORY)
-        return q->shard_count == 1 && q->shards[0] == proto_id_shard(q->id);
+    if (is_of_one(q->kind) && (q->shard_count != 1 || q->shards[0] != proto_id_shard(q->id)))
+        return false;
     return q->kind == QUESTION_QUEUE    ? take_queue(j, q)
            : q->kind == QUESTION_EVENTS ? take_events(j, q)
+           : q->kind == QUESTION_PIECE  ? take_piece(j, q)
                                         : true;
 }
 

@@ -2,15 +2,17 @@
  * (JSON), and read by whoever holds the shards.
  *
  * An answer is a JSON object: "items" in ascending order of their places; "stop" ([shard, entry, number]), when it ended early: all
- * up to there was looked at; "more", when a message or a story goes on: what `skip` has to be for the rest.
+ * up to there was looked at; "more", when a message or a story goes on: what `skip` has to be for the rest. Of a body (PIECE): "from"
+ * (enum piece_from), "last", and beside the object the bytes; without bytes: it is not kept there.
  */
 #ifndef OPS_QUESTION_H
 #define OPS_QUESTION_H
 
 #include "node/ops/inside.h"
 
-#define QUESTION_SHARDS_MAX 1024u
-#define QUESTION_TEXT_MAX   (32u << 10)
+#define QUESTION_SHARDS_MAX  1024u
+#define QUESTION_HOLDERS_MAX (CONTROL_HOLDERS_MAX + 2u)
+#define QUESTION_TEXT_MAX    (32u << 10)
 #define QUESTION_ROOM                                                                              \
     (640u << 10) /* bytes of items in one answer to another node; then it ends early */
 
@@ -21,7 +23,8 @@
     X(QUEUE, "queue", queue_read)                                                                  \
     X(EVENTS, "events", events_read)                                                               \
     X(SHARDS, "shards", shards_read)                                                               \
-    X(NODE, "node", node_read)
+    X(NODE, "node", node_read)                                                                     \
+    X(PIECE, "piece", piece_read)
 #define QUESTION_ENUM_(id, name, read) QUESTION_##id,
 enum question_kind { QUESTION_TABLE(QUESTION_ENUM_) QUESTION_KINDS };
 #undef QUESTION_ENUM_
@@ -38,17 +41,25 @@ static inline int place_compare(struct place a, struct place b)
     return a.number < b.number ? -1 : a.number > b.number;
 }
 
+enum piece_from {
+    PIECE_ANY,
+    PIECE_LOG,
+    PIECE_INBOX
+}; /* where a body lies: all pieces out of one */
+
 struct question {
     enum question_kind kind;
-    uint64_t id;                    /* MESSAGE, STORY */
-    uint32_t skip;                  /* recipients (events) of it that are there already */
-    unsigned limit;                 /* QUEUE, EVENTS: items */
-    struct place after;             /* looked at already */
-    struct event_filter filter;     /* EVENTS */
-    char domain[256];               /* QUEUE; "": any */
-    bool by_state, by_doubt;        /* QUEUE */
-    Angarium__RecipientState state; /* a pending one */
-    bool is_here;                   /* nobody else is asked; does not travel */
+    uint64_t id;          /* MESSAGE, STORY, PIECE */
+    uint32_t skip;        /* recipients (events, pieces) of it that are there already */
+    enum piece_from from; /* PIECE */
+    uint32_t recipient_first, recipient_last; /* PIECE: whose files of the inbox are looked for */
+    unsigned limit;                           /* QUEUE, EVENTS: items */
+    struct place after;                       /* looked at already */
+    struct event_filter filter;               /* EVENTS */
+    char domain[256];                         /* QUEUE; "": any */
+    bool by_state, by_doubt;                  /* QUEUE */
+    Angarium__RecipientState state;           /* a pending one */
+    bool is_here;                             /* nobody else is asked; does not travel */
     unsigned shard_count;
     uint32_t shards[QUESTION_SHARDS_MAX]; /* ascending */
 };
@@ -63,6 +74,7 @@ struct reading {
     /* out */
     int rv; /* 0: json is there, the caller's. ERR_NOT_FOUND */
     json_t *json;
+    struct blob *bytes; /* PIECE; NULL: not kept here */
 };
 /* On the DISK pool; QUESTION_NODE on the API's loop. */
 void question_read(struct reading *r);
@@ -83,6 +95,7 @@ void queue_read(struct reading *r);
 void events_read(struct reading *r);
 void shards_read(struct reading *r);
 void node_read(struct reading *r);
+void piece_read(struct reading *r);
 
 /* route_nodes.c: of what nodes say of themselves, and control of them; of what they say of shards. Borrow the answers. */
 json_t *nodes_page(const struct ops *ops, json_t *const *answers, unsigned count);
@@ -96,6 +109,10 @@ json_t *merge_pages(const struct question *q, json_t *const *answers, unsigned c
 /* Asks whoever holds the shards of q (query_shards), in parallel; q is copied. Then the call is answered: the page, or the
  * message. */
 void query_run(struct call *c, const struct question *q);
+/* This node holds the shard, and is a member of it. */
+bool query_holds(const struct ops *ops, uint32_t shard);
+/* Who can be asked about the shard, the best first; this node among them only if it holds it. */
+unsigned query_holders(const struct ops *ops, uint32_t shard, uint64_t out[QUESTION_HOLDERS_MAX]);
 /* All shards that there are, or with ?scope=node those that this node holds, asked of itself. False: answered. */
 bool query_shards(struct call *c, struct question *q);
 

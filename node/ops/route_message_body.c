@@ -1,7 +1,8 @@
 /* route_message_body - GET /api/v1/messages/{id}/body: the mail itself, as message/rfc822.
  *
- * From the built-in inbox when it was kept there (with return path and trace header), else from the
- * log or the state store: entry after entry, the next one read when the client has taken the last.
+ * From the built-in inbox when it was kept there (with return path and trace header), else from the log or the state store: piece
+ * after piece, the next one read when the client has taken the last. Of a cluster those who hold the shard are asked in turn,
+ * its leader first, until one has the first piece; all others come from the same one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,108 +12,118 @@
 #include <unistd.h>
 
 #include "node/deliver/deliver.h"
-#include "node/ops/inside.h"
+#include "node/ops/question.h"
 #include "proto/ground/blob.h"
 #include "proto/ground/check.h"
 #include "proto/ground/log.h"
 
-#define MAIL_TYPE  "message/rfc822"
-#define PIECE_SIZE (64u << 10)
+#define MAIL_TYPE       "message/rfc822"
+#define WRITE_SIZE      (64u << 10)
+#define PIECE_SIZE      (256u << 10) /* of a file; of the log: an entry */
+#define PIECE_WITHIN_MS 10000
+
+/* ---- a piece (on the pool) */
+
+static void tell_piece(struct reading *r, enum piece_from from, struct blob *bytes, bool is_last)
+{
+    r->json = json_pack("{s:i, s:b}", "from", (int)from, "last", (int)is_last);
+    r->bytes = bytes;
+}
+
+/* True: the file is there. */
+static bool read_file(struct reading *r, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    off_t at = (off_t)r->q->skip * PIECE_SIZE;
+    struct blob *b = NULL;
+    struct stat st;
+    ssize_t n = 1;
+
+    if (fd < 0) return false;
+    if (fstat(fd, &st) == 0) b = blob_new(PIECE_SIZE);
+    while (b && n > 0 && b->n < PIECE_SIZE) {
+        n = pread(fd, b->p + b->n, PIECE_SIZE - b->n, at + (off_t)b->n);
+        if (n > 0) b->n += (size_t)n;
+    }
+    close(fd);
+    if (b && n >= 0)
+        tell_piece(r, PIECE_INBOX, b, at + (off_t)b->n >= st.st_size);
+    else
+        blob_unref(&b);
+    if (!r->json) r->rv = ERR_IO;
+    return true;
+}
+
+static bool read_inbox(struct reading *r, uint32_t recipient_count)
+{
+    char path[4300];
+
+    for (uint32_t i = r->q->recipient_first;
+         r->ops->inbox_dir && i <= r->q->recipient_last && i < recipient_count; i++) {
+        deliver_inbox_path(r->ops->inbox_dir, r->q->id, i, path, sizeof path);
+        if (read_file(r, path)) return true;
+    }
+    return false;
+}
+
+static void read_log(struct reading *r, const Angarium__MessageRecord *m)
+{
+    const size_t count = m->n_chunks > 0 ? m->n_chunks : 1;
+    const uint32_t at = r->q->skip;
+    struct blob *b = NULL;
+
+    if (at >= count) {
+        r->rv = ERR_RANGE;
+        return;
+    }
+    r->rv = commit_body_get(r->ops->o.commit, proto_id_shard(r->q->id),
+                            m->n_chunks > 0 ? m->chunks[at] : proto_id_index(r->q->id), &b);
+    if (r->rv == 0 && !b) b = blob_new(0); /* a mail without a byte */
+    if (r->rv == ERR_NOT_FOUND) r->rv = 0; /* the body, not the message */
+    if (r->rv == 0) tell_piece(r, PIECE_LOG, b, at + 1 == count);
+}
+
+void piece_read(struct reading *r)
+{
+    const struct question *q = r->q;
+    Angarium__MessageRecord *m = NULL;
+    bool is_done = false;
+
+    r->rv = queue_message_get(commit_store(r->ops->o.commit), proto_id_shard(q->id),
+                              proto_id_index(q->id), &m);
+    if (r->rv != 0) return;
+    if (q->from != PIECE_LOG) is_done = read_inbox(r, m->recipient_count);
+    if (!is_done && q->from != PIECE_INBOX && (q->from == PIECE_LOG || !m->body_gone))
+        read_log(r, m);
+    else if (!is_done)
+        tell_piece(r, PIECE_ANY, NULL, true);
+    queue_message_free(&m);
+}
+
+/* ---- asking for pieces */
 
 struct body_call {
     struct call *call;
-    uint32_t recipient_first, recipient_last; /* inbox files looked for */
-    struct blob *file;                        /* out of the inbox */
-    uint64_t *entries;
-    size_t entry_count, entry_next;
-    struct commit_read read;
+    struct question q;
+    uint64_t holders[QUESTION_HOLDERS_MAX];
+    unsigned holder_count, holder_at; /* who is asked */
+    struct peer_call ask;
+    struct loop_work work;
+    struct reading reading;
     struct blob *piece; /* being sent */
     size_t piece_at;
-    bool is_streaming, is_gone, is_reading, is_sending;
+    bool is_known, is_gone,
+        is_last; /* somebody knows the message; the client has gone; nothing comes behind the piece */
+    bool is_streaming, is_reading;
 };
 
 static void body_free(struct body_call *b)
 {
     struct call *c = b->call;
 
-    blob_unref(&b->file);
     blob_unref(&b->piece);
-    free(b->entries);
     call_free(c); /* and b */
 }
-
-/* ---- what there is (on the pool) */
-
-static struct blob *read_file(const char *path, size_t size_max)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    struct blob *b = NULL;
-    ssize_t n = 1;
-
-    if (fd < 0) return NULL;
-    if (fstat(fd, &st) == 0 && st.st_size >= 0 && (size_t)st.st_size <= size_max)
-        b = blob_new((size_t)st.st_size + 1);
-    while (b && n > 0 && b->n < b->cap) {
-        n = read(fd, b->p + b->n, b->cap - b->n);
-        if (n > 0) b->n += (size_t)n;
-    }
-    close(fd);
-    if (n < 0) blob_unref(&b);
-    return b;
-}
-
-static void find_in_inbox(struct body_call *b, uint32_t recipient_count)
-{
-    const struct ops *ops = b->call->ops;
-    size_t size_max = b->call->settings->limits.message_size_max + PIECE_SIZE;
-    char path[4300];
-
-    for (uint32_t i = b->recipient_first;
-         ops->inbox_dir && i <= b->recipient_last && i < recipient_count; i++) {
-        deliver_inbox_path(ops->inbox_dir, b->call->id, i, path, sizeof path);
-        b->file = read_file(path, size_max);
-        if (b->file) return;
-    }
-}
-
-static void list_entries(struct body_call *b, const Angarium__MessageRecord *m)
-{
-    size_t n = m->n_chunks > 0 ? m->n_chunks : 1;
-
-    b->entries = check_calloc(n, sizeof *b->entries);
-    b->entry_count = n;
-    if (m->n_chunks > 0)
-        memcpy(b->entries, m->chunks, n * sizeof *b->entries);
-    else
-        b->entries[0] = proto_id_index(b->call->id);
-}
-
-static void find_body(struct loop_work *w)
-{
-    struct call *c = CONTAINER_OF(w, struct call, work);
-    struct body_call *b = c->more;
-    Angarium__MessageRecord *m = NULL;
-    int rv = queue_message_get(commit_store(c->ops->o.commit), proto_id_shard(c->id),
-                               proto_id_index(c->id), &m);
-
-    c->status = 200;
-    if (rv != 0) {
-        call_fail(c, problem_of(rv), "there is no message %s (any more)", c->param);
-        return;
-    }
-    find_in_inbox(b, m->recipient_count);
-    if (!b->file && m->body_gone)
-        call_fail(c, PROBLEM_GONE, "the body of %s is no longer kept: all its recipients are done",
-                  c->param);
-    else if (!b->file)
-        list_entries(b, m);
-    queue_message_free(&m);
-}
-
-/* ---- sending (on the loop) */
-
-static void read_next(struct body_call *b);
 
 static void end_stream(struct body_call *b)
 {
@@ -120,10 +131,12 @@ static void end_stream(struct body_call *b)
     body_free(b);
 }
 
+static void read_next(struct body_call *b);
+
 static void send_piece(struct body_call *b)
 {
     while (b->piece && b->piece_at < b->piece->n) {
-        size_t left = b->piece->n - b->piece_at, n = left < PIECE_SIZE ? left : PIECE_SIZE;
+        size_t left = b->piece->n - b->piece_at, n = left < WRITE_SIZE ? left : WRITE_SIZE;
         int rv = b->is_gone
                      ? ERR_CLOSED
                      : http_stream_write(b->call->request, span_of(b->piece->p + b->piece_at, n));
@@ -136,7 +149,7 @@ static void send_piece(struct body_call *b)
         b->piece_at += n;
     }
     blob_unref(&b->piece);
-    if (b->entry_next == b->entry_count)
+    if (b->is_last)
         end_stream(b);
     else
         read_next(b);
@@ -168,60 +181,122 @@ static void start_stream(struct body_call *b)
     b->is_reading = false;
 }
 
-static void on_read(struct commit_read *r, int rv, struct blob *body)
+static void answer_nothing(struct body_call *b, int rv)
 {
-    struct body_call *b = CONTAINER_OF(r, struct body_call, read);
+    struct call *c = b->call;
 
-    b->is_reading = false;
-    if (rv != 0 && !b->is_streaming) {
-        struct call *c = b->call;
+    if (b->is_known)
+        call_answer_problem(c, PROBLEM_GONE, "the body of %s is no longer kept", c->param);
+    else if (rv == ERR_NOT_FOUND)
+        call_answer_problem(c, PROBLEM_NOT_FOUND, "there is no message %s (any more)", c->param);
+    else
+        call_answer_problem(c, rv == ERR_CLOSED ? PROBLEM_NOT_REACHED : problem_of(rv), "%s: %s",
+                            c->param, err_text(rv));
+}
 
-        free(b->entries);
-        call_answer_problem(c, rv == ERR_NOT_FOUND ? PROBLEM_GONE : problem_of(rv),
-                            "the body of %s is no longer kept", c->param);
-        return;
-    }
-    if (rv != 0 || atomic_load(&b->call->ops->closing)) {
+/* No piece came. Before the first one the next holder is asked. */
+static void on_failed(struct body_call *b, int rv)
+{
+    bool closing = atomic_load(&b->call->ops->closing);
+
+    if (b->is_streaming) {
         log_event(LOG_WARN, "api.body_cut", LOG_TEXT("message", b->call->param),
                   LOG_TEXT("error", err_name(rv)));
-        blob_unref(&body);
         end_stream(b);
+    } else if (!closing && ++b->holder_at < b->holder_count) {
+        read_next(b);
+    } else {
+        answer_nothing(b, rv);
+    }
+}
+
+/* Takes bytes. */
+static void on_piece(struct body_call *b, int rv, const json_t *said, struct blob *bytes)
+{
+    const json_t *from = json_object_get(said, "from");
+
+    b->is_reading = false;
+    if (rv == 0) b->is_known = true;
+    if (rv == 0 && (!json_is_integer(from) || !bytes)) rv = ERR_NOT_FOUND;
+    if (rv == 0 && atomic_load(&b->call->ops->closing)) rv = ERR_CLOSED;
+    if (rv != 0) {
+        blob_unref(&bytes);
+        on_failed(b, rv);
         return;
     }
+    b->q.from = (enum piece_from)json_integer_value(from);
+    b->q.skip++;
+    b->is_last = json_is_true(json_object_get(said, "last"));
     if (!b->is_streaming) start_stream(b);
-    b->piece = body;
+    b->piece = bytes;
     b->piece_at = 0;
     send_piece(b);
 }
 
-static void read_next(struct body_call *b)
+static void on_run(struct loop_work *w)
 {
-    const struct ops *ops = b->call->ops;
-    int rv;
-
-    b->read = (struct commit_read){ .shard = proto_id_shard(b->call->id),
-                                    .entry = b->entries[b->entry_next++],
-                                    .on_done = on_read };
-    b->is_reading = true;
-    rv = commit_body_read(ops->o.commit, ops->o.loop, &b->read);
-    if (rv != 0) on_read(&b->read, rv, NULL);
+    question_read(&CONTAINER_OF(w, struct body_call, work)->reading);
 }
 
-static void on_found(struct loop_work *w)
+static void on_read(struct loop_work *w)
 {
-    struct call *c = CONTAINER_OF(w, struct call, work);
-    struct body_call *b = c->more;
+    struct body_call *b = CONTAINER_OF(w, struct body_call, work);
+    json_t *said = b->reading.json;
 
-    if (c->status >= 300) {
-        call_answer_problem(c, c->problem, "%s", c->detail);
-    } else if (b->file) {
-        struct blob *file = b->file;
+    on_piece(b, b->reading.rv, said, b->reading.bytes);
+    json_decref(said);
+}
 
-        call_answer_text(c, 200, MAIL_TYPE, blob_span(file));
-        blob_unref(&file);
-    } else {
-        read_next(b);
+static void on_answered(struct peer_call *ask, int rv, struct span answer, struct span body)
+{
+    struct body_call *b = CONTAINER_OF(ask, struct body_call, ask);
+    json_t *said = rv == 0 ? json_loadb((const char *)answer.p, answer.n, 0, NULL) : NULL;
+    struct blob *bytes = NULL;
+
+    if (rv == 0 && json_integer_value(json_object_get(said, "from")) != PIECE_ANY) {
+        bytes = blob_new(body.n);
+        CHECK(blob_add(bytes, body.p, body.n, body.n) == 0);
     }
+    if (rv != 0 && !ask->is_answered) rv = ERR_CLOSED;
+    on_piece(b, rv, said, bytes);
+    json_decref(said);
+}
+
+static int ask_node(struct body_call *b, uint64_t node)
+{
+    const struct ops *ops = b->call->ops;
+    char *text = question_print(&b->q);
+    int rv;
+
+    b->ask = (struct peer_call){ .to = node,
+                                 .kind = PEER_QUERY,
+                                 .lane = WIRE_BULK,
+                                 .within_ms = PIECE_WITHIN_MS,
+                                 .request = span_cstr(text),
+                                 .on_done = on_answered };
+    rv = peer_call(ops->o.peers, ops->o.loop, &b->ask);
+    free(text);
+    return rv;
+}
+
+static int read_here(struct body_call *b)
+{
+    b->reading = (struct reading){ .ops = b->call->ops, .q = &b->q, .room = SIZE_MAX };
+    b->work.run = on_run;
+    b->work.on_done = on_read;
+    return loop_work(b->call->ops->o.loop, LOOP_POOL_DISK, &b->work);
+}
+
+static void read_next(struct body_call *b)
+{
+    uint64_t node = b->holders[b->holder_at];
+    int rv;
+
+    b->is_reading = true;
+    rv = node == b->call->ops->o.node ? read_here(b) : ask_node(b, node);
+    if (rv == 0) return;
+    b->is_reading = false;
+    on_failed(b, rv);
 }
 
 static void abandon(struct call *c)
@@ -231,25 +306,38 @@ static void abandon(struct call *c)
     if (b->is_streaming && !b->is_reading) end_stream(b);
 }
 
-void route_message_body(struct call *c)
+/* ?recipient=N: that one's file of the inbox; without it any. False: answered. */
+static bool take_recipient(struct call *c, struct question *q)
 {
-    struct body_call *b = check_calloc(1, sizeof *b);
     char text[16];
     uint64_t number = 0;
 
+    q->recipient_last = PROTO_RECIPIENTS_MAX;
+    call_take_query(c, "recipient", text, sizeof text);
+    if (!text[0]) return true;
+    if (span_u64(span_cstr(text), PROTO_RECIPIENTS_MAX - 1, &number) != 0) {
+        call_answer_problem(c, PROBLEM_BAD_REQUEST, "recipient: its number, from 0");
+        return false;
+    }
+    q->recipient_first = q->recipient_last = (uint32_t)number;
+    return true;
+}
+
+void route_message_body(struct call *c)
+{
+    struct body_call *b = check_calloc(1, sizeof *b);
+
     c->more = b;
     b->call = c;
-    b->recipient_last = UINT32_MAX - 1;
-    if (!call_take_id(c)) return;
-    call_take_query(c, "recipient", text, sizeof text);
-    if (text[0] && span_u64(span_cstr(text), PROTO_RECIPIENTS_MAX - 1, &number) != 0) {
-        call_answer_problem(c, PROBLEM_BAD_REQUEST, "recipient: its number, from 0");
+    if (!call_take_id(c) || !take_recipient(c, &b->q)) return;
+    b->q.kind = QUESTION_PIECE;
+    b->q.id = c->id;
+    b->q.shards[b->q.shard_count++] = proto_id_shard(c->id);
+    b->holder_count = query_holders(c->ops, proto_id_shard(c->id), b->holders);
+    if (b->holder_count == 0) {
+        answer_nothing(b, ERR_CLOSED);
         return;
     }
-    if (text[0]) b->recipient_first = b->recipient_last = (uint32_t)number;
     c->abandon = abandon;
-    c->work.run = find_body;
-    c->work.on_done = on_found;
-    if (loop_work(c->ops->o.loop, LOOP_POOL_DISK, &c->work) != 0)
-        call_answer_problem(c, PROBLEM_BUSY, "the disk has too much to do; try again in a moment");
+    read_next(b);
 }

@@ -56,6 +56,12 @@ static void questions_come_as_they_were_sent(void **state)
                            .shards = { PROTO_SHARD_MAX } };
     got = there_and_back(&q);
     assert_memory_equal(&q, &got, sizeof q);
+    q.kind = QUESTION_PIECE;
+    q.from = PIECE_INBOX;
+    q.recipient_first = 3;
+    q.recipient_last = PROTO_RECIPIENTS_MAX;
+    got = there_and_back(&q);
+    assert_memory_equal(&q, &got, sizeof q);
 }
 
 static void all_shards_fit(void **state)
