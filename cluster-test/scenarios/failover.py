@@ -31,18 +31,21 @@ class Failed(Exception):
     """A promise was broken."""
 
 
-def options(name, rounds):
+def options(name, rounds, more=None):
     parser = argparse.ArgumentParser(description=name)
     parser.add_argument("--build", default="build/dev", help="a build directory (build/dev)")
     parser.add_argument("--rounds", type=int, default=rounds, help="faults (%d)" % rounds)
     parser.add_argument("--seed", type=int, default=int(time.time()) & 0xffffff, help="draws nodes and moments")
     parser.add_argument("--dir", help="keeps everything there (default: a temporary directory, removed when good)")
     parser.add_argument("--drain-s", type=float, default=60, help="longest wait for an empty queue (60)")
+    if more:
+        more(parser)
     return parser.parse_args()
 
 
 class Town:
     nodes = NODES
+    env = None  # of the nodes; None: the test's own
 
     def __init__(self, o, folder):
         self.o, self.folder = o, folder
@@ -58,18 +61,22 @@ class Town:
 
     def dev(self, *words, timeout=90):
         done = subprocess.run([self.binary, "dev", *words, "--dir", self.dir], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE, text=True, timeout=timeout)
+                              stderr=subprocess.PIPE, text=True, timeout=timeout, env=self.env)
         if done.returncode != 0:
             raise Failed("dev %s ended with %d: %s" % (" ".join(words), done.returncode, done.stderr))
 
     def start(self):
         base = free_ports(1)[0] // 100 * 100
+        self.before_start(base)
         self.dev("--nodes", str(self.nodes), "--base-port", str(base), "--next-hop", "127.0.0.1:%d" % self.sink.port,
                  "--set", "delivery.retry_base_ms=100ms", "--set", "delivery.retry_cap_ms=400ms",
                  "--set", "limits.session_transactions_max=1000000", "--set", "limits.disk_reserve_bytes=0", "--detach")
         with open(os.path.join(self.dir, "cluster.json")) as file:
             self.cluster = json.load(file)
         self.say("%d nodes are ready, seed %d, %s" % (self.nodes, self.o.seed, self.folder))
+
+    def before_start(self, base):
+        """What else a scenario needs."""
 
     def start_load(self):
         for node in self.cluster["nodes"]:
@@ -141,7 +148,7 @@ class Town:
     def run(self):
         self.start()
         self.start_load()
-        for number in range(1, self.o.rounds + 1):
+        for number in self.rounds():
             self.one_round(number)
         time.sleep(1)
         for generator in self.generators:
@@ -161,6 +168,9 @@ class Town:
             raise Failed(ledger.summary())
         print("%s, %d shards, %s" % (self.verdict(), shards, ledger.summary()))
 
+    def rounds(self):
+        return range(1, self.o.rounds + 1)
+
     def after_load(self):
         """What else a scenario looks at."""
 
@@ -177,8 +187,8 @@ class Town:
                 process.wait()
 
 
-def main(kind=Town, name="failover", rounds=4):
-    o = options(name, rounds)
+def main(kind=Town, name="failover", rounds=4, more=None):
+    o = options(name, rounds, more)
     folder = o.dir or tempfile.mkdtemp(prefix="angarium-%s-" % name)
     os.makedirs(folder, exist_ok=True)
     town = kind(o, folder)

@@ -11,6 +11,8 @@
 #                               of one node: how rates, latency, memory, disk and restart grow
 #   tests/bench/run.sh page [--json FILE]
 #                               what one mail costs at 2, 16 and 256 KiB, of one node and of three; needs strace and valgrind
+#   tests/bench/run.sh failover [--faults 30] [--only kill,stop,cut] [--json FILE]
+#                               three nodes: how long a shard takes no mail when its leader is killed, leaves, is cut off
 # ANGARIUM names the binary (build/release/node/angarium); the load tools are taken from its build directory.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -22,6 +24,12 @@ fi
 if [ "${1:-}" = costs ]; then
     case "${2:-quick}" in quick | full) ;; *) echo "usage: $0 costs [quick|full]" >&2; exit 2 ;; esac
     exec /usr/bin/python3 tests/bench/figures.py --binary "$binary" --mode "${2:-quick}"
+fi
+if [ "${1:-}" = failover ]; then
+    shift
+    build="$(dirname "$(dirname "$binary")")"
+    cmake "$build" >/dev/null && cmake --build "$build" --target faults mailsink >/dev/null
+    exec /usr/bin/python3 tests/bench/failover.py --binary "$binary" "$@"
 fi
 case "${1:-}" in
 stores | growth | page)

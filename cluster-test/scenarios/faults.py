@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""faults - three nodes under load, and what can go wrong with them without special rights, one fault after the other from a seed.
+
+kill: kill -9, start. stop: SIGSTOP, SIGCONT. polite: SIGTERM, start. cut: no way to the others and back. one-way: others do not hear a
+node, which hears them; or the reverse. slow-net: its ways take 40 ms and more. full: no room on its disk. sick: syncs fail, it ends and is
+started on a disk that is well again. slow-disk: each sync takes 300 ms longer. all: kill -9 of all at once, start.
+At the end as in failover: nothing answered 250 is missing, twice only what was in doubt, replicas agree, audits are clean.
+Use: faults.py [--build build/dev] [--rounds 10] [--seed N] [--only NAME,..] [--dir DIR]
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+
+sys.dont_write_bytecode = True
+from failover import NODES, STOPPED_S, Failed, Town, main  # noqa: E402
+from relay import Relay  # noqa: E402
+
+ENDS_S = 20  # a node whose disk is sick or full has ended by then
+
+
+class Faults(Town):
+    kinds = ("kill", "stop", "polite", "cut", "one-way", "slow-net", "full", "sick", "slow-disk", "all")
+    relay = None
+
+    def __init__(self, o, folder):
+        layer = os.path.join(os.path.abspath(o.build), "cluster-test", "faults.so")
+        if not os.path.exists(layer):
+            raise SystemExit("%s: not there; build it first (cmake --build %s --target faults)" % (layer, o.build))
+        super().__init__(o, folder)
+        self.faults_dir = os.path.join(folder, "faults")
+        os.makedirs(self.faults_dir)
+        self.env = dict(os.environ, LD_PRELOAD=layer, FAULTS_DIR=self.faults_dir)
+        if o.only:
+            self.kinds = o.only.split(",")
+        self.counts = dict.fromkeys(self.kinds, 0)
+        self.bag = []
+
+    # ---- ways
+
+    def before_start(self, base):
+        """Each node's ways to the others lead through the relay."""
+        self.relay = Relay({i: base + 10 * (i - 1) + 4 for i in range(1, NODES + 1)})
+        for a in range(1, NODES + 1):
+            with open(os.path.join(self.faults_dir, "node-%d.ways" % a), "w") as file:
+                for b in range(1, NODES + 1):
+                    if a != b:
+                        file.write("%d %d\n" % (self.relay.peer_ports[b], self.relay.ports[(a, b)]))
+
+    def ways(self, node):
+        """(from it, to it)"""
+        others = [i for i in range(1, NODES + 1) if i != node]
+        return [(node, i) for i in others], [(i, node) for i in others]
+
+    # ---- processes
+
+    def pid(self, node):
+        with open(os.path.join(self.dir, "cluster.json")) as file:
+            return json.load(file)["nodes"][node - 1]["pid"]
+
+    def is_running(self, node):
+        try:
+            with open("/proc/%d/stat" % self.pid(node)) as file:
+                return file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+        except OSError:
+            return False
+
+    def wait_ended(self, node, why):
+        end = time.monotonic() + ENDS_S
+        while self.is_running(node):
+            if time.monotonic() > end:
+                raise Failed("node %d does not end: %s" % (node, why))
+            time.sleep(0.02)
+
+    def disk(self, node, what):
+        path = os.path.join(self.faults_dir, "node-%d.disk" % node)
+        if what:
+            with open(path + ".new", "w") as file:
+                file.write(what)
+            os.rename(path + ".new", path)
+        elif os.path.exists(path):
+            os.remove(path)
+
+    def last_word(self, node):
+        with open(self.cluster["nodes"][node - 1]["log_file"], "rb") as file:
+            return file.read().decode("utf-8", "replace").strip().split("\n")[-1]
+
+    # ---- the faults
+
+    def do_kill(self, node):
+        self.dev("kill", "--node", str(node))
+        time.sleep(self.rng.uniform(0.3, 1.2))
+        self.dev("start", "--node", str(node))
+
+    def do_stop(self, node):
+        self.dev("kill", "--node", str(node), "--signal", "STOP")
+        time.sleep(self.rng.uniform(1, STOPPED_S))
+        self.dev("kill", "--node", str(node), "--signal", "CONT")
+
+    def do_polite(self, node):
+        self.dev("kill", "--node", str(node), "--signal", "TERM")
+        self.wait_ended(node, "SIGTERM")
+        self.dev("start", "--node", str(node))
+
+    def for_a_while(self):
+        time.sleep(self.rng.uniform(0.8, 2.5))
+        self.relay.mend()
+
+    def do_cut(self, node):
+        out, back = self.ways(node)
+        self.relay.cut_ways(out + back)
+        self.for_a_while()
+
+    def do_one_way(self, node):
+        self.relay.cut_ways(self.ways(node)[self.rng.randint(0, 1)])
+        self.for_a_while()
+
+    def do_slow_net(self, node):
+        out, back = self.ways(node)
+        self.relay.slow_ways(out + back, self.rng.uniform(0.04, 0.15))
+        self.for_a_while()
+
+    def do_slow_disk(self, node):
+        self.disk(node, "slow 300")
+        time.sleep(self.rng.uniform(1, 3))
+        self.disk(node, None)
+
+    def ends_by(self, node, what):
+        self.disk(node, what)
+        self.wait_ended(node, "its disk is %s" % what)
+        word = self.last_word(node)
+        self.disk(node, None)
+        time.sleep(self.rng.uniform(0, 0.5))
+        self.dev("start", "--node", str(node))
+        self.say("   its last word: %s" % word[:160])
+
+    def do_full(self, node):
+        self.ends_by(node, "full")
+
+    def do_sick(self, node):
+        self.ends_by(node, "sick")
+
+    def do_all(self, _):
+        for node in range(1, NODES + 1):
+            os.kill(self.pid(node), signal.SIGKILL)
+        for node in range(1, NODES + 1):
+            self.wait_ended(node, "SIGKILL")
+        self.dev("--detach")  # all at once: one alone is not ready
+
+    def draw(self):
+        """Each kind once before any comes again."""
+        if not self.bag:
+            self.bag = list(self.kinds)
+            self.rng.shuffle(self.bag)
+        return self.bag.pop()
+
+    def one_round(self, number):
+        kind, node = self.draw(), self.rng.randint(1, NODES)
+        time.sleep(self.rng.uniform(0.2, 0.8))
+        self.say("round %d: %s, node %d" % (number, kind, node))
+        getattr(self, "do_" + kind.replace("-", "_"))(node)
+        self.counts[kind] += 1
+
+    def verdict(self):
+        return "faults: seed %d, %s" % (self.o.seed, ", ".join("%s %d" % item for item in sorted(self.counts.items()) if item[1]))
+
+    def end(self):
+        for node in range(1, NODES + 1):
+            self.disk(node, None)
+        if self.relay:
+            self.relay.mend()
+        super().end()
+        if self.relay:
+            self.relay.end()
+
+
+def more(parser):
+    parser.add_argument("--only", help="kinds of faults, with commas between: %s" % " ".join(Faults.kinds))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Faults, "faults", 10, more))
