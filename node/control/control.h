@@ -214,9 +214,9 @@ int control_may_close(const struct control *c, uint32_t shard, struct errmsg *wh
 /* `voters` in place of those that it has; ERR_RANGE: they cannot be. */
 int control_may_place(const struct control *c, const struct control_up *up, uint32_t shard,
                       const uint64_t *voters, unsigned count, struct errmsg *why);
-/* The voters of a new shard on `node` (0: where there are fewest). */
+/* The voters of a new shard on `node` (0: where there are fewest), spread so (0: as the cluster's are). */
 int control_may_create(const struct control *c, const struct control_up *up, uint64_t node,
-                       struct control_step *out, struct errmsg *why);
+                       enum control_spread spread, struct control_step *out, struct errmsg *why);
 
 /* ---- as a whole */
 

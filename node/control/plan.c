@@ -324,11 +324,12 @@ bool control_plan(const struct control *c, const struct control_up *up, struct c
 }
 
 int control_may_create(const struct control *c, const struct control_up *up, uint64_t node,
-                       struct control_step *out, struct errmsg *why)
+                       enum control_spread spread, struct control_step *out, struct errmsg *why)
 {
     struct look l;
 
     look_at(&l, c, up);
+    if (spread != 0) l.spread = spread;
     if (node != 0 && !control_node(c, node))
         return errmsg_set(why, ERR_NOT_FOUND, "there is no node %llu", (unsigned long long)node);
     if (node != 0 && !look_takes(&l, node))

@@ -9,7 +9,7 @@
 
 struct shard_args {
     struct cli_change change;
-    const char *to, *node, *voters, *words[2];
+    const char *to, *node, *spread, *voters, *words[2];
     unsigned count;
 };
 
@@ -77,6 +77,7 @@ static int change(const struct shard_args *a, const char *path, const char *key,
     buf_add_cstr(&full, path);
     cli_add_query(&full, "dry_run", a->change.dry_run ? "true" : NULL);
     if (key) cli_add_query(&full, key, value);
+    if (strcmp(a->words[0], "create") == 0) cli_add_query(&full, "spread", a->spread);
     rv = buf_failed(&full) ? cli_usage("shard", "%s is too long", key)
                            : cli_change(&a->change, buf_cstr(&full));
     buf_deinit(&full);
@@ -117,6 +118,7 @@ static int run(int argc, char **argv)
     const struct cli_option options[] = { CLI_CHANGE_OPTIONS(a.change),
                                           { .name = "to", .text = &a.to },
                                           { .name = "node", .text = &a.node },
+                                          { .name = "spread", .text = &a.spread },
                                           { .name = "voters", .text = &a.voters } };
     int rv =
         cli_read(argc, argv, options, sizeof options / sizeof options[0], a.words, 2, &a.count);
@@ -127,12 +129,13 @@ static int run(int argc, char **argv)
 
 const struct cli_verb cli_verb_shard = {
     .name = "shard",
-    .usage = "ls | show N | create [--node ID] | close N | transfer N --to ID | move N --voters "
+    .usage = "ls | show N | create [--node ID] [--spread zone|region] | close N | transfer N --to ID | move N --voters "
              "ID,ID,...",
     .line = "place, create and close shards",
     .help =
         "ls shows where all shards of the cluster are, and which of them move; show one of them.\n"
-        "create makes one more, led by the node that --node names.\n"
+        "create makes one more, led by the node that --node names; --spread: its voters over zones of one region, or over\n"
+        "regions, and a commit needs two of them (as the cluster's are).\n"
         "close: it takes no new mail, what is in it is delivered; its history is readable until "
         "delivery.retention\n"
         "is over, then it is gone. Refused (5) for the last one that is open.\n"

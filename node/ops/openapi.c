@@ -135,7 +135,7 @@ static const char *const schemas[][2] = {
       "{\"type\":\"object\",\"required\":[\"id\",\"state\",\"version\",\"in_force\","
       "\"voters\"],\"properties\":{\"id\":{\"type\":\"integer\"},\"state\":{\"enum\":["
       "\"open\",\"closing\",\"closed\"]},\"version\":{\"type\":\"integer\"},\"in_force\":{"
-      "\"type\":\"boolean\"},\"leader\":{\"type\":[\"integer\",\"null\"]},\"voters\":{"
+      "\"type\":\"boolean\"},\"leader\":{\"type\":[\"integer\",\"null\"]},\"spread\":{\"enum\":[\"zone\",\"region\"]},\"voters\":{"
       "\"type\":\"array\",\"items\":{\"type\":\"integer\"}},\"holders\":{\"type\":\"array\","
       "\"items\":{\"type\":\"integer\"}},\"founders\":{\"type\":\"array\",\"items\":{"
       "\"type\":\"integer\"}}}}" },

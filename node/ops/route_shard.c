@@ -35,6 +35,7 @@ static json_t *json_of_placement(const struct ops *ops, const struct control_sha
     json_object_set_new(j, "version", json_integer(s->version));
     json_object_set_new(j, "in_force", json_boolean(s->in_force == s->version));
     json_object_set_new(j, "leader", leader ? json_integer((json_int_t)leader) : json_null());
+    json_object_set_new(j, "spread", json_string(control_spread_name(s->spread)));
     json_object_set_new(j, "voters", change_nodes(s->voters, s->voter_count));
     json_object_set_new(j, "holders", change_nodes(s->holders, s->holder_count));
     json_object_set_new(j, "founders", change_nodes(s->founders, s->founder_count));
@@ -75,8 +76,23 @@ static void put_shard(json_t *answer, const struct control_answer *a)
     json_object_set_new(answer, "shard", json_integer(a->shard));
 }
 
+/* 0: not said. */
+static bool take_spread(struct call *c, enum control_spread *out)
+{
+    char text[16];
+
+    *out = 0;
+    call_take_query(c, "spread", text, sizeof text);
+    if (strcmp(text, "zone") == 0) *out = CONTROL_SPREAD_ZONE;
+    if (strcmp(text, "region") == 0) *out = CONTROL_SPREAD_REGION;
+    if (!text[0] || *out != 0) return true;
+    call_answer_problem(c, PROBLEM_BAD_REQUEST, "spread: zone or region");
+    return false;
+}
+
 void route_create_shard(struct call *c)
 {
+    enum control_spread spread;
     Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
     Angarium__ControlCreate create = ANGARIUM__CONTROL_CREATE__INIT;
     struct errmsg why = { "" };
@@ -92,8 +108,10 @@ void route_create_shard(struct call *c)
         call_answer_problem(c, PROBLEM_BAD_REQUEST, "node: a node's number");
         return;
     }
+    if (!take_spread(c, &spread)) return;
     up = cluster_up(c->ops->o.cluster);
-    if (!change_may(c, control_may_create(control_of(c), &up, node, &step, &why), &why)) return;
+    if (!change_may(c, control_may_create(control_of(c), &up, node, spread, &step, &why), &why))
+        return;
     does = json_array();
     change_says(does, "shard %u is born, and led by node %llu",
                 control_shard_count(control_of(c)) + 1, (ull)step.voters[0]);

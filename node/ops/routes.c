@@ -28,7 +28,7 @@ const struct route routes[] = {
     { "POST", API "/nodes/{id}/remove", route_remove, true, "dry_run force", "It is gone for ever", "Change" },
     { "POST", API "/nodes/{id}/promote", route_promote, true, "dry_run", "It votes in control before others", "Change" },
     { "GET", API "/placements", route_placements, true, "", "Where all shards of the cluster are", "PlacementPage" },
-    { "POST", API "/shards", route_create_shard, true, "dry_run node", "One more shard", "Change" },
+    { "POST", API "/shards", route_create_shard, true, "dry_run node spread", "One more shard", "Change" },
     { "GET", API "/shards/{id}", route_shard, true, "", "Where a shard is", "Placement" },
     { "POST", API "/shards/{id}/close", route_close_shard, true, "dry_run", "It takes no new mail and empties", "Change" },
     { "POST", API "/shards/{id}/transfer", route_transfer_shard, true, "dry_run to", "Another voter leads it", "Change" },

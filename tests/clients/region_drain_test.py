@@ -3,7 +3,7 @@ the other one. A region drains: everything moves away."""
 import re
 
 import cluster
-from regions_test import Town, settled
+from regions_test import Town, settled, voters
 
 
 def main():
@@ -14,6 +14,9 @@ def main():
         cluster.wait_until(lambda: t.is_ready(1) and t.send(1) == 250, "region 1 goes on alone")
         t.signal(2, "CONT")
         cluster.wait_until(lambda: all(t.is_ready(n) for n in range(1, 7)), "all are back")
+        assert t.run("shard", "create", "--spread", "rack").returncode != 0
+        assert t.run("shard", "create", "--spread", "region").returncode == 0
+        cluster.wait_until(lambda: len({t.region_of(n) for n in voters(t).get(25, [])}) == 2, "one shard in both regions")
         dry = t.run("region", "drain", "region-2", "--dry-run")
         assert dry.returncode == 0 and "voters" in dry.stdout + dry.stderr, dry
         assert re.search(r"region-2 +3 +3 +3 ", t.run("region", "ls").stdout), t.run("region", "ls").stdout

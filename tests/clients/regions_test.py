@@ -61,15 +61,20 @@ class Town:
                 return 0
 
 
-def voters(t):
+def placements(t):
     found = t.shards()
-    items = found["items"] if isinstance(found, dict) else found
-    return {s["id"]: s["voters"] for s in items}
+    return found["items"] if isinstance(found, dict) else found
+
+
+def voters(t):
+    return {s["id"]: s["voters"] for s in placements(t)}
 
 
 def settled(t, shards, fact):
-    found = voters(t)
-    return len(found) == shards and all(len(v) == 3 and fact({t.region_of(n) for n in v}) for v in found.values())
+    """So many, of three voters each, in regions that fit, and those vote already."""
+    found = placements(t)
+    return len(found) == shards and all(s["in_force"] and len(s["voters"]) == 3 and
+                                        fact({t.region_of(n) for n in s["voters"]}) for s in found)
 
 
 def over_regions(place):

@@ -187,6 +187,27 @@ static void spread_over_regions_a_shard_is_in_all_of_them(void **state)
     }
 }
 
+static void a_shard_of_its_own_may_be_spread_otherwise(void **state)
+{
+    struct control_step step;
+    struct control_up up;
+    struct errmsg why;
+    struct scene s;
+
+    (void)state;
+    grow(&s, CONTROL_SPREAD_ZONE, 6, 2);
+    up = all_up(&s);
+    assert_int_equal(
+        control_may_create(s.control, &up, 1, CONTROL_SPREAD_REGION, &step, &why), 0);
+    assert_int_equal(scene_create_step(&s, &step), 0);
+    assert_int_equal(run(&s, &up), 0); /* nothing of it is moved back into one region */
+    assert_int_equal(control_shard(s.control, 25)->spread, CONTROL_SPREAD_REGION);
+    assert_int_equal(places(&s, control_shard(s.control, 25), control_region_number), 2);
+    assert_int_equal(control_may_create(s.control, &up, 1, 0, &step, &why), 0);
+    assert_int_equal(step.spread, CONTROL_SPREAD_ZONE);
+    control_free(&s.control);
+}
+
 static void a_region_is_drained_as_a_whole(void **state)
 {
     struct control_up up;
@@ -377,15 +398,15 @@ static void what_may_not_be_is_refused_in_words(void **state)
     assert_int_equal(control_may_place(s.control, &up, 1, list, 3, &why), ERR_RANGE);
     assert_int_equal(control_may_place(s.control, &up, 1, list, 2, &why), 0);
     assert_int_equal(control_may_promote(s.control, &up, 2, &why), 0);
-    assert_int_equal(control_may_create(s.control, &up, 7, &step, &why), ERR_NOT_FOUND);
-    assert_int_equal(control_may_create(s.control, &up, 2, &step, &why), 0);
+    assert_int_equal(control_may_create(s.control, &up, 7, 0, &step, &why), ERR_NOT_FOUND);
+    assert_int_equal(control_may_create(s.control, &up, 2, 0, &step, &why), 0);
     assert_int_equal(step.voters[0], 2);
     up = (struct control_up){ .count = 2, .nodes = { 1, 2 } };
     assert_int_equal(control_may_drain(s.control, &up, 2, &why), ERR_BUSY);
     assert_non_null(strstr(why.text, "would lose its quorum"));
     assert_int_equal(control_may_place(s.control, &up, 1, list, 2, &why), ERR_BUSY);
     assert_int_equal(control_may_remove(s.control, &up, 3, true, &why), 0);
-    assert_int_equal(control_may_create(s.control, &up, 3, &step, &why), ERR_BUSY);
+    assert_int_equal(control_may_create(s.control, &up, 3, 0, &step, &why), ERR_BUSY);
     assert_int_equal(control_may_promote(s.control, &up, 3, &why), ERR_BUSY);
     control_free(&s.control);
 }
@@ -397,6 +418,7 @@ int main(void)
         cmocka_unit_test(voters_stand_in_different_zones),
         cmocka_unit_test(spread_over_zones_a_shard_stays_in_its_region),
         cmocka_unit_test(spread_over_regions_a_shard_is_in_all_of_them),
+        cmocka_unit_test(a_shard_of_its_own_may_be_spread_otherwise),
         cmocka_unit_test(a_region_is_drained_as_a_whole),
         cmocka_unit_test(who_is_down_or_drains_gets_nothing_new),
         cmocka_unit_test(a_node_that_drains_gives_all_away_and_comes_back),
