@@ -380,6 +380,7 @@ const struct cli_verb cli_verb_tenant = {
     .help = "A tenant goes only when it has no credentials, domains and rules any more.\n" COMMON
             "  angarium tenant ls\n"
             "  angarium tenant set acme\n"
+            "  angarium tenant set acme in_doubt=hold   mail that may have arrived is not sent again by itself\n"
             "  angarium tenant rm acme\n",
     .run = run,
 };
