@@ -94,6 +94,7 @@ static void draw_later(struct world *w, struct plan *p)
         if (rng_below(&w->later, 1000) < 150)
             p->fault_every_us[f] = SECOND / 2 + rng_below(&w->later, 5 * SECOND);
     p->part_size = 1 + (size_t)rng_below(&w->later, 1000);
+    if (rng_below(&w->later, 1000) < 200) p->open_late_us = 1 + rng_below(&w->later, 2 * SECOND);
     if (p->fault_every_us[FAULT_RESCUE]) p->fault_every_us[FAULT_MISDIRECT] = 0;
 }
 

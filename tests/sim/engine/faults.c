@@ -117,7 +117,7 @@ static void lie(struct world *w, struct node *n)
 
         CHECK(store_group_read(n->store, g + 1, log, NULL) == 0);
         h->lost_upto = log->last;
-        h->impaired = h->exists;
+        h->impaired = h->exists || w->wanted[g][n->at];
         free(log);
     }
     store_mem_back(n->store, &n->image);

@@ -262,6 +262,14 @@ void node_open_group(struct world *w, struct node *n, unsigned group)
               (unsigned long long)h->machine_upto);
 }
 
+void node_open_all(struct world *w, struct node *n)
+{
+    for (unsigned g = 0; g < w->plan.groups && !n->dying; g++)
+        if (w->wanted[g][n->at]) node_open_group(w, n, g);
+    for (unsigned i = 0; i < w->plan.loops; i++)
+        wake(&n->loops[i]);
+}
+
 void node_start(struct world *w, struct node *n)
 {
     if (n->up || n->lost) return;
@@ -284,10 +292,11 @@ void node_start(struct world *w, struct node *n)
     TRACE(w, "n%u starts, incarnation %llu, formats %u to %u", n->at + 1,
           (unsigned long long)n->incarnation, n->format_min, n->format_max);
     open_raft(w, n);
-    for (unsigned g = 0; g < w->plan.groups && !n->dying; g++)
-        if (w->wanted[g][n->at]) node_open_group(w, n, g);
-    for (unsigned i = 0; i < w->plan.loops; i++)
-        wake(&n->loops[i]);
+    if (w->plan.open_late_us > 0)
+        world_at(w, world_below(w, w->plan.open_late_us),
+                 &(struct action){ .kind = ACT_OPEN, .node = n->at, .life = n->incarnation });
+    else
+        node_open_all(w, n);
     net_dial_all(w);
     world_at(w, world_between(w, w->plan.flush_every_us / 2, w->plan.flush_every_us),
              &(struct action){ .kind = ACT_FLUSH, .node = n->at, .life = n->incarnation });

@@ -97,6 +97,9 @@ static void do_inner(struct world *w, struct node *n, const struct action *a)
     case ACT_ROOM:
         net_room(w, n->at, (unsigned)a->b, (enum wire_lane)a->a);
         return;
+    case ACT_OPEN:
+        node_open_all(w, n);
+        return;
     case ACT_SYNCED:
         node_synced(w, n);
         return;

@@ -231,6 +231,7 @@ struct plan {
     unsigned spread_permille, priority_permille;
     uint32_t format_min, format_max; /* what nodes announce lies here */
     size_t part_size;                /* of a mail in chunks */
+    uint64_t open_late_us; /* a process has its lanes so long before its groups; 0: groups first */
     uint64_t fault_every_us[FAULTS]; /* 0: not in this run */
 };
 
@@ -254,6 +255,7 @@ enum action_kind {
     ACT_FAULT,
     ACT_RESCUE,
     ACT_CALM,
+    ACT_OPEN,
 };
 struct rescue {
     bool on;
@@ -332,6 +334,7 @@ void node_turn(struct world *w, struct node *n, unsigned loop);
 void node_wake(struct node *n, unsigned group); /* its loop turns soon */
 void node_synced(struct world *w, struct node *n);
 void node_pause(struct world *w, struct node *n, uint64_t until_us);
+void node_open_all(struct world *w, struct node *n);
 void node_open_group(struct world *w, struct node *n, unsigned group);
 void node_settle(struct world *w, struct node *n); /* after each event at it */
 void node_lose(struct world *w, struct node *n);   /* all of its disk, for good */
