@@ -24,6 +24,8 @@ static const struct scope full_scopes[] = {
     { .name = "orders", .terms = 2, .entries = 3, .slow = true },
     { .name = "terms", .terms = 3, .entries = 1, .slow = true },
     { .name = "crash", .terms = 2, .entries = 1, .crashes = 1, .slow = true },
+    { .name = "crashes", .terms = 1, .entries = 3, .crashes = 2, .slow = true },
+    { .name = "crashes", .terms = 2, .entries = 1, .crashes = 2, .slow = true },
     { .name = "writes", .terms = 2, .entries = 1, .slow = true, .all_slow = true },
 };
 
