@@ -61,6 +61,30 @@ class Dev:
             if os.path.exists(token):
                 os.remove(token)
 
+    def add_node(self, number, like, ask):
+        """Settings, a certificate and a token of one more node, with the ports of another one; `ask` leads control."""
+        path = os.path.join(self.dir, "node-%d" % number)
+        with open(self.settings(like)) as file:
+            text = file.read()
+        text = text.replace("node-%d" % like, "node-%d" % number).replace("id: %d," % like, "id: %d," % number)
+        with open(self.settings(number), "w") as file:
+            file.write(text)
+        with open(os.path.join(self.dir, "cluster.id")) as file:
+            cluster = file.read()[:32]
+        with open(path + ".ext", "w") as file:
+            file.write("subjectAltName=DNS:node-%d.example.test,IP:127.0.0.1,URI:angarium://%s/node/%d\n"
+                       "extendedKeyUsage=serverAuth,clientAuth\n" % (number, cluster, number))
+        for words in (("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
+                       "-out", path + ".csr", "-subj", "/CN=node %d" % number),
+                      ("x509", "-req", "-in", path + ".csr", "-CA", os.path.join(self.dir, "ca.pem"), "-CAkey",
+                       os.path.join(self.dir, "ca.key"), "-CAcreateserial", "-days", "30", "-extfile", path + ".ext",
+                       "-out", path + ".pem")):
+            subprocess.run(["openssl", *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        token = self.run(["cluster", "token", "--endpoint", "http://" + self.node(ask)["http"], "--token-file",
+                          os.path.join(self.dir, "api.token")]).stdout
+        with open(path + ".token", "w") as file:
+            file.write(token)
+
     def get(self, node, path):
         ask = urllib.request.Request("http://%s%s" % (self.node(node)["http"], path),
                                      headers={"Authorization": "Bearer " + self.cluster["api_token"]})
@@ -74,7 +98,7 @@ class Dev:
 
     # waiting for a fact
 
-    def wait(self, what, fact, seconds=60):
+    def wait(self, what, fact, seconds=30):
         end = time.monotonic() + seconds
         while True:
             left = fact()
@@ -84,22 +108,28 @@ class Dev:
                 raise Failed("after %d s: %s: %s" % (seconds, what, left))
             time.sleep(0.1)
 
-    def digests(self, nodes):
-        """shard -> digests, one of each node that holds it."""
+    def digests(self, count, nodes=None):
+        """shard -> digests, one of each node that holds it and answers."""
         found = {}
-        for node in range(1, nodes + 1):
-            for shard in self.get(node, "/api/v1/shards")["items"]:
+        for node in nodes or range(1, count + 1):
+            try:
+                shards = [s for s in self.get(node, "/api/v1/shards")["items"] if s.get("node", node) == node]
+            except OSError:
+                continue
+            for shard in shards:
                 found.setdefault(shard["id"], []).append(shard["digest"])
         return found
 
     def wait_shared(self, nodes):
-        """Every shard is held by so many nodes."""
-        self.wait("shards that are not on all nodes",
-                  lambda: [s for s, d in self.digests(nodes).items() if len(d) < nodes])
+        """Every shard has so many voters, in force."""
+        def missing():
+            shards = [self.get(1, "/api/v1/shards/%d" % s) for s in self.digests(nodes)]
+            return [s["id"] for s in shards if len(s["voters"]) < nodes or not s["in_force"]]
+        self.wait("shards without all their voters", missing)
 
-    def wait_empty(self, nodes):
+    def wait_empty(self, count, nodes=None):
         self.wait("messages in the queue", lambda: max(
-            self.get(node, "/api/v1/queue?limit=1")["counts"]["messages"] for node in range(1, nodes + 1)))
+            self.get(node, "/api/v1/queue?limit=1")["counts"]["messages"] for node in nodes or range(1, count + 1)))
 
     def same_digests(self, nodes):
         self.wait("replicas differ", lambda: [s for s, d in self.digests(nodes).items() if len(set(d)) > 1], 20)

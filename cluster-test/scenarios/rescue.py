@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """rescue - a cluster is backed up under load and lost whole; another one begins with the backup and grows.
 
+Two nodes of that are lost for good, the third goes on, a lost one comes back in vain, a new one is taken in.
+
 Checks: a damaged backup is refused, and a target that is not empty; a backup under load is whole; all mails answered 250 before it
-began are in the restored node, and arrive; what the backup says was delivered is not sent again; the audits are clean.
+began are in the restored node, and arrive; what the backup says was delivered is not sent again; what the third
+node had arrives, what recover tells is so, and it refuses what it must; the audits are clean.
 Use: rescue.py [--build build/dev] [--seed N] [--dir DIR]
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +27,7 @@ from load import Generator, Sink  # noqa: E402
 from node import find_binary  # noqa: E402
 
 REFUSED, USAGE = 5, 2
+LEFT = 3  # the node that is left; lower numbers dial, so a lost one that returns is heard of
 
 
 def options():
@@ -42,7 +47,7 @@ class Rescue:
         self.old = Dev(self.binary, folder, "old", self.sink.port)
         self.new = Dev(self.binary, folder, "new", self.sink.port)
         self.backup = os.path.join(folder, "backup")
-        self.generators = []
+        self.generators, self.processes = [], []
         self.begun = time.monotonic()
 
     def say(self, text):
@@ -148,6 +153,96 @@ class Rescue:
         if lost or again:
             raise Failed("lost: %s; sent again though delivered: %s" % (lost[:5], again[:5]))
 
+    # two of three nodes are lost
+
+    def lose_two(self):
+        """Under load, all at once. Gives (id, recipient) of what the one that is left has."""
+        self.generators = []
+        self.load(self.new, "new", (1, 2, 3))
+        time.sleep(1.2)
+        self.new.run(["recover", self.new.data_dir(LEFT), "--lost", "1,2", "--dry-run"], exit=REFUSED)  # it runs
+        for node in (1, 2, LEFT):
+            self.new.dev("kill", "--node", str(node))
+        for generator in self.generators:
+            generator.process.kill()
+            generator.process.wait()
+        had = {(words[0], words[1]) for words in self.new.audit_list(self.new.data_dir(LEFT))}
+        self.refuse()
+        self.kept = os.path.join(self.folder, "node-1-kept")
+        os.rename(self.new.data_dir(1), self.kept)
+        shutil.rmtree(self.new.data_dir(2))
+        return had
+
+    def refuse(self):
+        one, two = self.new.data_dir(LEFT), self.new.data_dir(2)
+        for words, exit in (((one, "--lost", "1,2"), USAGE),
+                            ((one, "--lost", "1", "--dry-run"), REFUSED),        # and where is 2?
+                            ((one, two, "--lost", "1", "--dry-run"), REFUSED),   # a majority is left
+                            ((one, two, "--lost", "1,2", "--dry-run"), REFUSED),  # lost, and here
+                            ((one, self.old.data_dir(2), "--lost", "1,2", "--dry-run"), REFUSED),  # another cluster
+                            ((one, "--lost", "1,2,9", "--dry-run"), 3)):
+            self.new.run(["recover", *words], exit=exit)
+
+    def recover(self, had):
+        words = ["recover", self.new.data_dir(LEFT), "--lost", "1,2"]
+        ends = {int(line.split()[0]): int(line.split()[1]) for line in
+                self.new.run(["audit", self.new.data_dir(LEFT)]).stdout.split("\n") if line.strip()[:1].isdigit()}
+        told = json.loads(self.new.run([*words, "--dry-run", "-o", "json"]).stdout)
+        again = json.loads(self.new.run([*words, "--dry-run", "-o", "json"]).stdout)
+        if told != again or told["done"]:
+            raise Failed("a dry run changed something")
+        for group in told["groups"]:
+            end = group["logs"][0]["last"]
+            if group["verdict"] != "recovers" or group["members"] != [LEFT] or group["from"] != LEFT or \
+                    group["had_quorum"] or end < ends.get(group["group"], 0):
+                raise Failed("recover tells of group %d: %s" % (group["group"], group))
+        self.new.run([*words, "--yes-data-may-be-lost"])
+        self.new.run([*words, "--yes-data-may-be-lost"], exit=REFUSED)
+        self.new.dev("start", "--node", str(LEFT))
+        self.new.wait_empty(LEFT, nodes=(LEFT,))
+        states = {node["id"]: node["state"] for node in self.new.get(LEFT, "/api/v1/nodes")["items"]}
+        if states != {1: "gone", 2: "gone", LEFT: "serving"}:
+            raise Failed("nodes are %s" % states)
+        now = {(a.queue_id, name) for list_ in read_arrivals(self.sink.log_path).values() for a in list_
+               for name in a.recipients.split(",")}
+        acked = {queue_id for queue_id, _ in read_promises([g.acked for g in self.generators]).values()}
+        missing = [key for key in had if key[0] in acked and key not in now]
+        if missing or not acked:
+            raise Failed("node 3 had %s, and it did not arrive" % missing[:5])
+        self.say("node 3 goes on alone with %d groups" % len(told["groups"]))
+
+    def start_node(self, number):
+        with open(os.path.join(self.folder, "node-%d.out" % number), "ab") as out:
+            process = subprocess.Popen([self.binary, "node", "-c", self.new.settings(number)], stdin=subprocess.DEVNULL,
+                                       stdout=out, stderr=out)
+        self.processes.append(process)
+        return process
+
+    def come_back(self):
+        """A lost node returns with its disk: nobody talks to it."""
+        os.rename(self.kept, self.new.data_dir(1))
+        back = self.start_node(1)
+        log = os.path.join(self.folder, "node-1.out")
+
+        def is_heard():
+            with open(log, errors="replace") as file:
+                return not any("event=wire.refused_by_peer" in line and "peer=%d" % LEFT in line for line in file)
+        self.new.wait("node 3 has not refused node 1", is_heard)
+        back.kill()
+        back.wait()
+        if self.new.get(LEFT, "/api/v1/queue?limit=1")["counts"]["messages"] or \
+                self.new.get(LEFT, "/api/v1/nodes")["items"][LEFT - 1]["leads"] == 0:
+            raise Failed("node 3 does not lead any more")
+
+    def take_in(self):
+        """A new node, with the ports of node 2, gets replicas of everything."""
+        self.new.add_node(4, like=2, ask=LEFT)
+        self.start_node(4)
+        self.new.wait("not all shards are on two nodes", lambda: [
+            shard for shard, digests in self.new.digests(3, nodes=(2, LEFT)).items() if len(digests) < 2])
+        self.new.wait("replicas differ", lambda: [
+            shard for shard, digests in self.new.digests(3, nodes=(2, LEFT)).items() if len(set(digests)) > 1])
+
     def run(self):
         preparing = threading.Thread(target=self.prepare)
         preparing.start()
@@ -169,17 +264,18 @@ class Rescue:
         self.new.wait_shared(3)
         self.new.wait_empty(3)
         self.new.same_digests(3)
-        self.new.dev("stop")
-        for node in (1, 2, 3):
-            self.new.audit_list(self.new.data_dir(node))
         self.check_delivered(before, arrivals, delivered)
-        print("rescue: %d mails of before the backup, %d recipients delivered then and not again, all arrived; three nodes agree" %
-              (len(before), len(delivered)))
+        had = self.lose_two()
+        self.recover(had)
+        self.come_back()
+        self.take_in()
+        print("rescue: %d mails of before the backup, %d recipients delivered then and not again, all arrived; "
+              "%d mails of one node of three, all arrived; a fourth came" % (len(before), len(delivered), len(had)))
 
     def end(self):
         for dev in (self.old, self.new):
             dev.end()
-        for process in [g.process for g in self.generators] + [self.sink.process]:
+        for process in [g.process for g in self.generators] + [self.sink.process] + self.processes:
             if process.poll() is None:
                 process.kill()
                 process.wait()

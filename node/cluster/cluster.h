@@ -37,6 +37,8 @@ struct cluster_self {
     uint32_t format; /* in force: what this disk is written in, and who may read it */
     unsigned peer_count;
     struct cluster_peer peers[CONTROL_NODES_MAX]; /* itself, when it began the cluster */
+    unsigned lost_count;
+    uint64_t lost[CONTROL_NODES_MAX]; /* never talked to again: angarium recover */
 };
 /* 32 hex digits. ERR_SYNTAX. */
 int cluster_parse_id(const char *text, uint8_t out[CONTROL_CLUSTER_SIZE]);

@@ -86,6 +86,9 @@ static bool take_self(struct cluster_self *out, const Angarium__ClusterSelf *s)
                                   .format = s->format };
     if (s->cluster.len != sizeof out->cluster || s->uuid.len != CONTROL_UUID_SIZE) return false;
     if (s->node == 0 || s->n_nodes == 0 || s->n_nodes > CONTROL_NODES_MAX) return false;
+    if (s->n_lost > CONTROL_NODES_MAX) return false;
+    out->lost_count = (unsigned)s->n_lost;
+    if (s->n_lost > 0) memcpy(out->lost, s->lost, s->n_lost * sizeof *out->lost);
     memcpy(out->cluster, s->cluster.data, sizeof out->cluster);
     memcpy(out->uuid, s->uuid.data, CONTROL_UUID_SIZE);
     for (size_t i = 0; i < s->n_nodes; i++) {
@@ -144,6 +147,8 @@ int cluster_self_write(const char *dir, const struct cluster_self *self, struct 
     s.node = self->node;
     s.uuid = proto_bytes(span_cstr(self->uuid));
     s.incarnation = self->incarnation;
+    s.n_lost = self->lost_count;
+    s.lost = (uint64_t *)(uintptr_t)self->lost;
     s.nodes = list;
     s.voters = voters;
     for (unsigned i = 0; i < self->peer_count; i++) {

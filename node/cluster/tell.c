@@ -4,11 +4,18 @@
 
 #include "node/cluster/inside.h"
 
+static bool is_lost(const struct cluster *c, uint64_t node)
+{
+    for (unsigned i = 0; i < c->self.lost_count; i++)
+        if (c->self.lost[i] == node) return true;
+    return false;
+}
+
 static void tell_peer(struct cluster *c, uint64_t node, const char *address)
 {
     struct wire_peer peer = { .node = node };
 
-    if (node == c->self.node || !address[0]) return;
+    if (node == c->self.node || !address[0] || is_lost(c, node)) return;
     snprintf(peer.address, sizeof peer.address, "%s", address);
     if (wire_peer(c->o.wire, &peer) != 0)
         log_event(LOG_ERROR, "cluster.peer_refused", LOG_NUM("peer", node),

@@ -66,6 +66,8 @@ static int dispatch(struct work *w, const Angarium__ControlCommand *c)
         return cmd_drop(w, c->drop);
     case ANGARIUM__CONTROL_COMMAND__KIND_IMPORT:
         return cmd_import(w, c->import);
+    case ANGARIUM__CONTROL_COMMAND__KIND_RECOVER:
+        return cmd_recover(w, c->recover);
     case ANGARIUM__CONTROL_COMMAND__KIND_PLACED:
         return cmd_placed(w, c->placed);
     case ANGARIUM__CONTROL_COMMAND__KIND_SHARD_STATE:

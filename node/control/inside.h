@@ -69,6 +69,7 @@ bool record_append(struct control *c, Angarium__ControlRecord **r);
 bool record_tenant_ok(const struct control *c, const Angarium__ControlRecord *r);
 unsigned record_max(enum control_kind kind);
 void records_clear(struct control *c);
+int cmd_recover(struct work *w, const Angarium__ControlRecover *recover);
 int cmd_placed(struct work *w, const Angarium__ControlPlaced *placed);
 int cmd_shard_state(struct work *w, const Angarium__ControlShardState *state);
 int cmd_region_drain(struct work *w, const Angarium__ControlRegionDrain *drain);

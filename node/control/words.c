@@ -93,6 +93,14 @@ static bool import_ok(const Angarium__ControlImport *p)
     return true;
 }
 
+static bool recover_ok(const Angarium__ControlRecover *r)
+{
+    if (!r || r->n_lost > CONTROL_NODES_MAX || r->n_shards > CONTROL_SHARDS_MAX) return false;
+    for (size_t i = 0; i < r->n_shards; i++)
+        if (r->shards[i]->n_voters > CONTROL_VOTERS_MAX) return false;
+    return true;
+}
+
 static bool command_ok(const Angarium__ControlCommand *c)
 {
     switch (c->kind_case) {
@@ -119,6 +127,8 @@ static bool command_ok(const Angarium__ControlCommand *c)
         return c->drop && kind_ok(c->drop->kind) && plain(c->drop->name, 1, CONTROL_NAME_SIZE_MAX);
     case ANGARIUM__CONTROL_COMMAND__KIND_IMPORT:
         return import_ok(c->import);
+    case ANGARIUM__CONTROL_COMMAND__KIND_RECOVER:
+        return recover_ok(c->recover);
     case ANGARIUM__CONTROL_COMMAND__KIND_PLACED:
         return c->placed != NULL;
     case ANGARIUM__CONTROL_COMMAND__KIND_SHARD_STATE:

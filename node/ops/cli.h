@@ -132,6 +132,7 @@ int cli_nodes_show(const struct cli_target *t);
     X(status)                                                                                      \
     X(nodes)                                                                                       \
     X(certificates)                                                                                \
+    X(recover)                                                                                     \
     X(shards)                                                                                      \
     X(shard) X(region) X(queue) X(message) X(events) X(send) X(audit) X(version) X(help) X(completion)
 #define CLI_DECLARE_(name) extern const struct cli_verb cli_verb_##name;

@@ -27,7 +27,7 @@
 struct backup {
     const char *dir;
     struct cli_target sources[CONTROL_NODES_MAX];
-    uint64_t nodes[CONTROL_NODES_MAX]; /* the number of each source; 0: it did not answer */
+    uint64_t nodes[CONTROL_NODES_MAX]; /* the number of each source; 0: not known yet */
     unsigned source_count;
     struct backup_manifest manifest;
     struct control *control;
@@ -83,33 +83,34 @@ static json_t *ask(const struct cli_target *t, const char *path)
     return j;
 }
 
-/* What a node says of itself has a name of a host; of others it has not. */
-static uint64_t ask_number(const struct cli_target *t)
+/* The item of `page` with that id (0: any) where `key` is what is wanted: the number under `node`; 0: there is none. */
+static uint64_t find(const json_t *page, uint32_t id, const char *key, const char *node)
 {
-    json_t *j = ask(t, "/api/v1/nodes"), *one;
-    uint64_t node = 0;
+    const json_t *one, *value;
     size_t i;
 
-    json_array_foreach(json_object_get(j, "items"), i, one)
+    json_array_foreach(json_object_get(page, "items"), i, one)
     {
-        if (json_object_get(one, "hostname")) node = (uint64_t)cli_int(one, "id");
+        value = json_object_get(one, key);
+        if (id != 0 && cli_int(one, "id") != id) continue;
+        if (json_is_true(value) || strcmp(cli_text(one, key), "leader") == 0)
+            return (uint64_t)cli_int(one, node);
     }
-    json_decref(j);
-    return node;
+    return 0;
 }
 
-static bool leads(const struct cli_target *t, uint32_t shard)
+/* Who leads the shard, or control (0); any node can say. 0: nobody knows. */
+static uint64_t leader_of(const struct backup *b, uint32_t shard)
 {
-    json_t *j = ask(t, "/api/v1/shards"), *one;
-    bool it_leads = false;
-    size_t i;
+    uint64_t leader = 0;
 
-    json_array_foreach(json_object_get(j, "items"), i, one)
-    {
-        if (cli_int(one, "id") == shard) it_leads = json_is_true(json_object_get(one, "leads"));
+    for (unsigned i = 0; leader == 0 && i < b->source_count; i++) {
+        json_t *j = ask(&b->sources[i], shard ? "/api/v1/shards" : "/api/v1/nodes");
+
+        leader = shard ? find(j, shard, "leads", "node") : find(j, 0, "control", "id");
+        json_decref(j);
     }
-    json_decref(j);
-    return it_leads;
+    return leader;
 }
 
 /* ---- one file */
@@ -156,11 +157,10 @@ static int fetch_from(struct backup *b, unsigned source, uint32_t shard, struct 
         rv = errmsg_set(why, ERR_VERSION, "the node writes a newer format; use its program");
     else if (rv == 0 && backup_check_end(f.check, &e->file) != 0)
         rv = errmsg_set(why, ERR_AGAIN, "%s: what came from node %" PRIu64 " is not whole", name,
-                        b->nodes[source]);
+                        e->node);
     if (f.is_shown) fprintf(stderr, "\r\033[K");
     close(f.fd);
     backup_check_close(&f.check);
-    e->node = b->nodes[source];
     return rv;
 }
 
@@ -172,10 +172,11 @@ static int fetch(struct backup *b, uint32_t shard, struct backup_entry *e, struc
     errmsg_set(why, ERR_AGAIN, "none of the endpoints leads it; give those of all nodes: --from");
     for (unsigned try = 0; rv == ERR_AGAIN && try < TRIES; try++) {
         if (try > 0) poll(NULL, 0, PAUSE_MS);
-        for (unsigned i = 0; rv == ERR_AGAIN && i < b->source_count; i++) {
-            if (shard > 0 && !leads(&b->sources[i], shard)) continue;
-            if (b->nodes[i] == 0) b->nodes[i] = ask_number(&b->sources[i]);
+        e->node = leader_of(b, shard);
+        for (unsigned i = 0; e->node != 0 && rv == ERR_AGAIN && i < b->source_count; i++) {
+            if (b->nodes[i] != 0 && b->nodes[i] != e->node) continue;
             rv = fetch_from(b, i, shard, e, why);
+            if (rv == 0) b->nodes[i] = e->node; /* it led */
         }
     }
     return rv;

@@ -394,9 +394,68 @@ static void the_format_in_force_never_goes_back(void **state)
     control_free(&s.control);
 }
 
+struct recovered {
+    uint32_t shard;
+    uint64_t voter; /* 0: none */
+};
+
+static int recover(struct scene *s, uint64_t *lost, size_t lost_count, struct recovered *shards,
+                   size_t count)
+{
+    Angarium__ControlPlace places[4], *list[4];
+    Angarium__ControlRecover r = ANGARIUM__CONTROL_RECOVER__INIT;
+    SCENE_COMMAND(RECOVER, recover, &r);
+
+    for (size_t i = 0; i < count; i++) {
+        angarium__control_place__init(&places[i]);
+        places[i].shard = shards[i].shard;
+        places[i].voters = &shards[i].voter;
+        places[i].n_voters = shards[i].voter != 0;
+        list[i] = &places[i];
+    }
+    r.shards = list;
+    r.n_shards = count;
+    r.lost = lost;
+    r.n_lost = lost_count;
+    return scene_apply(s, &c);
+}
+
+static void recover_drops_who_is_lost_from_everything(void **state)
+{
+    struct recovered part[] = { { 1, 1 } }, bad[] = { { 1, 2 }, { 2, 0 } },
+                     none[] = { { 9, 1 }, { 2, 0 } }, all[] = { { 1, 1 }, { 2, 0 } };
+    uint64_t a[] = { 1, 2, 3 }, b[] = { 2, 3 }, only[] = { 1 }, lost[] = { 2, 3 }, nobody[] = { 9 };
+    struct scene_node n;
+    struct scene s;
+
+    (void)state;
+    scene_open(&s);
+    scene_born(&s);
+    scene_nodes(&s, 3);
+    scene_create(&s, a, 3);
+    scene_create(&s, b, 2);
+    scene_create(&s, only, 1);
+    assert_int_equal(recover(&s, nobody, 1, all, 2), ERR_NOT_FOUND);
+    assert_int_equal(recover(&s, lost, 2, none, 2), ERR_NOT_FOUND);
+    assert_int_equal(recover(&s, lost, 2, bad, 2), ERR_RANGE);  /* a voter that is lost */
+    assert_int_equal(recover(&s, lost, 2, part, 1), ERR_BUSY); /* shard 2 would be held by who is gone */
+    assert_int_not_equal(control_node(s.control, 2)->state, CONTROL_GONE);
+    assert_int_equal(recover(&s, lost, 2, all, 2), 0);
+    assert_int_equal(control_node(s.control, 2)->state, CONTROL_GONE);
+    assert_int_equal(control_node(s.control, 3)->state, CONTROL_GONE);
+    assert_int_equal(control_shard(s.control, 1)->voter_count, 1);
+    assert_int_equal(control_shard(s.control, 1)->in_force, control_shard(s.control, 1)->version);
+    assert_int_equal(control_shard(s.control, 2)->state, CONTROL_CLOSED);
+    assert_int_equal(control_shard(s.control, 3)->version, 1);
+    scene_token(&s, "t", 5000);
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 3, 9, "", "")), ERR_EXISTS);
+    control_free(&s.control);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(recover_drops_who_is_lost_from_everything),
         cmocka_unit_test(nothing_is_before_the_cluster_is_born),
         cmocka_unit_test(a_token_admits_one_node_before_its_end),
         cmocka_unit_test(an_empty_disk_is_a_new_node),
