@@ -113,7 +113,7 @@ class Dev:
         found = {}
         for node in nodes or range(1, count + 1):
             try:
-                shards = [s for s in self.get(node, "/api/v1/shards")["items"] if s.get("node", node) == node]
+                shards = self.get(node, "/api/v1/shards?scope=node")["items"]
             except OSError:
                 continue
             for shard in shards:

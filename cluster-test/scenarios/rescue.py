@@ -230,9 +230,10 @@ class Rescue:
         self.new.wait("node 3 has not refused node 1", is_heard)
         back.kill()
         back.wait()
-        if self.new.get(LEFT, "/api/v1/queue?limit=1")["counts"]["messages"] or \
-                self.new.get(LEFT, "/api/v1/nodes")["items"][LEFT - 1]["leads"] == 0:
-            raise Failed("node 3 does not lead any more")
+        left = self.new.get(LEFT, "/api/v1/queue?limit=1")["counts"]["messages"]
+        leads = next(n for n in self.new.get(LEFT, "/api/v1/nodes")["items"] if n["id"] == LEFT)["leads"]
+        if left or not leads:
+            raise Failed("node 3 leads %d shards, %d messages are left" % (leads, left))
 
     def take_in(self):
         """A new node, with the ports of node 2, gets replicas of everything."""

@@ -41,6 +41,8 @@ struct cli_target {
     bool json;
     char url[256], token[256], ca_path[4096];
     char if_match[32]; /* ETag that a change is for; "": any */
+    unsigned
+        patience_ms; /* what is refused for want of a leader (503: not done) is asked again for so long */
 };
 #define CLI_TARGET_OPTIONS(t)                                                                      \
     { .name = "endpoint", .text = &(t).endpoint },                                                 \
@@ -134,7 +136,8 @@ int cli_nodes_show(const struct cli_target *t);
     X(certificates)                                                                                \
     X(recover)                                                                                     \
     X(shards)                                                                                      \
-    X(shard) X(region) X(queue) X(message) X(events) X(send) X(audit) X(version) X(help) X(completion)
+    X(shard)                                                                                       \
+    X(region) X(queue) X(message) X(events) X(send) X(audit) X(version) X(help) X(completion)
 #define CLI_DECLARE_(name) extern const struct cli_verb cli_verb_##name;
 CLI_VERBS(CLI_DECLARE_)
 #undef CLI_DECLARE_

@@ -20,10 +20,11 @@
 #include "node/ops/cli.h"
 #include "proto/ground/check.h"
 
-#define SECRET_BYTES  24
-#define HASH_PASSES   2
-#define HASH_MEMORY   (19u << 20)
-#define SETTINGS_SIZE (256u << 10)
+#define SECRET_BYTES     24
+#define HASH_PASSES      2
+#define HASH_MEMORY      (19u << 20)
+#define SETTINGS_SIZE    (256u << 10)
+#define LEADER_WITHIN_MS 10000 /* a node may be ready before control has a leader */
 
 static const char *const port_names[CLI_DEV_PORTS] = { "submission", "submissions", "http",
                                                        "mx",         "peer",        "sandbox" };
@@ -186,8 +187,9 @@ static int remember(const struct cli_dev *d, struct errmsg *why)
 
     for (unsigned i = 0; i < d->set_count; i++)
         json_array_append_new(sets, json_string(d->sets[i]));
-    j = json_pack("{s:I, s:I, s:s, s:I, s:s, s:s, s:I, s:o}", "nodes", (json_int_t)d->nodes, "regions",
-                  (json_int_t)d->regions, "spread", d->spread, "base_port", (json_int_t)d->base_port, "next_hop", d->next_hop, "resolver", d->resolver,
+    j = json_pack("{s:I, s:I, s:s, s:I, s:s, s:s, s:I, s:o}", "nodes", (json_int_t)d->nodes,
+                  "regions", (json_int_t)d->regions, "spread", d->spread, "base_port",
+                  (json_int_t)d->base_port, "next_hop", d->next_hop, "resolver", d->resolver,
                   "mx_port", (json_int_t)d->mx_port, "set", sets);
     if (!j) return errmsg_set(why, ERR_SYNTAX, "an option is not UTF-8");
     path_in(path, d, "dev.json");
@@ -337,8 +339,8 @@ static void print_cluster(const struct cli_dev *d, struct buf *out)
              "  spread: %s\n"
              "  token_file: node-%u.token\n"
              "  seeds: \"",
-             d->cluster_id, n->ports[4], name, name, zone_of(d), d->regions > 1 ? "  region: " : "", region,
-             d->regions > 1 ? "\n" : "", d->spread[0] ? d->spread : "zone", n->id);
+             d->cluster_id, n->ports[4], name, name, zone_of(d), d->regions > 1 ? "  region: " : "",
+             region, d->regions > 1 ? "\n" : "", d->spread[0] ? d->spread : "zone", n->id);
     for (unsigned i = 1; i <= d->nodes; i++)
         if (i != n->id)
             buf_addf(out, "http://127.0.0.1:%" PRIu64 " ",
@@ -490,7 +492,7 @@ int cli_dev_begin(struct cli_dev *d, struct errmsg *why)
 
 static struct cli_target target_of(const struct cli_dev *d)
 {
-    struct cli_target t = { 0 };
+    struct cli_target t = { .patience_ms = LEADER_WITHIN_MS };
 
     snprintf(t.url, sizeof t.url, "http://127.0.0.1:%" PRIu64, d->base_port + 2);
     snprintf(t.token, sizeof t.token, "%s", d->token);

@@ -5,17 +5,20 @@
  * happened.
  */
 #include <curl/curl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "node/ops/cli.h"
 #include "proto/ground/check.h"
+#include "proto/ground/clock.h"
 
 #define ANSWER_SIZE_MAX    (256u << 20)
 #define CONNECT_TIMEOUT_MS 5000
 #define ANSWER_TIMEOUT_MS  60000
 #define LINE_SIZE_MAX      (1u << 20)
+#define AGAIN_MS           100
 
 /* ---- setting one up */
 
@@ -138,6 +141,7 @@ int cli_call(const struct cli_target *t, const char *method, const char *path,
     CURL *c = new_handle();
     struct curl_slist *headers = set_up(c, t, path, content_type);
     bool changes = strcmp(method, "GET") != 0;
+    uint64_t until_ms = clock_mono_ms(&clock_real) + t->patience_ms;
     CURLcode code;
 
     *out = (struct cli_answer){ 0 };
@@ -151,8 +155,13 @@ int cli_call(const struct cli_target *t, const char *method, const char *path,
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)ANSWER_TIMEOUT_MS);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, &out->body);
-    code = curl_easy_perform(c);
-    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &out->status);
+    for (;;) {
+        code = curl_easy_perform(c);
+        curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &out->status);
+        if (code != CURLE_OK || out->status != 503 || clock_mono_ms(&clock_real) >= until_ms) break;
+        buf_reset(&out->body);
+        poll(NULL, 0, AGAIN_MS);
+    }
     curl_slist_free_all(headers);
     curl_easy_cleanup(c);
     if (code != CURLE_OK) return tell_broken(code, t, changes);

@@ -49,8 +49,10 @@ static void count_round(struct core *c, struct progress *p)
 
 bool progress_is_near(const struct core *c, const struct progress *p)
 {
-    if (!p->caught_up || !p->active || !p->up) return false;
-    return p->match == c->last ||
+    if (!p->active || !p->up) return false;
+    if (p->match == c->last)
+        return true; /* however long the last round took: the next one has nothing in it */
+    return p->caught_up &&
            c->now_ms - p->round_ms <= c->o.election_ms; /* not fallen behind again */
 }
 
