@@ -83,9 +83,9 @@ each_of() {
 }
 
 run_house() {
-    check house/rules 60 python3 tests/house/house.py
-    check house/rules-fail-when-broken 60 python3 tests/house/house_test.py
-    check house/documents 60 python3 tests/house/docs_test.py
+    check house/rules 120 python3 tests/house/house.py
+    check house/rules-fail-when-broken 180 python3 tests/house/house_test.py
+    check house/documents 120 python3 tests/house/docs_test.py
 }
 
 # TSan looks for races, which the pure rooms cannot have: house/rules keeps threads out of them.
