@@ -74,7 +74,7 @@ class Bench(Faults):
     def begin(self):
         self.start()
         self.seen = []
-        self.clients = [Client(n["id"], n["mx"], self.seen) for n in self.cluster["nodes"] for _ in range(3)]
+        self.clients = [Client(n["id"], n["mx"], self.seen) for n in self.cluster["nodes"] for _ in range(8)]
         for client in self.clients:
             client.start()
         time.sleep(AROUND_S)
