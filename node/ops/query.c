@@ -260,7 +260,9 @@ static void on_answered(struct peer_call *call, int rv, struct span answer, stru
 
 static void on_run(struct loop_work *w)
 {
-    question_read(&CONTAINER_OF(w, struct part, work)->reading);
+    struct part *p = CONTAINER_OF(w, struct part, work);
+
+    if (p->q.kind != QUESTION_NODE) question_read(&p->reading);
 }
 
 static void on_read(struct loop_work *w)
@@ -295,10 +297,14 @@ static int send_part(struct part *p)
 
     if (p->node != ops->o.node) return send_there(p);
     p->reading = (struct reading){ .ops = ops, .q = &p->q, .room = SIZE_MAX };
+    if (p->q.kind == QUESTION_NODE) question_read(&p->reading); /* what it tells of is the loop's */
     p->work.run = on_run;
     p->work.on_done = on_read;
     rv = loop_work(ops->o.loop, LOOP_POOL_DISK, &p->work);
-    if (rv != 0) p->query->is_busy = true;
+    if (rv != 0) {
+        p->query->is_busy = true;
+        json_decref(p->reading.json);
+    }
     return rv;
 }
 
