@@ -3,11 +3,15 @@
 
 int recv_prevote(struct core *c, const struct core_msg *m, struct core_update *u)
 {
-    bool grants = m->term > c->hard.term && !elect_leader_lives(c) && !c->tainted &&
-                  elect_is_newer(c, m->prev);
-    struct core_msg *r = send_new(c, CORE_MSG_PREVOTE_REPLY, m->from, 0, u);
     int at = config_find(c->config, m->from);
+    struct core_msg *r;
+    bool grants;
 
+    if (c->role == CORE_FOLLOWER && m->from == c->leader && m->term > c->hard.term)
+        become_follower(c, c->hard.term, 0, u); /* it leads no more, or it would not ask */
+    grants = m->term > c->hard.term && !elect_leader_lives(c) && !c->tainted &&
+             elect_is_newer(c, m->prev);
+    r = send_new(c, CORE_MSG_PREVOTE_REPLY, m->from, 0, u);
     r->reject = !grants;
     if (grants) r->term = m->term;
     if (c->role != CORE_LEADER || at < 0) return 0;
