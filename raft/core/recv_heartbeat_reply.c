@@ -16,6 +16,9 @@ static void find_loss(struct core *c, struct progress *p, const struct core_msg 
         p->match = 0;
         progress_probe(c, p, next);
     } else if (p->state == CORE_REPLICATES && is_stuck) {
+        if (c->now_ms < p->backed_ms + c->o.heartbeat_ms)
+            return; /* asked just now: replies that come at once are one */
+        p->backed_ms = c->now_ms;
         progress_probe(c, p, MAX(next, p->match + 1));
     } else if (p->state == CORE_REPLICATES && m->lost && p->match == c->last) {
         progress_probe(c, p, p->match + 1); /* an APPEND tells it that this one knows */
