@@ -36,8 +36,7 @@ bool faults_quorate(const struct world *w, unsigned group, const struct core_con
 {
     struct fitness x = { { is_fit }, w, group, set };
 
-    /* who is to be promoted is a voter soon */
-    return members_quorum(c, &x.ask) && members_half(c, CORE_VOTES_NEW | CORE_PROMOTE, &x.ask);
+    return members_quorum_soon(c, &x.ask);
 }
 
 static bool log_quorate(const struct world *w, unsigned group, const struct log *l, uint64_t after,

@@ -137,6 +137,13 @@ static void send_all(struct world *w, struct node *n, unsigned group, const stru
 
 /* ---- writing */
 
+/* Whoever is to be a member opens the group by and by, whatever becomes of the one who wants it. */
+static void want_members(struct world *w, unsigned group, const struct core_config *c)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        w->wanted[group][c->members[i].node - 1] = true;
+}
+
 static struct entry *make_own(struct world *w, struct node *n, unsigned group,
                               const struct core_update *u, const struct entry *draft)
 {
@@ -148,7 +155,10 @@ static struct entry *make_own(struct world *w, struct node *n, unsigned group,
     struct entry *e;
 
     CHECK(u->append.count == 1);
-    if (what.kind == CORE_CONFIG) what.config = (struct core_config *)(uintptr_t)u->append.config;
+    if (what.kind == CORE_CONFIG) {
+        what.config = (struct core_config *)(uintptr_t)u->append.config;
+        want_members(w, group, what.config);
+    }
     CHECK((what.kind == CORE_COMMAND) == (draft != NULL));
     if (draft) what.weight = draft->weight;
     e = entry_new(group, &what, draft ? span_of(draft->head, draft->head_size) : span_of(NULL, 0));
@@ -228,11 +238,17 @@ static void take_role(struct world *w, struct node *n, unsigned group, const str
 static void take_members(struct world *w, struct node *n, unsigned group,
                          const struct core_update *u)
 {
-    for (unsigned i = 0; i < u->config->count; i++) /* it opens the group by and by */
-        w->wanted[group][u->config->members[i].node - 1] = true;
     TRACE(w, "n%u g%u configuration %u at %llu, %u members%s%s", n->at + 1, group,
           u->config->version, (unsigned long long)u->config->index, u->config->count,
           u->config->joint ? " joint" : "", u->config_committed ? " committed" : "");
+    for (unsigned i = 0; i < u->config->count; i++) {
+        const struct core_member *m = &u->config->members[i];
+
+        TRACE(w, "  n%llu:%s%s%s%s priority %u", (unsigned long long)m->node,
+              m->flags & CORE_VOTES_OLD ? " voted" : "", m->flags & CORE_VOTES_NEW ? " votes" : "",
+              m->flags & CORE_LEARNS ? " learns" : "", m->flags & CORE_PROMOTE ? " to vote" : "",
+              m->priority);
+    }
 }
 
 static void take_commit(struct world *w, struct node *n, unsigned group,

@@ -39,8 +39,7 @@ static bool quorate(const struct world *w, unsigned group, const struct core_con
 {
     struct fitness x = { { is_fit }, w, group, set };
 
-    /* who is to be promoted is a voter soon */
-    return members_quorum(c, &x.ask) && members_half(c, CORE_VOTES_NEW | CORE_PROMOTE, &x.ask);
+    return members_quorum_soon(c, &x.ask);
 }
 
 /* The configurations in a node's log behind the newest one that is committed. */

@@ -1,30 +1,42 @@
 /* members - counts and changes of configurations: members.h. */
 #include "tests/sim/shared/members.h"
 
-bool members_half(const struct core_config *c, unsigned flag, const struct member_ask *ask)
+/* Who has the flag, or may get it unasked: `soon`, who is to be promoted and says no. */
+static bool has_vote(const struct core_member *m, unsigned flag, bool soon, bool yes)
 {
-    unsigned voters = 0, yes = 0, zones = 0, zones_yes = 0;
+    return (m->flags & flag) || (soon && (m->flags & CORE_PROMOTE) && !yes);
+}
+
+static bool half(const struct core_config *c, unsigned flag, bool soon, const struct member_ask *ask)
+{
+    unsigned voters = 0, count = 0, zones = 0, zones_yes = 0;
 
     for (unsigned i = 0; i < c->count; i++) {
         const struct core_member *m = &c->members[i];
+        bool yes = ask->says_yes(ask, m);
 
-        if (!(m->flags & flag)) continue;
+        if (!has_vote(m, flag, soon, yes)) continue;
         voters++;
         zones |= 1u << m->zone;
-        if (!ask->says_yes(ask, m)) continue;
-        yes++;
+        if (!yes) continue;
+        count++;
         zones_yes |= 1u << m->zone;
     }
     if (voters == 0) return true;
     if (c->spread == CORE_SPREAD_ZONE && (zones & (zones - 1)) && !(zones_yes & (zones_yes - 1)))
         return false;
-    return yes > voters / 2;
+    return count > voters / 2;
 }
 
 bool members_quorum(const struct core_config *c, const struct member_ask *ask)
 {
-    return members_half(c, CORE_VOTES_NEW, ask) &&
-           (!c->joint || members_half(c, CORE_VOTES_OLD, ask));
+    return half(c, CORE_VOTES_NEW, false, ask) &&
+           (!c->joint || half(c, CORE_VOTES_OLD, false, ask));
+}
+
+bool members_quorum_soon(const struct core_config *c, const struct member_ask *ask)
+{
+    return members_quorum(c, ask) && half(c, CORE_VOTES_NEW, true, ask);
 }
 
 void members_wanted(const struct core_config *now, struct core_config *aim)

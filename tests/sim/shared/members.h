@@ -10,10 +10,10 @@ struct member_ask {
     bool (*says_yes)(const struct member_ask *ask, const struct core_member *m);
 };
 
-/* Whether those who say yes are a quorum of the members that have the flag, in two zones where the configuration wants that. */
-bool members_half(const struct core_config *c, unsigned flag, const struct member_ask *ask);
-/* Of each half that counts. */
+/* Whether those who say yes are a quorum of each half that counts, in two zones where the configuration wants that. */
 bool members_quorum(const struct core_config *c, const struct member_ask *ask);
+/* And of all that it becomes unasked: who is to be promoted may be a voter soon, and those who say no before the others. */
+bool members_quorum_soon(const struct core_config *c, const struct member_ask *ask);
 
 /* The members as they are wanted now: without those that only go. */
 void members_wanted(const struct core_config *now, struct core_config *aim);
