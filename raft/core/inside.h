@@ -95,7 +95,8 @@ struct progress {
     uint64_t match, next;
     uint64_t asked_ms;  /* the last probe or snapshot */
     uint64_t backed_ms; /* when a refusal was last believed while it replicated */
-    uint64_t round;    /* of reads, confirmed */
+    uint64_t held_ms;   /* until then it probes only: it has just lost what it had acknowledged */
+    uint64_t round;     /* of reads, confirmed */
     uint64_t tail,
         tail_match; /* as of its last heartbeat reply: its last entry, match; NEVER: nothing was on its way */
     uint64_t goal, round_ms; /* learner: the end of this round of catching up, and its beginning */
@@ -270,6 +271,8 @@ unsigned config_half(const struct core *c, unsigned flag,
 struct progress *progress_of(struct core *c, uint64_t node); /* NULL: no member */
 void progress_begin(struct core *c);                         /* a new leader knows nothing */
 void progress_probe(struct core *c, struct progress *p, uint64_t next);
+/* Of one that lost what it had acknowledged. */
+void progress_forget(struct core *c, struct progress *p, uint64_t next);
 void progress_acked(struct core *c, struct progress *p, uint64_t match);
 bool progress_is_near(const struct core *c, const struct progress *p); /* learner: fit to vote */
 void progress_tick(struct core *c);                                    /* with each heartbeat */

@@ -37,6 +37,15 @@ void progress_probe(struct core *c, struct progress *p, uint64_t next)
     p->waits = p->asked = false;
 }
 
+/* What it had acknowledged is gone (taint.c): commits that counted it stand, the next ones do not count it. A refusal that
+ * is only late says the same; so no window follows at once, or each pair of one and an acknowledgement would send it again. */
+void progress_forget(struct core *c, struct progress *p, uint64_t next)
+{
+    p->match = 0;
+    p->held_ms = c->now_ms + c->o.heartbeat_ms;
+    progress_probe(c, p, next);
+}
+
 /* Thesis 4.2.1: it has caught up when a round, of what was there at its beginning, takes no longer than an
  * election; then a commit will not wait longer for it either. */
 static void count_round(struct core *c, struct progress *p)
@@ -63,9 +72,9 @@ void progress_acked(struct core *c, struct progress *p, uint64_t match)
     count_round(c, p);
     if (p->state == CORE_REPLICATES) return;
     if (p->state == CORE_SNAPSHOTS && trail_term(&c->trail, p->match) == 0) return;
-    p->state = CORE_REPLICATES;
     p->next = p->match + 1;
-    p->waits = p->asked = false;
+    p->waits = p->asked = c->now_ms < p->held_ms;
+    p->state = p->waits ? CORE_PROBES : CORE_REPLICATES;
 }
 
 /* What was asked may have been lost; a snapshot is not asked for as fast. */

@@ -1,13 +1,6 @@
 /* recv_append_reply - what a peer has, or why not. */
 #include "raft/core/inside.h"
 
-/* What it had acknowledged is gone (taint.c): commits that counted it stand, the next ones do not count it. */
-static void forget(struct core *c, struct progress *p, const struct core_msg *m)
-{
-    p->match = 0;
-    progress_probe(c, p, MIN(m->hint.index, c->last) + 1);
-}
-
 /* Its log has grown since; or what was refused has just been sent again: each refusal of a whole window would make
  * it go out once more. Heartbeats find what is lost all the same (find_loss). */
 static bool is_old(const struct core *c, const struct progress *p, const struct core_msg *m)
@@ -43,7 +36,7 @@ int recv_append_reply(struct core *c, const struct core_msg *m, struct core_upda
     p->lost = m->lost;
     p->free_permille = m->free_permille;
     if (m->lost && m->reject && m->hint.index < p->match && !MUTATED(LOST_COUNTED)) {
-        forget(c, p, m);
+        progress_forget(c, p, MIN(m->hint.index, c->last) + 1);
     } else if (m->reject) {
         if (p->state != CORE_SNAPSHOTS) back_up(c, p, m);
     } else {

@@ -13,8 +13,7 @@ static void find_loss(struct core *c, struct progress *p, const struct core_msg 
     p->tail = is_waiting ? m->hint.index : NEVER;
     p->tail_match = p->match;
     if (m->lost && m->hint.index < p->match && !MUTATED(LOST_COUNTED)) {
-        p->match = 0;
-        progress_probe(c, p, next);
+        progress_forget(c, p, next);
     } else if (p->state == CORE_REPLICATES && is_stuck) {
         if (c->now_ms < p->backed_ms + c->o.heartbeat_ms)
             return; /* asked just now: replies that come at once are one */
