@@ -30,7 +30,7 @@ void body_open(struct body *b, struct accept *a, const struct terms *terms, bool
                         .calls = calls,
                         .arg = arg };
     b->reader = accept_reader_take(a);
-    mail_reader_start(b->reader);
+    mail_reader_start(b->reader, false);
     b->scan = mail_content_scan_new(a->content, tenant);
 }
 

@@ -23,8 +23,10 @@ void commit_facts_fill(struct commit_facts *out, const struct mail_facts *f)
     out->body.eight_bit = f->eight_bit;
     out->body.eight_bit_header = f->eight_bit_header;
     out->body.line_length_max = f->line_length_max;
-    out->body.hash_simple = proto_bytes(span_of(f->hash_simple, sizeof f->hash_simple));
-    out->body.hash_relaxed = proto_bytes(span_of(f->hash_relaxed, sizeof f->hash_relaxed));
+    if (f->has_hashes) {
+        out->body.hash_simple = proto_bytes(span_of(f->hash_simple, sizeof f->hash_simple));
+        out->body.hash_relaxed = proto_bytes(span_of(f->hash_relaxed, sizeof f->hash_relaxed));
+    }
     out->body.n_fields = n;
     out->body.fields = out->list;
     out->body.has_date = f->has_date;

@@ -120,7 +120,7 @@ static void make(struct bounce *b, struct blob *original)
     }
     CHECK(!buf_failed(&out));
     reader = mail_reader_new();
-    mail_reader_start(reader);
+    mail_reader_start(reader, false);
     mail_reader_feed(reader, buf_span(&out));
     b->mail.body = blob_new(out.n);
     CHECK(blob_add(b->mail.body, out.p, out.n, EMIT_DSN_SIZE_MAX) == 0);

@@ -7,7 +7,7 @@
 #include "proto/ground/buf.h"
 #include "proto/ground/span.h"
 
-/* ---- facts: header positions, sizes, 8-bit, both DKIM body hashes; bytes in any pieces, once each. */
+/* ---- facts: header positions, sizes, 8-bit, and if asked both DKIM body hashes; bytes in any pieces, once each. */
 
 #define MAIL_FIELDS_MAX      256          /* positions kept; more fields are counted only */
 #define MAIL_HEADER_SIZE_MAX (256u << 10) /* a larger header: facts.header_too_large */
@@ -28,13 +28,14 @@ struct mail_facts {
     bool has_date, has_message_id, has_from;
     bool has_private; /* mail_field_is_private */
     uint32_t from_count, received_count;
-    uint8_t hash_simple[32],
-        hash_relaxed[32]; /* RFC 6376 3.4.3, 3.4.4; set by mail_reader_finish */
+    bool has_hashes; /* set by mail_reader_finish, if they were asked for: RFC 6376 3.4.3, 3.4.4 */
+    uint8_t hash_simple[32], hash_relaxed[32];
 };
 struct mail_reader; /* about 8 KiB; reused between mails */
 struct mail_reader *mail_reader_new(void);
 void mail_reader_free(struct mail_reader **r);
-void mail_reader_start(struct mail_reader *r);
+/* with_hashes: who signs wants them; they are half of the work, and more where the processor has no SHA-256. */
+void mail_reader_start(struct mail_reader *r, bool with_hashes);
 void mail_reader_feed(struct mail_reader *r, struct span run);
 const struct mail_facts *mail_reader_facts(const struct mail_reader *r); /* so far */
 const struct mail_facts *mail_reader_finish(struct mail_reader *r);

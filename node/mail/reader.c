@@ -45,6 +45,7 @@ struct mail_reader {
     bool name_ok, name_over; /* over: white space follows the name */
     uint64_t line_size;      /* of the open line so far */
     struct counts counts;
+    bool with_hashes;
     struct bodyhash hash;
 };
 
@@ -53,7 +54,7 @@ struct mail_reader *mail_reader_new(void)
     struct mail_reader *r = check_calloc(1, sizeof *r);
 
     bodyhash_init(&r->hash);
-    mail_reader_start(r);
+    mail_reader_start(r, false);
     return r;
 }
 
@@ -65,10 +66,11 @@ void mail_reader_free(struct mail_reader **r)
     *r = NULL;
 }
 
-void mail_reader_start(struct mail_reader *r)
+void mail_reader_start(struct mail_reader *r, bool with_hashes)
 {
     memset(r, 0, offsetof(struct mail_reader, hash));
-    bodyhash_start(&r->hash);
+    r->with_hashes = with_hashes;
+    if (with_hashes) bodyhash_start(&r->hash);
 }
 
 /* ---- the header */
@@ -318,7 +320,7 @@ void mail_reader_feed(struct mail_reader *r, struct span run)
     measure_lines(r, run);
     learn(r, span_sub(run, 0, header_size), span_from(run, header_size), last);
     if (!f->has_nul && memchr(run.p, 0, run.n)) f->has_nul = true;
-    bodyhash_feed(&r->hash, span_from(run, header_size));
+    if (r->with_hashes) bodyhash_feed(&r->hash, span_from(run, header_size));
 
     f->size += run.n;
     r->last = last;
@@ -342,6 +344,7 @@ const struct mail_facts *mail_reader_finish(struct mail_reader *r)
     }
     note_line(r, r->line_size);
     f->has_bare_cr = r->counts.cr > r->counts.crlf;
-    bodyhash_finish(&r->hash, f->hash_simple, f->hash_relaxed);
+    f->has_hashes = r->with_hashes;
+    if (r->with_hashes) bodyhash_finish(&r->hash, f->hash_simple, f->hash_relaxed);
     return f;
 }

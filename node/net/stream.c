@@ -64,7 +64,7 @@ void stream_mark_dirty(struct stream *s)
 
 /* ---- in ---- */
 
-static bool wants_reading(const struct stream *s)
+bool stream_wants_reading(const struct stream *s)
 {
     if (s->fin_received) return false;
     if (s->state == STREAM_CLOSING) return true;
@@ -75,14 +75,11 @@ static bool wants_reading(const struct stream *s)
 
 void stream_update_reading(struct stream *s)
 {
-    bool wanted = wants_reading(s);
+    bool wanted = stream_wants_reading(s);
 
-    if (wanted == s->reading) return;
-    s->reading = wanted;
-    if (wanted)
-        tcp_read_start(s);
-    else if (s->state != STREAM_GONE)
-        tcp_read_stop(s);
+    if (!wanted || s->reading) return; /* what is not wanted is stopped when something comes: tcp */
+    s->reading = true;
+    tcp_read_start(s);
 }
 
 /* Shows bytes to the owner: how many are done with. */
@@ -222,7 +219,7 @@ static void write_failed(struct stream *s, int uv_err)
     s->why = uv_strerror(uv_err);
     if (s->state == STREAM_CLOSING)
         stream_destroy(s);
-    else if (!s->reading)
+    else if (!stream_wants_reading(s))
         stream_end(s, s->end_err, s->why);
 }
 

@@ -31,7 +31,7 @@ struct stream_tls {
     bool has_name;    /* whom the peer must be is known */
     bool established;
     bool has_secret; /* plain is wiped when it has become records */
-    bool failed; /* no more use of ssl but to free it */
+    bool failed;     /* no more use of ssl but to free it */
     char text[64];
 };
 
@@ -46,7 +46,7 @@ struct stream {
     unsigned soon_what;
     bool client;
     bool paused;
-    bool reading;    /* the socket is being read */
+    bool reading;    /* libuv watches the socket */
     bool drop_shown; /* stream_tls inside on_read: forget the rest of what is shown */
     bool was_high;   /* on_low is owed once the queue is low */
     bool writing;    /* libuv has `wire` */
@@ -77,7 +77,9 @@ void stream_input(struct stream *s, struct span plain);      /* bytes for the ow
 void stream_written(struct stream *s, int uv_err);           /* `wire` is libuv's no more */
 void stream_shut(struct stream *s);                          /* FIN has left */
 void stream_end(struct stream *s, int err, const char *why); /* the peer or the path ended it */
-void stream_update_reading(struct stream *s);
+bool stream_wants_reading(const struct stream *s);
+void stream_update_reading(
+    struct stream *s); /* starts it; it stops when something comes that is not wanted */
 void stream_mark_dirty(struct stream *s);
 void stream_want_low(struct stream *s); /* on_low once it is low, however full it was */
 void stream_destroy(struct stream *s);
@@ -93,7 +95,6 @@ int tcp_socket(const struct sockaddr_storage *sa, int *fd_out); /* 0 or -errno *
 int tcp_open(struct stream *s, int fd);                         /* takes fd when 0 */
 int tcp_connect(struct stream *s, const struct sockaddr_storage *to);
 void tcp_read_start(struct stream *s);
-void tcp_read_stop(struct stream *s);
 size_t tcp_in_waiting(const struct stream *s); /* bytes that the kernel has for us */
 /* Writes the queue: at once what the socket takes, the rest as `wire`. A libuv error when broken.
  */

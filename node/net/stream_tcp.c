@@ -1,7 +1,8 @@
 /* stream_tcp - a stream's socket, through libuv, and the words of addresses.
  *
  * Invariants: bytes that were read lie in the loop's read buffer, which is lent for the time of one
- * call-back only. `wire` belongs to libuv from uv_write to its call-back and is not touched
+ * call-back only. Who pauses reading mostly reads on before anything has come: so libuv goes on watching, and
+ * is told to stop only when bytes are there that nobody wants yet; they stay in the kernel. `wire` belongs to libuv from uv_write to its call-back and is not touched
  * between.
  */
 #include "node/net/stream_private.h"
@@ -191,6 +192,7 @@ static void lend_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
     size_t n = LOOP_READ_SIZE;
 
     (void)suggested;
+    if (!stream_wants_reading(s)) n = 0;
     if (s->state == STREAM_OPEN && s->in_max > s->in.n && s->in_max - s->in.n < n)
         n = s->in_max - s->in.n;
     *out = uv_buf_init((char *)s->loop->read_bytes, (unsigned)n);
@@ -213,38 +215,44 @@ static void read_ended(struct stream *s, int uv_err)
 
 /* A client that writes a body in several pieces without TCP_NODELAY holds the last one back until what came before
  * is acknowledged (Nagle), and the kernel delays that for 40 ms, because we have nothing to say while a body
- * arrives. So bulk is acknowledged at once. */
+ * arrives. So bulk is acknowledged at once, unless all is there: then an answer will carry it. */
 static void acknowledge_bulk(struct stream *s, ssize_t n)
 {
     uv_os_fd_t fd;
     int one = 1;
 
-    if (n < TCP_BULK_SIZE || s->client || uv_fileno((uv_handle_t *)&s->tcp, &fd) != 0) return;
+    if (n < TCP_BULK_SIZE || s->client || !stream_wants_reading(s) ||
+        uv_fileno((uv_handle_t *)&s->tcp, &fd) != 0)
+        return;
     setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+}
+
+static void stop(struct stream *s)
+{
+    s->reading = false;
+    uv_read_stop((uv_stream_t *)&s->tcp);
 }
 
 static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *bytes)
 {
     struct stream *s = handle->data;
 
-    acknowledge_bulk(s, n);
+    if (n < 0) stop(s);
+    if (n == UV_ENOBUFS) return; /* not wanted */
     if (n < 0)
         read_ended(s, (int)n);
     else if (n > 0 && s->state == STREAM_OPEN && s->tls)
         tls_take(s, span_of(bytes->base, (size_t)n));
     else if (n > 0 && s->state == STREAM_OPEN)
         stream_input(s, span_of(bytes->base, (size_t)n));
-    if (s->state != STREAM_GONE) stream_update_reading(s);
+    if (s->state == STREAM_GONE) return;
+    acknowledge_bulk(s, n);
+    stream_update_reading(s);
 }
 
 void tcp_read_start(struct stream *s)
 {
     uv_read_start((uv_stream_t *)&s->tcp, lend_buffer, on_read);
-}
-
-void tcp_read_stop(struct stream *s)
-{
-    uv_read_stop((uv_stream_t *)&s->tcp);
 }
 
 /* ---- writing ---- */

@@ -240,7 +240,7 @@ static int take_body(struct post *p, struct span mail, const struct settings *s)
         return refuse(p, PROBLEM_TOO_LARGE, "the mail is larger than %" PRIu64 " bytes",
                       s->limits.message_size_max);
     reader = mail_reader_new();
-    mail_reader_start(reader);
+    mail_reader_start(reader, false);
     do {
         size_t n = mail.n < COMMIT_INLINE_SIZE_MAX ? mail.n : COMMIT_INLINE_SIZE_MAX;
 

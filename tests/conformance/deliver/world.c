@@ -98,7 +98,7 @@ static void fill_header_facts(Angarium__BodyFacts *facts, struct span body)
     struct mail_reader *reader = mail_reader_new();
     const struct mail_facts *f;
 
-    mail_reader_start(reader);
+    mail_reader_start(reader, false);
     mail_reader_feed(reader, body);
     f = mail_reader_finish(reader);
     facts->header_size = f->header_size;

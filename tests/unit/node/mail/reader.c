@@ -32,7 +32,7 @@ static int drop_reader(void **state)
 /* In two pieces that meet at `cut`; byte by byte when cut is SIZE_MAX. */
 static void read_cut(struct span mail, size_t cut, struct mail_facts *out)
 {
-    mail_reader_start(reader);
+    mail_reader_start(reader, true);
     if (cut == SIZE_MAX) {
         for (size_t i = 0; i < mail.n; i++)
             mail_reader_feed(reader, span_sub(mail, i, 1));
@@ -75,6 +75,27 @@ static void read_all_ways(struct span mail, struct mail_facts *out)
         read_cut(mail, cut, &other);
         expect_equal(out, &other);
     }
+}
+
+/* Who does not ask for hashes learns everything else. */
+static void no_hashes_unless_asked(void **state)
+{
+    const struct span mail = SPAN_LIT("Subject: x\r\n\r\nbody \t\r\n");
+    const uint8_t none[32] = { 0 };
+    static struct mail_facts with, without;
+
+    (void)state;
+    read_cut(mail, 3, &with);
+    assert_true(with.has_hashes);
+    mail_reader_start(reader, false);
+    mail_reader_feed(reader, mail);
+    without = *mail_reader_finish(reader);
+    assert_false(without.has_hashes);
+    assert_memory_equal(without.hash_simple, none, 32);
+    assert_memory_equal(without.hash_relaxed, none, 32);
+    memcpy(without.hash_simple, with.hash_simple, 32);
+    memcpy(without.hash_relaxed, with.hash_relaxed, 32);
+    expect_equal(&with, &without);
 }
 
 static void expect_hash(const uint8_t hash[32], const char *hex, size_t number)
@@ -282,7 +303,7 @@ static void facts_so_far(void **state)
     const struct mail_facts *f = mail_reader_facts(reader);
 
     (void)state;
-    mail_reader_start(reader);
+    mail_reader_start(reader, true);
     mail_reader_feed(reader, SPAN_LIT("A: b\r"));
     assert_false(f->has_bare_cr);
     assert_int_equal(f->size, 5);
@@ -335,7 +356,7 @@ static void long_mails_in_random_cuts(void **state)
         for (size_t i = 8; i < n; i++)
             bytes[i] = (uint8_t)alphabet[rng_below(&rng, letters)];
         read_cut(span_of(bytes, n), n, &f);
-        mail_reader_start(reader);
+        mail_reader_start(reader, true);
         while (from < n) {
             size_t piece = 1 + (size_t)rng_below(&rng, round % 2 ? 90 : 6000);
             if (piece > n - from) piece = n - from;
@@ -351,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(body_hashes),
+        cmocka_unit_test(no_hashes_unless_asked),
         cmocka_unit_test(a_mail_without_a_body_has_the_hashes_of_nothing),
         cmocka_unit_test(fields_have_their_places),
         cmocka_unit_test(headers_of_all_kinds),

@@ -135,6 +135,45 @@ static void test_pause(void **state)
     pair_free(p);
 }
 
+/* A pause that ends before anything came costs nothing; bytes that come meanwhile stay in the kernel. */
+static void test_pause_watches_until_bytes_come(void **state)
+{
+    (void)state;
+    struct pair *p = joined("127.0.0.1");
+
+    for (unsigned i = 0; i < 3; i++)
+        loop_turn(p->loop, 1);
+    stream_read_pause(p->server.s);
+    loop_turn(p->loop, 1);
+    assert_true(p->server.s->reading);
+    assert_int_equal(stream_write(p->client.s, SPAN_LIT("abc")), 0);
+    UNTIL(p->loop, !p->server.s->reading);
+    assert_int_equal(stream_in_bytes(p->server.s), 0);
+    assert_int_equal(stream_in_waiting(p->server.s), 3);
+    assert_int_equal(p->server.reads, 0);
+    stream_read_more(p->server.s);
+    assert_true(p->server.s->reading);
+    UNTIL(p->loop, p->server.n == 3);
+    assert_memory_equal(p->server.in, "abc", 3);
+    pair_free(p);
+}
+
+/* The end is bytes of a kind: who pauses is not told of it. */
+static void test_pause_holds_the_end_back(void **state)
+{
+    (void)state;
+    struct pair *p = joined("127.0.0.1");
+
+    stream_read_pause(p->server.s);
+    stream_close(&p->client.s);
+    UNTIL(p->loop, !p->server.s->reading);
+    assert_int_equal(p->server.ends, 0);
+    stream_read_more(p->server.s);
+    UNTIL(p->loop, p->server.ends == 1);
+    assert_int_equal(p->server.err, ERR_CLOSED);
+    pair_free(p);
+}
+
 static void test_in_bytes_are_bounded(void **state)
 {
     (void)state;
@@ -563,6 +602,8 @@ int main(void)
         cmocka_unit_test(test_flush_is_now),
         cmocka_unit_test(test_rest_is_kept),
         cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_pause_watches_until_bytes_come),
+        cmocka_unit_test(test_pause_holds_the_end_back),
         cmocka_unit_test(test_in_bytes_are_bounded),
         cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_close_lets_the_queue_leave),
