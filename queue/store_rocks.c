@@ -13,6 +13,7 @@
  * Rule: P7 a failed read or write ends the process with a last word.
  */
 #include <rocksdb/c.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,6 +35,7 @@ struct rocks {
     rocksdb_writeoptions_t *writing;
     rocksdb_readoptions_t *reading;
     rocksdb_flushoptions_t *flushing;
+    _Atomic(rocksdb_writebatch_t *) bodies; /* an empty batch with room for a body, or NULL */
     struct slots slots;
 };
 
@@ -56,10 +58,26 @@ static _Noreturn void last_word(const char *what, char *error)
     check_last_word("the queue's store failed", what, error);
 }
 
+/* A body's batch is large: fresh memory for each would cost more than filling it. */
+static rocksdb_writebatch_t *batch_take(struct rocks *r, bool is_body)
+{
+    rocksdb_writebatch_t *batch = is_body ? atomic_exchange(&r->bodies, NULL) : NULL;
+
+    return batch ? batch : rocksdb_writebatch_create();
+}
+
+static void batch_give(struct rocks *r, bool is_body, rocksdb_writebatch_t *batch)
+{
+    rocksdb_writebatch_clear(batch);
+    if (is_body) batch = atomic_exchange(&r->bodies, batch);
+    if (batch) rocksdb_writebatch_destroy(batch);
+}
+
 static void rocks_write(void *self, const struct queue_change *list, size_t n)
 {
     struct rocks *r = self;
-    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    bool is_body = n > 0 && list[0].is_body && list[0].value.n <= BLOB_CHUNK_SIZE;
+    rocksdb_writebatch_t *batch = batch_take(r, is_body);
     struct place at;
     char *error = NULL;
 
@@ -76,7 +94,7 @@ static void rocks_write(void *self, const struct queue_change *list, size_t n)
     }
     rocksdb_write(r->db, r->writing, batch, &error);
     if (error) last_word("write", error);
-    rocksdb_writebatch_destroy(batch);
+    batch_give(r, is_body, batch);
 }
 
 /* NULL: not there. */
@@ -431,6 +449,7 @@ static void rocks_close(void *self)
     struct rocks *r = self;
 
     if (r->db) rocksdb_close(r->db);
+    if (r->bodies) rocksdb_writebatch_destroy(r->bodies);
     rocksdb_options_destroy(r->options);
     rocksdb_writeoptions_destroy(r->writing);
     rocksdb_readoptions_destroy(r->reading);

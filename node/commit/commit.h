@@ -146,8 +146,8 @@ void commit_mail_forget(struct commit_mail *m);
 /* Would a mail of that size be taken now? 0, ERR_FULL, ERR_NOT_LEADER, ERR_CLOSED. Cheap; any loop. */
 int commit_may_take(struct commit *c, uint64_t size);
 
-#define COMMIT_INLINE_SIZE_MAX (256u << 10) /* larger bodies go up in chunks of this size */
-#define COMMIT_UPLOAD_WINDOW   2            /* chunks in flight */
+#define COMMIT_INLINE_SIZE_MAX BLOB_CHUNK_SIZE /* larger bodies go up in chunks of this size */
+#define COMMIT_UPLOAD_WINDOW   2               /* chunks in flight */
 int commit_upload_open(struct commit *c, struct loop *l, struct commit_upload **out);
 /* Takes *chunk (nulls it) on success. ERR_FULL: the window is full, on_room comes; another error: the upload
  * is lost, abort it (ERR_BUSY: for want of room). */

@@ -8,6 +8,8 @@
 #include <stdatomic.h>
 #include "proto/ground/span.h"
 
+#define BLOB_CHUNK_SIZE (256u << 10) /* rooms of this size are kept: up to 8 MiB */
+
 struct blob {
     atomic_uint refs;
     size_t n;   /* bytes in use */

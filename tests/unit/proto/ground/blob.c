@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <string.h>
 
 #include "proto/ground/blob.h"
 #include "proto/ground/err.h"
@@ -50,6 +51,41 @@ static void the_total_counts_room(void **state)
     assert_int_equal(blob_bytes_total(), before);
 }
 
+/* A room of a chunk that is let go is the next one's; the total knows only what is in use, and what does not fit
+ * into the spares goes back. */
+static void rooms_of_a_chunk_are_kept(void **state)
+{
+    size_t before = blob_bytes_total();
+    struct blob *all[64], *b = blob_new(BLOB_CHUNK_SIZE / 2);
+    uint8_t *room;
+
+    (void)state;
+    assert_int_equal(blob_add(b, "abc", 3, BLOB_CHUNK_SIZE), 0);
+    memset(b->p + 3, 'x', BLOB_CHUNK_SIZE / 2 - 3);
+    b->n = BLOB_CHUNK_SIZE / 2;
+    assert_int_equal(blob_add(b, "yz", 2, BLOB_CHUNK_SIZE), 0); /* grows into a chunk */
+    assert_int_equal(b->cap, BLOB_CHUNK_SIZE);
+    assert_memory_equal(b->p, "abcx", 4);
+    assert_memory_equal(b->p + BLOB_CHUNK_SIZE / 2 - 1, "xyz", 3);
+    room = b->p;
+    blob_unref(&b);
+    assert_int_equal(blob_bytes_total(), before);
+    b = blob_new(BLOB_CHUNK_SIZE);
+    assert_ptr_equal(b->p, room);
+    assert_int_equal(b->n, 0);
+    assert_int_equal(blob_add(b, "q", 1, 2 * BLOB_CHUNK_SIZE), 0);
+    b->n = BLOB_CHUNK_SIZE;
+    assert_int_equal(blob_add(b, "r", 1, 2 * BLOB_CHUNK_SIZE), 0); /* and out of it */
+    assert_int_equal(b->p[0], 'q');
+    assert_int_equal(b->p[BLOB_CHUNK_SIZE], 'r');
+    blob_unref(&b);
+    for (int i = 0; i < 64; i++)
+        all[i] = blob_new(BLOB_CHUNK_SIZE);
+    for (int i = 0; i < 64; i++)
+        blob_unref(&all[i]);
+    assert_int_equal(blob_bytes_total(), before);
+}
+
 static void *read_and_let_go(void *arg)
 {
     struct blob *b = arg;
@@ -84,6 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows_to_the_limit_and_not_over_it),
         cmocka_unit_test(the_total_counts_room),
+        cmocka_unit_test(rooms_of_a_chunk_are_kept),
         cmocka_unit_test(owners_on_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
