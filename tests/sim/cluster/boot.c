@@ -13,7 +13,8 @@ struct node *boot_new_node(struct world *w)
     n = &w->nodes[w->node_count];
     *n = (struct node){ .at = w->node_count++, .exists = true };
     n->zone = (uint16_t)(1 + world_below(w, 3));
-    n->region = 1;
+    n->region = regions_place(&w->plan.regions, &w->later, n->at);
+    n->zone = (uint16_t)(n->zone + REGION_ZONES_MAX * (n->region - 1));
     n->wall_offset_ms = 1000000000 + (int64_t)world_below(w, 1000);
     n->disk.free_permille = 500;
     for (unsigned g = 0; g < GROUPS_MAX; g++)

@@ -2,12 +2,24 @@
  * stays broken as it is, for ever. Then all groups must agree and all mail must come to its end.
  *
  * Faults that always heal never show a livelock: one node that can still send and hears nothing is enough.
+ *
+ * Where there are regions, one of them and all others may be cut off from each other, for ever, when each group has a quorum
+ * on one side: there it must go on, and on the other one nothing is committed (check.c).
  */
 #include <stdio.h>
 
 #include "tests/sim/cluster/world.h"
 
 #define CALM_US (180 * SECOND)
+
+static void choose_apart(struct world *w, const bool set[NODES_MAX])
+{
+    if (w->plan.regions.count == 0 || world_chance(w, 300)) return;
+    w->apart = (uint16_t)(1 + world_below(w, w->plan.regions.count));
+    w->apart_us = w->now_us;
+    if (!faults_all_quorate(w, set)) w->apart = 0;
+    if (w->apart > 0) TRACE(w, "region %u is cut off for ever", w->apart);
+}
 
 static void choose_core_set(struct world *w)
 {
@@ -16,6 +28,7 @@ static void choose_core_set(struct world *w)
 
     for (unsigned i = 0; i < w->node_count; i++)
         set[i] = !w->nodes[i].lost;
+    choose_apart(w, set);
     for (unsigned i = 0; i < w->node_count; i++) {
         unsigned at = (from + i) % w->node_count;
         bool was = set[at];
@@ -45,7 +58,9 @@ static void freeze_links(struct world *w)
         for (unsigned k = 0; k < w->node_count; k++) {
             struct link_state *l = &w->links[i][k];
 
-            if (w->core_set[i] && w->core_set[k])
+            if (faults_apart(w, i, k))
+                l->cut_until_us = NEVER;
+            else if (w->core_set[i] && w->core_set[k])
                 *l = (struct link_state){ .last_at_us = l->last_at_us, .packets = l->packets };
             else if (l->cut_until_us > w->now_us)
                 l->cut_until_us = NEVER;

@@ -148,6 +148,7 @@ struct holder {
     struct member_ask ask; /* first */
     const struct world *w;
     const struct entry *e;
+    unsigned at; /* who says that it is committed */
 };
 
 static bool holds(const struct member_ask *ask, const struct core_member *m)
@@ -157,40 +158,43 @@ static bool holds(const struct member_ask *ask, const struct core_member *m)
     const struct node *n = &x->w->nodes[m->node - 1];
     const struct kept *k = &n->disk.kept[e->group];
 
+    if (e->made_us > x->w->apart_us && faults_apart(x->w, x->at, n->at)) return false;
     if (n->lost) return true; /* it may have had it, nobody knows any more */
     if (k->tainted && e->index <= k->lost_upto.index) return true;
     if (e->index < k->log.first) return true;
     return e->index <= log_last(&k->log) && k->log.list[e->index - k->log.first].entry == e;
 }
 
-static bool quorum_holds(const struct world *w, const struct core_config *c, const struct entry *e)
+static bool quorum_holds(const struct world *w, const struct core_config *c, const struct entry *e,
+                         unsigned at)
 {
-    struct holder x = { { holds }, w, e };
+    struct holder x = { { holds }, w, e, at };
 
     return members_quorum(c, &x.ask);
 }
 
-static bool later_quorum_holds(const struct world *w, const struct log *l, const struct entry *e)
+static bool later_quorum_holds(const struct world *w, const struct log *l, const struct entry *e,
+                               unsigned at)
 {
     for (size_t i = 0; i < l->count; i++) {
         const struct entry *later = l->list[i].entry;
 
         if (later->index > e->index && later->kind == CORE_CONFIG &&
-            quorum_holds(w, later->config, e))
+            quorum_holds(w, later->config, e, at))
             return true;
     }
     return false;
 }
 
 /* The quorum was one of the configuration at the entry, or of a later one in the leader's log (R6), which is not
- * always the log of who tells first. */
+ * always the log of who tells first. Who is cut off for ever is none of it. */
 static bool is_replicated(struct world *w, struct node *n, const struct entry *e)
 {
     const struct core_config *c = log_config(&n->hosts[e->group].log, e->index);
 
-    if (quorum_holds(w, c ? c : &w->first_config[e->group], e)) return true;
+    if (quorum_holds(w, c ? c : &w->first_config[e->group], e, n->at)) return true;
     for (unsigned i = 0; i < w->node_count; i++)
-        if (later_quorum_holds(w, &w->nodes[i].hosts[e->group].log, e)) return true;
+        if (later_quorum_holds(w, &w->nodes[i].hosts[e->group].log, e, n->at)) return true;
     return false;
 }
 

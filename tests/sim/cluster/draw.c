@@ -91,11 +91,29 @@ static void draw_faults(struct world *w, struct plan *p)
     if (p->fault_every_us[FAULT_READ]) p->fault_every_us[FAULT_READ] /= 10;
 }
 
+/* As the product runs, and in a region all is near: beside that way nothing else is slow. */
+static void draw_regions(struct world *w, struct plan *p)
+{
+    regions_draw(&w->later, &p->regions);
+    p->nodes = 3 + (unsigned)rng_below(&w->later, 5);
+    p->length_us = (15 + rng_below(&w->later, 20)) * SECOND;
+    p->delay_min_us = 20 + rng_below(&w->later, 500);
+    p->delay_max_us = p->delay_min_us + 100 + rng_below(&w->later, 3 * MS);
+    p->election_ms = p->suspicion_ms = 500;
+    p->heartbeat_ms = 100;
+    p->rest_after_ms = 1000;
+    p->disk_stall_ms = 2000;
+    p->window_entries = 1024;
+    p->append_entries_max = ENTRIES_MAX;
+    p->append_bytes_max = 8000;
+}
+
 static void draw_later(struct world *w, struct plan *p)
 {
     for (unsigned f = FAULTS_LATER; f < FAULTS; f++)
         if (rng_below(&w->later, 1000) < 150)
             p->fault_every_us[f] = SECOND / 2 + rng_below(&w->later, 5 * SECOND);
+    if (p->fault_every_us[FAULT_REGION]) draw_regions(w, p);
 }
 
 void draw_plan(struct world *w)
@@ -140,10 +158,34 @@ static void draw_group(struct world *w, unsigned g)
     }
 }
 
+static void draw_far_group(struct world *w, unsigned g)
+{
+    struct core_member all[NODES_MAX];
+    struct core_config *c = &w->first_config[g];
+    bool prefers = rng_below(&w->later, 1000) < 400;
+
+    for (unsigned i = 0; i < w->plan.nodes; i++) {
+        const struct node *n = &w->nodes[i];
+        uint8_t priority = prefers ? (uint8_t)(1 + rng_below(&w->later, 3)) : 1;
+
+        all[i] = (struct core_member){ .node = i + 1,
+                                       .zone = n->zone,
+                                       .region = n->region,
+                                       .flags = CORE_VOTES_NEW,
+                                       .priority = priority };
+    }
+    regions_draw_group(&w->plan.regions, &w->later, all, w->plan.nodes, c);
+    for (unsigned i = 0; i < c->count; i++)
+        w->wanted[g][c->members[i].node - 1] = true;
+}
+
 void draw_groups(struct world *w)
 {
     for (unsigned g = 0; g < w->plan.groups; g++)
-        draw_group(w, g);
+        if (w->plan.regions.count > 0)
+            draw_far_group(w, g);
+        else
+            draw_group(w, g);
 }
 
 void draw_print(const struct world *w)
@@ -165,12 +207,15 @@ void draw_print(const struct world *w)
     for (unsigned g = 0; g < p->groups; g++) {
         const struct core_config *c = &w->first_config[g];
 
-        printf("group %u%s:", g, c->spread ? " over zones" : "");
+        printf("group %u%s:", g, regions_spread_name(c->spread));
         for (unsigned i = 0; i < c->count; i++)
             printf(" n%llu (zone %u, priority %u)", (unsigned long long)c->members[i].node,
                    c->members[i].zone, c->members[i].priority);
         printf("\n");
     }
+    for (unsigned i = 0; i < w->node_count && p->regions.count > 0; i++)
+        printf("%sn%u in region %u", i ? ", " : "regions: ", i + 1, w->nodes[i].region);
+    if (p->regions.count > 0) printf("\n");
     printf("faults:");
     for (unsigned f = 0; f < FAULTS; f++)
         if (p->fault_every_us[f])

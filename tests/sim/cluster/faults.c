@@ -53,17 +53,39 @@ static bool log_quorate(const struct world *w, unsigned group, const struct log 
     return true;
 }
 
+static bool group_quorate(const struct world *w, unsigned g, const bool set[NODES_MAX])
+{
+    const struct core_config *c = &w->check.canon[g].config;
+
+    if (!faults_quorate(w, g, c, set)) return false;
+    for (unsigned i = 0; i < w->node_count; i++)
+        if (!log_quorate(w, g, &w->nodes[i].hosts[g].log, c->index, set) ||
+            !log_quorate(w, g, &w->nodes[i].disk.kept[g].log, c->index, set))
+            return false;
+    return true;
+}
+
+bool faults_apart(const struct world *w, unsigned a, unsigned b)
+{
+    return w->apart > 0 && (w->nodes[a].region == w->apart) != (w->nodes[b].region == w->apart);
+}
+
+/* In the region that is apart, or out of it. */
+static bool side_quorate(const struct world *w, unsigned g, const bool set[NODES_MAX], bool in)
+{
+    bool side[NODES_MAX];
+
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        side[i] = set[i] && (w->nodes[i].region == w->apart) == in;
+    return group_quorate(w, g, side);
+}
+
 bool faults_all_quorate(const struct world *w, const bool set[NODES_MAX])
 {
-    for (unsigned g = 0; g < w->plan.groups; g++) {
-        const struct core_config *c = &w->check.canon[g].config;
-
-        if (!faults_quorate(w, g, c, set)) return false;
-        for (unsigned i = 0; i < w->node_count; i++)
-            if (!log_quorate(w, g, &w->nodes[i].hosts[g].log, c->index, set) ||
-                !log_quorate(w, g, &w->nodes[i].disk.kept[g].log, c->index, set))
-                return false;
-    }
+    for (unsigned g = 0; g < w->plan.groups; g++)
+        if (w->apart == 0 ? !group_quorate(w, g, set)
+                          : !side_quorate(w, g, set, true) && !side_quorate(w, g, set, false))
+            return false;
     return true;
 }
 
@@ -158,6 +180,13 @@ static uint64_t some_time(struct world *w)
     return w->now_us + world_between(w, 100 * MS, world_below(w, 3) ? 4 * SECOND : 15 * SECOND);
 }
 
+static unsigned some_zone(struct world *w)
+{
+    unsigned regions = w->plan.regions.count ? w->plan.regions.count : 1;
+
+    return 1 + (unsigned)world_below(w, REGION_ZONES_MAX * regions);
+}
+
 static void isolate(struct world *w, unsigned n)
 {
     uint64_t until_us = some_time(w);
@@ -178,7 +207,7 @@ static void split(struct world *w, bool bridge)
 {
     uint64_t until_us = some_time(w), sides = rng_next(&w->rng);
     unsigned middle = (unsigned)world_below(w, w->node_count);
-    unsigned zone = world_chance(w, 400) ? 1 + (unsigned)world_below(w, 3) : 0;
+    unsigned zone = world_chance(w, 400) ? some_zone(w) : 0;
 
     for (unsigned i = 0; i < w->node_count && zone > 0; i++) {
         sides &= ~(UINT64_C(1) << i);
@@ -204,6 +233,29 @@ static void ring(struct world *w)
 
             if (apart > reach && n - apart > reach) cut(w, i, k, until_us);
         }
+}
+
+/* Cut off from all others, in one or in both ways; or its power goes. */
+static void break_region(struct world *w)
+{
+    unsigned region = 1 + (unsigned)world_below(w, w->plan.regions.count);
+    unsigned how = (unsigned)world_below(w, 6);
+    uint64_t until_us = some_time(w);
+
+    TRACE(w, "region %u %s", region,
+          how == 0   ? "has no power"
+          : how == 1 ? "is not heard"
+          : how == 2 ? "hears nobody"
+                     : "is cut off");
+    for (unsigned i = 0; i < w->node_count; i++) {
+        if (w->nodes[i].region != region) continue;
+        if (how == 0) crash(w, &w->nodes[i]);
+        for (unsigned k = 0; how > 0 && k < w->node_count; k++) {
+            if (w->nodes[k].region == region) continue;
+            if (how != 2) cut(w, i, k, until_us);
+            if (how != 1) cut(w, k, i, until_us);
+        }
+    }
 }
 
 /* A link that is cut and healed about as fast as elections are. */
@@ -401,7 +453,7 @@ void faults_do(struct world *w, enum fault f)
         crash_many(w, 0);
         return;
     case FAULT_ZONE:
-        crash_many(w, 1 + (unsigned)world_below(w, 3));
+        crash_many(w, some_zone(w));
         return;
     case FAULT_CUT:
         cut(w, some_node(w)->at, some_node(w)->at, some_time(w));
@@ -436,6 +488,9 @@ void faults_do(struct world *w, enum fault f)
         return;
     case FAULT_STRAND:
         strand(w, group);
+        return;
+    case FAULT_REGION:
+        break_region(w);
         return;
     default:
         do_node_fault(w, f);

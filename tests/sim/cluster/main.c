@@ -5,7 +5,7 @@
 #include "tests/sim/cluster/world.h"
 
 static struct {
-    uint64_t steps, messages, commits, sends, snapshots, elections, crashes, zombies;
+    uint64_t steps, messages, commits, sends, snapshots, elections, crashes, zombies, far, apart;
     unsigned held, writes, packets; /* the longest queues */
 } total;
 
@@ -24,6 +24,8 @@ static struct run_facts run(uint64_t seed, bool loud)
     total.elections += w->elections;
     total.crashes += w->crashes;
     total.zombies += w->zombies;
+    total.far += w->plan.regions.count > 0;
+    total.apart += w->apart > 0;
     if (w->peak.held > total.held) total.held = w->peak.held;
     if (w->peak.writes > total.writes) total.writes = w->peak.writes;
     if (w->peak.packets > total.packets) total.packets = w->peak.packets;
@@ -39,6 +41,8 @@ static void report(void)
            (unsigned long long)total.crashes, (unsigned long long)total.zombies,
            (unsigned long long)total.snapshots, (unsigned long long)total.sends,
            (unsigned long long)total.messages, (unsigned long long)total.steps);
+    printf("%llu runs with far regions, one cut off for ever in %llu\n",
+           (unsigned long long)total.far, (unsigned long long)total.apart);
     printf("at most %u messages waited for a write, %u writes for a disk, %u packets on a link\n",
            total.held, total.writes, total.packets);
 }

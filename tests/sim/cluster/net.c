@@ -40,10 +40,13 @@ bool net_beat_passes(struct world *w, unsigned from, unsigned to)
     return is_healed(w, from, to) || !world_chance(w, w->plan.loss_permille);
 }
 
-static uint64_t delay(struct world *w, struct link_state *l, bool healed)
+static uint64_t delay(struct world *w, unsigned from, unsigned to)
 {
+    struct link_state *l = &w->links[from][to];
     uint64_t d = world_between(w, w->plan.delay_min_us, w->plan.delay_max_us), at;
+    bool healed = is_healed(w, from, to);
 
+    d += regions_delay(&w->plan.regions, &w->rng, w->nodes[from].region, w->nodes[to].region);
     if (!healed && l->clogged_until_us > w->now_us) d += l->clogged_until_us - w->now_us;
     if (!healed && world_chance(w, w->plan.reorder_permille)) d += world_below(w, 300 * MS);
     at = w->now_us + d;
@@ -80,7 +83,6 @@ void net_send(struct world *w, struct node *from, struct packet *p)
 {
     unsigned to = (unsigned)p->msg.to - 1;
     bool healed = is_healed(w, from->at, to);
-    struct link_state *l = &w->links[from->at][to];
 
     CHECK(p->msg.to >= 1 && p->msg.to <= NODES_MAX && to != from->at);
     w->messages++;
@@ -96,9 +98,9 @@ void net_send(struct world *w, struct node *from, struct packet *p)
     }
     if (!healed && !w->plan.in_order && world_chance(w, w->plan.double_permille)) {
         p->refs++;
-        net_deliver(w, p, delay(w, l, healed) + world_below(w, 2 * SECOND));
+        net_deliver(w, p, delay(w, from->at, to) + world_below(w, 2 * SECOND));
     }
-    net_deliver(w, p, delay(w, l, healed));
+    net_deliver(w, p, delay(w, from->at, to));
 }
 
 void net_replay(struct world *w)

@@ -151,6 +151,7 @@ static struct entry *make_own(struct world *w, struct node *n, unsigned group,
     struct entry what = { .index = u->append.index,
                           .term = u->append.term,
                           .prev_term = log_term(&h->log, u->append.index - 1),
+                          .made_us = w->now_us,
                           .kind = u->append.kind };
     struct entry *e;
 

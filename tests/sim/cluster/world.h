@@ -31,6 +31,7 @@
 #include "raft/core/core.h"
 #include "tests/sim/shared/agenda.h"
 #include "tests/sim/shared/ledger.h"
+#include "tests/sim/shared/regions.h"
 
 #define NODES_MAX   12u /* ever, in one run */
 #define GROUPS_MAX  5u
@@ -48,7 +49,7 @@ struct world;
 
 struct entry {
     unsigned refs, group;
-    uint64_t index, term, prev_term;
+    uint64_t index, term, prev_term, made_us;
     enum core_entry_kind kind;
     uint32_t weight;
     struct core_config *config;
@@ -283,7 +284,8 @@ struct check {
     X(ZONE, "zone")                                                                                \
     X(STRAND, "strand")                                                                            \
     X(WATERMARK, "watermark")                                                                      \
-    X(ZOMBIE, "zombie")
+    X(ZOMBIE, "zombie")                                                                            \
+    X(REGION, "region")
 #define FAULT_ENUM_(name, text) FAULT_##name,
 enum fault { FAULT_TABLE(FAULT_ENUM_) FAULTS, FAULTS_LATER = FAULT_WATERMARK };
 #undef FAULT_ENUM_
@@ -305,6 +307,7 @@ struct plan {
     uint32_t append_entries_max, append_bytes_max, window_entries;
     uint64_t uncommitted_bytes_max, unapplied_bytes_max;
     unsigned spread_permille, priority_permille;
+    struct regions regions; /* with FAULT_REGION */
 };
 
 /* ---- world.c */
@@ -343,6 +346,8 @@ struct world {
     bool wanted[GROUPS_MAX][NODES_MAX]; /* was ever a member */
     bool calm;                          /* the second phase */
     bool core_set[NODES_MAX];           /* healed then */
+    uint16_t apart;    /* then: this region and the others are cut off, for ever; 0: none */
+    uint64_t apart_us; /* since */
     uint64_t calm_until_us;
     bool over;
     int64_t wall_latest_ms;
@@ -473,6 +478,8 @@ bool faults_impaired(const struct node *n, unsigned group);
 bool faults_quorate(const struct world *w, unsigned group, const struct core_config *c,
                     const bool set[NODES_MAX]);
 bool faults_all_quorate(const struct world *w, const bool set[NODES_MAX]);
+/* One of them stands in the region that is apart, and the other one does not. */
+bool faults_apart(const struct world *w, unsigned a, unsigned b);
 
 /* calm.c */
 void calm_begin(struct world *w);

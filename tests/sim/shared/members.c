@@ -7,9 +7,15 @@ static bool has_vote(const struct core_member *m, unsigned flag, bool soon, bool
     return (m->flags & flag) || (soon && (m->flags & CORE_PROMOTE) && !yes);
 }
 
-static bool half(const struct core_config *c, unsigned flag, bool soon, const struct member_ask *ask)
+static unsigned place_of(const struct core_config *c, const struct core_member *m)
 {
-    unsigned voters = 0, count = 0, zones = 0, zones_yes = 0;
+    return c->spread == CORE_SPREAD_REGION ? m->region : m->zone;
+}
+
+static bool half(const struct core_config *c, unsigned flag, bool soon,
+                 const struct member_ask *ask)
+{
+    unsigned voters = 0, count = 0, places = 0, places_yes = 0;
 
     for (unsigned i = 0; i < c->count; i++) {
         const struct core_member *m = &c->members[i];
@@ -17,13 +23,14 @@ static bool half(const struct core_config *c, unsigned flag, bool soon, const st
 
         if (!has_vote(m, flag, soon, yes)) continue;
         voters++;
-        zones |= 1u << m->zone;
+        places |= 1u << place_of(c, m);
         if (!yes) continue;
         count++;
-        zones_yes |= 1u << m->zone;
+        places_yes |= 1u << place_of(c, m);
     }
     if (voters == 0) return true;
-    if (c->spread == CORE_SPREAD_ZONE && (zones & (zones - 1)) && !(zones_yes & (zones_yes - 1)))
+    if (c->spread != CORE_SPREAD_NONE && (places & (places - 1)) &&
+        !(places_yes & (places_yes - 1)))
         return false;
     return count > voters / 2;
 }

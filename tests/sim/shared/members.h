@@ -10,7 +10,7 @@ struct member_ask {
     bool (*says_yes)(const struct member_ask *ask, const struct core_member *m);
 };
 
-/* Whether those who say yes are a quorum of each half that counts, in two zones where the configuration wants that. */
+/* Whether those who say yes are a quorum of each half that counts, in two zones or regions where the configuration wants that. */
 bool members_quorum(const struct core_config *c, const struct member_ask *ask);
 /* And of all that it becomes unasked: who is to be promoted may be a voter soon, and those who say no before the others. */
 bool members_quorum_soon(const struct core_config *c, const struct member_ask *ask);
