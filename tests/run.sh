@@ -22,7 +22,8 @@ fuzz_seconds="${FUZZ_SECONDS:-45}" # of one target, at most; whole sessions on a
 kill_rounds="${KILL_ROUNDS:-200}"
 powercut_rounds="${POWERCUT_ROUNDS:-30}"
 failover_rounds="${FAILOVER_ROUNDS:-3}"
-fault_rounds="${FAULT_ROUNDS:-5}" # of ten kinds
+fault_rounds="${FAULT_ROUNDS:-5}" # of twelve kinds
+power_rounds="${POWER_ROUNDS:-3}"
 mkdir -p "$logs"
 results="$(mktemp)" # a line a test: ok NAME, FAIL NAME
 trap 'rm -f "$results"' EXIT
@@ -176,6 +177,10 @@ run_whole() {
     check crash/kill9 600 /usr/bin/python3 cluster-test/scenarios/kill9.py --build build/release --rounds "$kill_rounds"
     check crash/failover 300 /usr/bin/python3 cluster-test/scenarios/failover.py --build build/release --rounds "$failover_rounds"
     check crash/faults 300 /usr/bin/python3 cluster-test/scenarios/faults.py --build build/release --rounds "$fault_rounds"
+    check crash/power 300 /usr/bin/python3 cluster-test/scenarios/faults.py --build build/release --only power,naps --rounds "$power_rounds"
+    check crash/zones 120 /usr/bin/python3 cluster-test/scenarios/zones.py --build build/release --of zone
+    check crash/regions 120 /usr/bin/python3 cluster-test/scenarios/zones.py --build build/release --of region
+    check crash/newdisk 120 /usr/bin/python3 cluster-test/scenarios/newdisk.py --build build/release
     check crash/anywhere 300 /usr/bin/python3 cluster-test/scenarios/anywhere.py --build build/release --rounds 1
     check crash/rescue 300 /usr/bin/python3 cluster-test/scenarios/rescue.py --build build/release
     check crash/moving 300 /usr/bin/python3 cluster-test/scenarios/moving.py --build build/release

@@ -14,8 +14,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define FDS   65536
-#define LOCKS 64
+#define FDS       65536
+#define LOCKS     64
+#define PATH_SIZE 4096
 
 struct seen {
     atomic_uint_fast64_t ino; /* 0: not watched */
@@ -26,7 +27,7 @@ static struct seen seen[FDS];
 static pthread_mutex_t locks[LOCKS];
 static pthread_mutex_t names = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static char root[4096];
+static char root[PATH_SIZE];
 static size_t root_n;
 static dev_t device;
 static int journal = -1, kept_dir = -1;
@@ -73,14 +74,52 @@ static void open_journal(const char *dir)
     go_on();
 }
 
+/* "node-3" when the process is `angarium node -c .../node-3.yaml`; else false. */
+static bool find_name(char *name, size_t size)
+{
+    static const char verb[] = "node";
+    char line[4096] = "", *at = line, *end;
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : syscall(SYS_read, fd, line, sizeof line - 1);
+
+    if (fd >= 0) syscall(SYS_close, fd);
+    at += strlen(at) + 1;
+    if (n <= 0 || at >= line + n || strcmp(at, verb) != 0) return false;
+    at += sizeof verb;
+    while (at < line + n && !strstr(at, ".yaml"))
+        at += strlen(at) + 1;
+    if (at >= line + n) return false;
+    if (strrchr(at, '/')) at = strrchr(at, '/') + 1;
+    end = strstr(at, ".yaml");
+    if (!end || (size_t)(end - at) >= size) return false;
+    memcpy(name, at, (size_t)(end - at));
+    name[end - at] = '\0';
+    return true;
+}
+
+/* A "%" in it stands for the node's name, so that nodes of a cluster have one environment. False: not for this process. */
+static bool name_dir(const char *variable, char *out, size_t size)
+{
+    const char *value = getenv(variable), *mark = value ? strchr(value, '%') : NULL;
+    char name[64] = "";
+    int n;
+
+    if (!value || (mark && !find_name(name, sizeof name))) return false;
+    n = mark ? snprintf(out, size, "%.*s%s%s", (int)(mark - value), value, name, mark + 1)
+             : snprintf(out, size, "%s", value);
+    if (n < 0 || (size_t)n >= size) powercut_give_up("a directory's name is too long");
+    return true;
+}
+
 static void start(void)
 {
-    const char *dir = getenv("POWERCUT_DIR"), *to = getenv("POWERCUT_JOURNAL");
+    char dir[PATH_SIZE], to[PATH_SIZE];
     struct stat st;
 
     for (unsigned i = 0; i < LOCKS; i++)
         pthread_mutex_init(&locks[i], NULL);
-    if (!dir || !to) return;
+    if (!name_dir("POWERCUT_DIR", dir, sizeof dir) || !name_dir("POWERCUT_JOURNAL", to, sizeof to))
+        return;
     if (!realpath(dir, root) || stat(root, &st) != 0)
         powercut_give_up("POWERCUT_DIR is no directory");
     device = st.st_dev;

@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from node import find_binary, free_ports  # noqa: E402
 
 NODES = 3
 STOPPED_S = 2.5  # longer than an election takes
+ENDS_S = 20  # a node that is told to end, or whose disk is sick or full, has ended by then
 
 
 class Failed(Exception):
@@ -45,6 +47,8 @@ def options(name, rounds, more=None):
 
 class Town:
     nodes = NODES
+    layout = ()  # what else `angarium dev` is told
+    rates = (("small", "1024-8192", "60"), ("large", "262144-614400", "4"))  # to each node: name, size, mails a second
     env = None  # of the nodes; None: the test's own
 
     def __init__(self, o, folder):
@@ -68,7 +72,7 @@ class Town:
     def start(self):
         base = free_ports(1)[0] // 100 * 100
         self.before_start(base)
-        self.dev("--nodes", str(self.nodes), "--base-port", str(base), "--next-hop", "127.0.0.1:%d" % self.sink.port,
+        self.dev("--nodes", str(self.nodes), *self.layout, "--base-port", str(base), "--next-hop", "127.0.0.1:%d" % self.sink.port,
                  "--set", "delivery.retry_base_ms=100ms", "--set", "delivery.retry_cap_ms=400ms",
                  "--set", "limits.session_transactions_max=1000000", "--set", "limits.disk_reserve_bytes=0", "--detach")
         with open(os.path.join(self.dir, "cluster.json")) as file:
@@ -81,10 +85,52 @@ class Town:
     def start_load(self):
         for node in self.cluster["nodes"]:
             port = int(node["mx"].rsplit(":", 1)[1])
-            for name, size, rate in (("small", "1024-8192", "60"), ("large", "262144-614400", "4")):
+            for name, size, rate in self.rates:
                 self.generators.append(Generator(
                     self.o.build, self.folder, "%s%d" % (name, node["id"]), port, "--sessions", "2", "--size", size,
                     "--rate", rate, "--keep-trying", "--seed", str(self.o.seed), "--seconds", "3600"))
+                self.generators[-1].node = node["id"]
+
+    # ---- processes
+
+    def pid(self, node):
+        with open(os.path.join(self.dir, "cluster.json")) as file:
+            return json.load(file)["nodes"][node - 1]["pid"]
+
+    def is_running(self, node):
+        try:
+            with open("/proc/%d/stat" % self.pid(node)) as file:
+                return file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+        except OSError:
+            return False
+
+    def wait_ended(self, node, why):
+        end = time.monotonic() + ENDS_S
+        while self.is_running(node):
+            if time.monotonic() > end:
+                raise Failed("node %d does not end: %s" % (node, why))
+            time.sleep(0.02)
+
+    def kill_at_once(self, nodes):
+        """kill -9 of all of them within milliseconds."""
+        pids = [self.pid(node) for node in nodes]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for node in nodes:
+            self.wait_ended(node, "SIGKILL")
+
+    # ---- questions
+
+    def wait(self, what, fact, seconds=30):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                if fact():
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise Failed("not within %d s: %s" % (seconds, what))
 
     def cli(self, *words):
         return subprocess.run([self.binary, "--dir", self.dir, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -3,38 +3,46 @@
 
 kill: kill -9, start. stop: SIGSTOP, SIGCONT. polite: SIGTERM, start. cut: no way to the others and back. one-way: others do not hear a
 node, which hears them; or the reverse. slow-net: its ways take 40 ms and more. full: no room on its disk. sick: syncs fail, it ends and is
-started on a disk that is well again. slow-disk: each sync takes 300 ms longer. all: kill -9 of all at once, start.
+started on a disk that is well again. slow-disk: each sync takes 300 ms longer. naps: one that leads is stopped until another one
+leads its shards, and wakes, five times. all: kill -9 of all at once, start. power: the same, and all disks lose what was not synced.
 At the end as in failover: nothing answered 250 is missing, twice only what was in doubt, replicas agree, audits are clean.
 Use: faults.py [--build build/dev] [--rounds 10] [--seed N] [--only NAME,..] [--dir DIR]
 """
 
-import json
 import os
-import signal
+import shutil
 import sys
 import time
 
 sys.dont_write_bytecode = True
-from failover import NODES, STOPPED_S, Failed, Town, main  # noqa: E402
+from failover import NODES, STOPPED_S, Town, main  # noqa: E402
+import powercut_apply  # noqa: E402
+from load import file_size  # noqa: E402
 from relay import Relay  # noqa: E402
 
-ENDS_S = 20  # a node whose disk is sick or full has ended by then
+NAPS = 5
+JOURNAL_MAX = 32 << 20  # bytes
 
 
 class Faults(Town):
-    kinds = ("kill", "stop", "polite", "cut", "one-way", "slow-net", "full", "sick", "slow-disk", "all")
+    kinds = ("kill", "stop", "polite", "cut", "one-way", "slow-net", "full", "sick", "slow-disk", "naps", "all", "power")
     relay = None
 
     def __init__(self, o, folder):
-        layer = os.path.join(os.path.abspath(o.build), "cluster-test", "faults.so")
-        if not os.path.exists(layer):
-            raise SystemExit("%s: not there; build it first (cmake --build %s --target faults)" % (layer, o.build))
+        layers = [os.path.join(os.path.abspath(o.build), "cluster-test", name) for name in ("faults.so", "powercut.so")]
+        for layer in layers:
+            if not os.path.exists(layer):
+                raise SystemExit("%s: not there; build it first (cmake --build %s --target faults powercut)" % (layer, o.build))
         super().__init__(o, folder)
         self.faults_dir = os.path.join(folder, "faults")
         os.makedirs(self.faults_dir)
-        self.env = dict(os.environ, LD_PRELOAD=layer, FAULTS_DIR=self.faults_dir)
         if o.only:
             self.kinds = o.only.split(",")
+        self.loses_power = "power" in self.kinds
+        self.env = dict(os.environ, LD_PRELOAD=" ".join(layers if self.loses_power else layers[:1]), FAULTS_DIR=self.faults_dir)
+        self.cut_bytes = 0
+        if self.loses_power:
+            self.prepare_power()
         self.counts = dict.fromkeys(self.kinds, 0)
         self.bag = []
 
@@ -54,25 +62,7 @@ class Faults(Town):
         others = [i for i in range(1, NODES + 1) if i != node]
         return [(node, i) for i in others], [(i, node) for i in others]
 
-    # ---- processes
-
-    def pid(self, node):
-        with open(os.path.join(self.dir, "cluster.json")) as file:
-            return json.load(file)["nodes"][node - 1]["pid"]
-
-    def is_running(self, node):
-        try:
-            with open("/proc/%d/stat" % self.pid(node)) as file:
-                return file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
-        except OSError:
-            return False
-
-    def wait_ended(self, node, why):
-        end = time.monotonic() + ENDS_S
-        while self.is_running(node):
-            if time.monotonic() > end:
-                raise Failed("node %d does not end: %s" % (node, why))
-            time.sleep(0.02)
+    # ---- disks
 
     def disk(self, node, what):
         path = os.path.join(self.faults_dir, "node-%d.disk" % node)
@@ -142,12 +132,62 @@ class Faults(Town):
     def do_sick(self, node):
         self.ends_by(node, "sick")
 
+    def leads(self, node):
+        """What it leads, as it says itself."""
+        return {s["id"] for s in self.get(node, "/api/v1/shards?scope=node")["items"] if s["leads"]}
+
+    def do_naps(self, _):
+        """The one that wakes had claims in the air; another one leads by then, and sends."""
+        for _ in range(NAPS):
+            self.wait("somebody leads", lambda: any(self.leads(n) for n in range(1, NODES + 1)))
+            node = self.rng.choice([n for n in range(1, NODES + 1) if self.leads(n)])
+            shards, others = self.leads(node), [n for n in range(1, NODES + 1) if n != node]
+            self.dev("kill", "--node", str(node), "--signal", "STOP")
+            try:
+                self.wait("others lead the shards of node %d" % node,
+                          lambda: shards <= set().union(*(self.leads(n) for n in others)))
+            finally:
+                self.dev("kill", "--node", str(node), "--signal", "CONT")
+            time.sleep(self.rng.uniform(0, 0.3))
+
     def do_all(self, _):
-        for node in range(1, NODES + 1):
-            os.kill(self.pid(node), signal.SIGKILL)
-        for node in range(1, NODES + 1):
-            self.wait_ended(node, "SIGKILL")
+        self.kill_at_once(range(1, NODES + 1))
         self.dev("--detach")  # all at once: one alone is not ready
+
+    # ---- power
+
+    def journal(self, node):
+        return os.path.join(self.folder, "journal", "node-%d" % node)
+
+    def prepare_power(self):
+        self.env.update(POWERCUT_DIR=os.path.join(self.dir, "%"), POWERCUT_JOURNAL=os.path.join(self.folder, "journal", "%"))
+        for node in range(1, NODES + 1):
+            os.makedirs(self.journal(node))
+            os.makedirs(os.path.join(self.dir, "node-%d" % node))
+
+    def do_power(self, _):
+        """Each disk keeps what it likes of what no sync covered; one of them nothing."""
+        self.kill_at_once(range(1, NODES + 1))
+        worst = self.rng.randint(1, NODES)
+        for node in range(1, NODES + 1):
+            cut = powercut_apply.apply(self.cluster["nodes"][node - 1]["data_dir"], self.journal(node),
+                                       self.rng.getrandbits(32), "worst" if node == worst else "random")
+            self.cut_bytes += cut.bytes_lost
+            with open(os.path.join(self.folder, "cuts.log"), "a") as file:
+                file.write("".join("node %d: %s\n" % (node, line) for line in cut.lines))
+        self.dev("--detach")
+
+    def forget_old(self):
+        """So that a long run does not keep all that it ever wrote: what is old counts as synced, of nodes that do not run."""
+        for node in range(1, NODES + 1):
+            if self.loses_power and not self.is_running(node) and file_size(os.path.join(self.journal(node), "journal")) > JOURNAL_MAX:
+                shutil.rmtree(self.journal(node))
+                os.makedirs(self.journal(node))
+
+    def dev(self, *words, timeout=90):
+        if words[0] in ("start", "--detach"):
+            self.forget_old()
+        super().dev(*words, timeout=timeout)
 
     def draw(self):
         """Each kind once before any comes again."""
@@ -164,7 +204,9 @@ class Faults(Town):
         self.counts[kind] += 1
 
     def verdict(self):
-        return "faults: seed %d, %s" % (self.o.seed, ", ".join("%s %d" % item for item in sorted(self.counts.items()) if item[1]))
+        power = ", %d bytes were lost with the power" % self.cut_bytes if self.loses_power else ""
+        return "faults: seed %d, %s%s" % (self.o.seed, ", ".join("%s %d" % item for item in sorted(self.counts.items()) if item[1]),
+                                          power)
 
     def end(self):
         for node in range(1, NODES + 1):

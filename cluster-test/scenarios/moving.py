@@ -33,17 +33,6 @@ class Moving(Town):
         self.say("%s: %s" % (" ".join(words), (done.stderr.strip() or done.stdout.strip()).split("\n")[-1]))
         return done.stdout
 
-    def wait(self, what, fact, seconds=30):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            try:
-                if fact():
-                    return
-            except (urllib.error.URLError, OSError):
-                pass
-            time.sleep(0.1)
-        raise Failed("not within %d s: %s" % (seconds, what))
-
     def shown(self, node):
         return self.get(1, "/api/v1/nodes/%d" % node)
 

@@ -160,6 +160,7 @@ struct cli_dev {
     char dir[4000]; /* absolute */
     char username[64], password[64], token[128], ca_file[4096], cluster_id[33];
     uint64_t base_port, nodes, regions, mx_port; /* regions 0: not chosen yet */
+    uint64_t zones; /* of each region; 0: each node has one of its own */
     char spread[8];                              /* empty: zone */
     char next_hop[300], resolver[80];
     char sets[CLI_LIST_MAX][160]; /* "delivery.retry_base_ms=1s" */

@@ -18,7 +18,7 @@
 #define DEFAULT_NODES     3
 
 struct dev_args {
-    const char *dir, *nodes, *regions, *base_port, *next_hop, *resolver, *mx_port, *node, *signal,
+    const char *dir, *nodes, *regions, *zones, *base_port, *next_hop, *resolver, *mx_port, *node, *signal,
         *spread;
     const char *sets[CLI_LIST_MAX];
     unsigned set_count;
@@ -68,19 +68,26 @@ static int take_sets(struct cli_dev *d, const struct dev_args *a)
 static int take_counts(struct cli_dev *d, const struct dev_args *a)
 {
     uint64_t nodes = d->nodes ? d->nodes : DEFAULT_NODES, regions = d->regions ? d->regions : 1;
+    uint64_t zones = d->zones;
     int rv = 0;
 
     if (a->nodes) rv = cli_number("nodes", a->nodes, 1, CLI_DEV_NODES_MAX, &nodes);
     if (rv == 0 && a->regions) rv = cli_number("regions", a->regions, 1, 9, &regions);
+    if (rv == 0 && a->zones) rv = cli_number("zones", a->zones, 1, 9, &zones);
     if (rv != 0) return rv;
     if (regions > nodes)
         return cli_usage("dev", "there are more --regions than --nodes");
+    if (zones > nodes / regions)
+        return cli_usage("dev", "there are more --zones in a region than nodes");
     if (d->regions != 0 && d->regions != regions)
         return cli_fail(CLI_REFUSED, "the cluster in %s has %" PRIu64 " regions", d->dir, d->regions);
+    if (d->regions != 0 && d->zones != zones)
+        return cli_fail(CLI_REFUSED, "the cluster in %s has other zones", d->dir);
     if (a->spread && strcmp(a->spread, "zone") != 0 && strcmp(a->spread, "region") != 0)
         return cli_usage("dev", "--spread: zone or region?");
     if (a->spread) snprintf(d->spread, sizeof d->spread, "%s", a->spread);
     d->regions = regions;
+    d->zones = zones;
     if (d->nodes != 0 && d->nodes != nodes)
         return cli_fail(CLI_REFUSED, "the cluster in %s has %" PRIu64 " nodes", d->dir, d->nodes);
     d->nodes = nodes;
@@ -359,6 +366,7 @@ static int run(int argc, char **argv)
         { .name = "dir", .text = &a.dir },
         { .name = "nodes", .text = &a.nodes },
         { .name = "regions", .text = &a.regions },
+        { .name = "zones", .text = &a.zones },
         { .name = "spread", .text = &a.spread },
         { .name = "base-port", .text = &a.base_port },
         { .name = "next-hop", .text = &a.next_hop },
@@ -378,8 +386,8 @@ static int run(int argc, char **argv)
 const struct cli_verb cli_verb_dev = {
     .name = "dev",
     .usage =
-        "[--nodes 3] [--regions 1] [--spread zone] [--dir DIR] [--base-port 12500] [--next-hop HOST:PORT | --resolver HOST:PORT] "
-        "[--detach]\n"
+        "[--nodes 3] [--regions 1] [--zones N] [--spread zone] [--dir DIR] [--base-port 12500] [--next-hop HOST:PORT | "
+        "--resolver HOST:PORT] [--detach]\n"
         "       angarium dev stop --dir DIR | dev kill --dir DIR --node 1 [--signal KILL] | dev "
         "start --dir DIR "
         "--node 1",
@@ -394,6 +402,7 @@ const struct cli_verb cli_verb_dev = {
             "  --dir DIR            where everything is kept (./angarium-dev)\n"
             "  --nodes N            nodes, at most 15 (3)\n"
             "  --regions N          regions; node 1 is in region-1, node 2 in region-2 and so on, round robin (1)\n"
+            "  --zones N            zones of each region, its nodes round robin (each node one of its own)\n"
             "  --spread WHERE       where a shard's voters are: over zones of one region, or over regions (zone)\n"
             "  --base-port P        first port of node 1, of node 2 P+10: P submission, P+1 "
             "submissions, P+2 HTTP, "

@@ -187,9 +187,9 @@ static int remember(const struct cli_dev *d, struct errmsg *why)
 
     for (unsigned i = 0; i < d->set_count; i++)
         json_array_append_new(sets, json_string(d->sets[i]));
-    j = json_pack("{s:I, s:I, s:s, s:I, s:s, s:s, s:I, s:o}", "nodes", (json_int_t)d->nodes,
-                  "regions", (json_int_t)d->regions, "spread", d->spread, "base_port",
-                  (json_int_t)d->base_port, "next_hop", d->next_hop, "resolver", d->resolver,
+    j = json_pack("{s:I, s:I, s:I, s:s, s:I, s:s, s:s, s:I, s:o}", "nodes", (json_int_t)d->nodes,
+                  "regions", (json_int_t)d->regions, "zones", (json_int_t)d->zones, "spread",
+                  d->spread, "base_port", (json_int_t)d->base_port, "next_hop", d->next_hop, "resolver", d->resolver,
                   "mx_port", (json_int_t)d->mx_port, "set", sets);
     if (!j) return errmsg_set(why, ERR_SYNTAX, "an option is not UTF-8");
     path_in(path, d, "dev.json");
@@ -207,6 +207,7 @@ static void take_recalled(struct cli_dev *d, const json_t *j)
 
     d->nodes = nodes > 0 && nodes <= CLI_DEV_NODES_MAX ? (uint64_t)nodes : 1;
     d->regions = cli_int(j, "regions") > 0 ? (uint64_t)cli_int(j, "regions") : 1;
+    d->zones = cli_int(j, "zones") > 0 ? (uint64_t)cli_int(j, "zones") : 0;
     snprintf(d->spread, sizeof d->spread, "%s", cli_text(j, "spread"));
     if (cli_int(j, "base_port") > 0) d->base_port = (uint64_t)cli_int(j, "base_port");
     if (cli_int(j, "mx_port") > 0) d->mx_port = (uint64_t)cli_int(j, "mx_port");
@@ -309,10 +310,12 @@ static const char *certificate_of(const struct cli_dev *d, char out[32])
     return out;
 }
 
-/* Nodes go round the regions; a zone is one within its region. */
+/* Nodes go round the regions, those of a region round its zones. */
 static unsigned zone_of(const struct cli_dev *d)
 {
-    return d->regions > 1 ? (unsigned)((d->node.id - 1) / d->regions + 1) : d->node.id;
+    unsigned within = (d->node.id - 1) / (d->regions > 1 ? (unsigned)d->regions : 1);
+
+    return (d->zones ? within % (unsigned)d->zones : within) + 1;
 }
 
 /* The others are the seeds; the token's file is there once the node is let in. */

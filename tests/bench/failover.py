@@ -79,15 +79,12 @@ class Bench(Faults):
             client.start()
         time.sleep(AROUND_S)
 
-    def led(self, node):
-        return {s["id"] for s in self.get(node, "/api/v1/shards?scope=node")["items"] if s["leads"]}
-
     def wait_back(self, node):
         """It leads something again."""
         end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
-                if self.led(node):
+                if self.leads(node):
                     return
             except OSError:
                 pass
@@ -132,7 +129,7 @@ class Bench(Faults):
         for number in range(count):
             node = self.rng.randint(1, 3)
             self.wait_back(node)
-            shards = self.led(node)
+            shards = self.leads(node)
             at = time.monotonic()
             self.fault(kind, node)
             found, missing = self.figures(shards, node, at)
@@ -169,7 +166,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()) & 0xffffff)
     parser.add_argument("--json")
     o = parser.parse_args()
-    kinds, o.only = o.only.split(","), None
+    kinds = o.only.split(",")
     o.build = os.path.dirname(os.path.dirname(o.binary))
     folder = tempfile.mkdtemp(prefix="angarium-bench-failover-")
     bench = Bench(o, folder)

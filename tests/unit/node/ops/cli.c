@@ -150,6 +150,8 @@ static void verbs(void **state)
     assert_int_equal(RUN("send", "--from", "a@b.test"), CLI_USAGE);
     assert_int_equal(RUN("dev", "--nodes", "16", "--dir", "/nowhere/at/all"), CLI_USAGE);
     assert_int_equal(RUN("dev", "--nodes", "2", "--regions", "3", "--dir", "/nowhere/at/all"), CLI_USAGE);
+    assert_int_equal(RUN("dev", "--nodes", "6", "--zones", "7", "--dir", "/nowhere/at/all"), CLI_USAGE);
+    assert_int_equal(RUN("dev", "--nodes", "5", "--regions", "2", "--zones", "3", "--dir", "/nowhere/at/all"), CLI_USAGE);
     assert_int_equal(RUN("dev", "--spread", "rack", "--dir", "/nowhere/at/all"), CLI_USAGE);
     assert_int_equal(RUN("dev", "--base-port", "80", "--dir", "/nowhere/at/all"), CLI_USAGE);
     assert_int_equal(RUN("dev", "dance"), CLI_USAGE);
