@@ -23,7 +23,7 @@ kill_rounds="${KILL_ROUNDS:-200}"
 powercut_rounds="${POWERCUT_ROUNDS:-30}"
 failover_rounds="${FAILOVER_ROUNDS:-3}"
 fault_rounds="${FAULT_ROUNDS:-5}" # of twelve kinds
-power_rounds="${POWER_ROUNDS:-3}"
+power_rounds="${POWER_ROUNDS:-2}"
 mkdir -p "$logs"
 results="$(mktemp)" # a line a test: ok NAME, FAIL NAME
 trap 'rm -f "$results"' EXIT
@@ -180,6 +180,8 @@ run_whole() {
     check crash/power 300 /usr/bin/python3 cluster-test/scenarios/faults.py --build build/release --only power,naps --rounds "$power_rounds"
     check crash/zones 120 /usr/bin/python3 cluster-test/scenarios/zones.py --build build/release --of zone
     check crash/regions 120 /usr/bin/python3 cluster-test/scenarios/zones.py --build build/release --of region
+    check crash/links 120 /usr/bin/python3 cluster-test/scenarios/links.py --build build/release --of zone
+    check crash/links-region 120 /usr/bin/python3 cluster-test/scenarios/links.py --build build/release --of region
     check crash/newdisk 120 /usr/bin/python3 cluster-test/scenarios/newdisk.py --build build/release
     check crash/anywhere 300 /usr/bin/python3 cluster-test/scenarios/anywhere.py --build build/release --rounds 1
     check crash/rescue 300 /usr/bin/python3 cluster-test/scenarios/rescue.py --build build/release

@@ -9,6 +9,7 @@ import asyncio
 import threading
 
 PIECE = 65536
+PIECES_ON_WAY = 64
 
 
 class Relay:
@@ -47,12 +48,22 @@ class Relay:
         async with self.changed:
             await self.changed.wait_for(lambda: way not in self.cut)
 
-    async def pump(self, way, reader, writer):
+    async def read(self, way, reader, pieces):
+        """Each piece, and when it is there."""
         try:
             while True:
                 piece = await reader.read(PIECE)
-                if way in self.delay_s:
-                    await asyncio.sleep(self.delay_s[way])
+                await pieces.put((self.loop.time() + self.delay_s.get(way, 0), piece))
+                if not piece:
+                    return
+        except OSError:
+            await pieces.put((self.loop.time(), b""))
+
+    async def write(self, way, pieces, writer):
+        try:
+            while True:
+                due, piece = await pieces.get()
+                await asyncio.sleep(max(0, due - self.loop.time()))
                 await self.open(way)
                 if not piece:
                     break
@@ -61,6 +72,13 @@ class Relay:
         except OSError:
             pass
         writer.close()
+
+    async def pump(self, way, reader, writer):
+        """What is on a slow way follows one behind the other; it does not wait for what is ahead to arrive."""
+        pieces = asyncio.Queue(PIECES_ON_WAY)
+        reading = asyncio.ensure_future(self.read(way, reader, pieces))
+        await self.write(way, pieces, writer)
+        reading.cancel()
 
     async def serve(self, a, b, reader, writer):
         await self.open((a, b))

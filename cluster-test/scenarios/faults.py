@@ -15,7 +15,7 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-from failover import NODES, STOPPED_S, Town, main  # noqa: E402
+from failover import STOPPED_S, Town, main  # noqa: E402
 import powercut_apply  # noqa: E402
 from load import file_size  # noqa: E402
 from relay import Relay  # noqa: E402
@@ -50,16 +50,16 @@ class Faults(Town):
 
     def before_start(self, base):
         """Each node's ways to the others lead through the relay."""
-        self.relay = Relay({i: base + 10 * (i - 1) + 4 for i in range(1, NODES + 1)})
-        for a in range(1, NODES + 1):
+        self.relay = Relay({i: base + 10 * (i - 1) + 4 for i in range(1, self.nodes + 1)})
+        for a in range(1, self.nodes + 1):
             with open(os.path.join(self.faults_dir, "node-%d.ways" % a), "w") as file:
-                for b in range(1, NODES + 1):
+                for b in range(1, self.nodes + 1):
                     if a != b:
                         file.write("%d %d\n" % (self.relay.peer_ports[b], self.relay.ports[(a, b)]))
 
     def ways(self, node):
         """(from it, to it)"""
-        others = [i for i in range(1, NODES + 1) if i != node]
+        others = [i for i in range(1, self.nodes + 1) if i != node]
         return [(node, i) for i in others], [(i, node) for i in others]
 
     # ---- disks
@@ -139,9 +139,9 @@ class Faults(Town):
     def do_naps(self, _):
         """The one that wakes had claims in the air; another one leads by then, and sends."""
         for _ in range(NAPS):
-            self.wait("somebody leads", lambda: any(self.leads(n) for n in range(1, NODES + 1)))
-            node = self.rng.choice([n for n in range(1, NODES + 1) if self.leads(n)])
-            shards, others = self.leads(node), [n for n in range(1, NODES + 1) if n != node]
+            self.wait("somebody leads", lambda: any(self.leads(n) for n in range(1, self.nodes + 1)))
+            node = self.rng.choice([n for n in range(1, self.nodes + 1) if self.leads(n)])
+            shards, others = self.leads(node), [n for n in range(1, self.nodes + 1) if n != node]
             self.dev("kill", "--node", str(node), "--signal", "STOP")
             try:
                 self.wait("others lead the shards of node %d" % node,
@@ -151,7 +151,7 @@ class Faults(Town):
             time.sleep(self.rng.uniform(0, 0.3))
 
     def do_all(self, _):
-        self.kill_at_once(range(1, NODES + 1))
+        self.kill_at_once(range(1, self.nodes + 1))
         self.dev("--detach")  # all at once: one alone is not ready
 
     # ---- power
@@ -161,15 +161,15 @@ class Faults(Town):
 
     def prepare_power(self):
         self.env.update(POWERCUT_DIR=os.path.join(self.dir, "%"), POWERCUT_JOURNAL=os.path.join(self.folder, "journal", "%"))
-        for node in range(1, NODES + 1):
+        for node in range(1, self.nodes + 1):
             os.makedirs(self.journal(node))
             os.makedirs(os.path.join(self.dir, "node-%d" % node))
 
     def do_power(self, _):
         """Each disk keeps what it likes of what no sync covered; one of them nothing."""
-        self.kill_at_once(range(1, NODES + 1))
-        worst = self.rng.randint(1, NODES)
-        for node in range(1, NODES + 1):
+        self.kill_at_once(range(1, self.nodes + 1))
+        worst = self.rng.randint(1, self.nodes)
+        for node in range(1, self.nodes + 1):
             cut = powercut_apply.apply(self.cluster["nodes"][node - 1]["data_dir"], self.journal(node),
                                        self.rng.getrandbits(32), "worst" if node == worst else "random")
             self.cut_bytes += cut.bytes_lost
@@ -179,7 +179,7 @@ class Faults(Town):
 
     def forget_old(self):
         """So that a long run does not keep all that it ever wrote: what is old counts as synced, of nodes that do not run."""
-        for node in range(1, NODES + 1):
+        for node in range(1, self.nodes + 1):
             if self.loses_power and not self.is_running(node) and file_size(os.path.join(self.journal(node), "journal")) > JOURNAL_MAX:
                 shutil.rmtree(self.journal(node))
                 os.makedirs(self.journal(node))
@@ -197,7 +197,7 @@ class Faults(Town):
         return self.bag.pop()
 
     def one_round(self, number):
-        kind, node = self.draw(), self.rng.randint(1, NODES)
+        kind, node = self.draw(), self.rng.randint(1, self.nodes)
         time.sleep(self.rng.uniform(0.2, 0.8))
         self.say("round %d: %s, node %d" % (number, kind, node))
         getattr(self, "do_" + kind.replace("-", "_"))(node)
@@ -209,7 +209,7 @@ class Faults(Town):
                                           power)
 
     def end(self):
-        for node in range(1, NODES + 1):
+        for node in range(1, self.nodes + 1):
             self.disk(node, None)
         if self.relay:
             self.relay.mend()
