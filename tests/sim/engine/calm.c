@@ -1,11 +1,29 @@
 /* calm - the second phase: a quorum of each group heals, chosen at random and as small as may be; all else stays broken as
  * it is, for ever. Then all groups must agree and all mail must come to its end.
+ *
+ * Where there are regions, one of them and all others may be cut off from each other, for ever, when each group has a quorum
+ * on one side: there it must go on, and on the other one nothing is committed (check.c).
  */
 #include <stdio.h>
 
 #include "tests/sim/engine/world.h"
 
 #define CALM_US (180 * SECOND)
+
+static void choose_apart(struct world *w, const bool set[NODES_MAX])
+{
+    if (w->plan.regions.count == 0 || w->rescue.on || world_chance(w, 300)) return;
+    w->apart = (uint16_t)(1 + world_below(w, w->plan.regions.count));
+    if (!faults_all_quorate(w, set)) w->apart = 0;
+    if (w->apart == 0) return;
+    TRACE(w, "region %u is cut off for ever", w->apart);
+    for (unsigned g = 0; g < w->plan.groups; g++)
+        for (unsigned i = 0; i < w->node_count; i++) {
+            uint64_t last = peek_last(&w->nodes[i].hosts[g]);
+
+            if (last > w->apart_last[g]) w->apart_last[g] = last;
+        }
+}
 
 static void choose_core_set(struct world *w)
 {
@@ -14,6 +32,7 @@ static void choose_core_set(struct world *w)
 
     for (unsigned i = 0; i < w->node_count; i++)
         set[i] = !w->nodes[i].lost;
+    choose_apart(w, set);
     for (unsigned i = 0; !w->rescue.on && i < w->node_count; i++) {
         unsigned at = (from + i) % w->node_count;
         bool was = set[at];
@@ -53,7 +72,9 @@ static void freeze_links(struct world *w)
     for (unsigned i = 0; i < w->node_count; i++)
         for (unsigned k = 0; k < w->node_count; k++) {
             if (i == k) continue;
-            if (w->core_set[i] && w->core_set[k])
+            if (faults_apart(w, i, k))
+                net_cut(w, i, k, FOREVER);
+            else if (w->core_set[i] && w->core_set[k])
                 net_heal(w, i, k);
             else if (!net_open(w, i, k))
                 w->paths[i][k].cut_until_us = FOREVER;

@@ -235,6 +235,7 @@ struct holder {
     unsigned group;
     uint64_t index;
     const struct fact *f;
+    unsigned at; /* who says that it is committed */
 };
 
 static bool holds(const struct member_ask *ask, const struct core_member *m)
@@ -250,6 +251,7 @@ static bool holds(const struct member_ask *ask, const struct core_member *m)
     bool is_cut;
     int rv;
 
+    if (index > x->w->apart_last[group] && faults_apart(x->w, x->at, n->at)) return false;
     if (n->lost) return true; /* it may have had it, nobody knows any more */
     if (h->impaired && index <= h->lost_upto) return true;
     rv = peek_read(h, index, NULL, NULL, NULL, NULL);
@@ -265,18 +267,14 @@ static bool holds(const struct member_ask *ask, const struct core_member *m)
     return is_cut;
 }
 
-static bool quorum_holds(const struct world *w, const struct core_config *c, unsigned group,
-                         uint64_t index, const struct fact *f)
+/* The quorum was one of the configuration at the entry, or of a later one in its leader's log (R6). Who is cut off for ever is
+ * none of it. */
+static bool is_replicated(const struct world *w, const struct holder *x)
 {
-    struct holder x = { { holds }, w, group, index, f };
+    unsigned group = x->group;
+    uint64_t index = x->index;
 
-    return members_quorum(c, &x.ask);
-}
-
-/* The quorum was one of the configuration at the entry, or of a later one in its leader's log (R6). */
-static bool is_replicated(struct world *w, unsigned group, uint64_t index, const struct fact *f)
-{
-    if (quorum_holds(w, &w->check.canon[group].config, group, index, f)) return true;
+    if (members_quorum(&w->check.canon[group].config, &x->ask)) return true;
     for (unsigned i = 0; i < w->node_count; i++) {
         const struct host *h = &w->nodes[i].hosts[group];
         struct core_view v;
@@ -285,7 +283,7 @@ static bool is_replicated(struct world *w, unsigned group, uint64_t index, const
         if (!h->raft) continue;
         peek_core(h, &v);
         for (uint64_t k = v.last; k > index && k >= v.first; k--)
-            if (peek_entry(h, k, &e) && e.is_config && quorum_holds(w, &e.config, group, index, f))
+            if (peek_entry(h, k, &e) && e.is_config && members_quorum(&e.config, &x->ask))
                 return true;
     }
     return false;
@@ -296,6 +294,7 @@ static void add_fact(struct world *w, const struct host *h, uint64_t index, stru
 {
     struct canon *c = &w->check.canon[h->group];
     struct fact f = { e->term, e->hash, commit_term };
+    struct holder x = { { holds }, w, h->group, index, &f, h->node->at };
 
     CHECK(index == c->count + 1);
     if (c->count == c->cap) {
@@ -309,9 +308,8 @@ static void add_fact(struct world *w, const struct host *h, uint64_t index, stru
         c->config.index = index;
     }
     w->commits++;
-    EXPECT(w, is_replicated(w, h->group, index, &f),
-           "n%u g%u: entry %llu is committed and no quorum has it on disk", h->node->at + 1,
-           h->group, (unsigned long long)index);
+    EXPECT(w, is_replicated(w, &x), "n%u g%u: entry %llu is committed and no quorum has it on disk",
+           h->node->at + 1, h->group, (unsigned long long)index);
 }
 
 static void check_commits(struct world *w, struct host *h, const struct core_view *v)

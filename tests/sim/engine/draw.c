@@ -88,14 +88,31 @@ static void draw_faults(struct world *w, struct plan *p)
     }
 }
 
+/* As the product runs, and in a region all is near: beside that way nothing else is slow. */
+static void draw_regions(struct world *w, struct plan *p)
+{
+    regions_draw(&w->later, &p->regions);
+    p->fault_every_us[FAULT_REGION] = SECOND / 2 + rng_below(&w->later, 5 * SECOND);
+    p->nodes = 3 + (unsigned)rng_below(&w->later, 5);
+    p->length_us = (15 + rng_below(&w->later, 20)) * SECOND;
+    p->delay_min_us = 20 + rng_below(&w->later, 500);
+    p->delay_max_us = p->delay_min_us + 100 + rng_below(&w->later, 3 * MS);
+    p->turn_max_us = 200;
+    p->times = (struct raft_times){ .election_ms = 500 }; /* the others, too, are the defaults */
+    p->trial = (struct raft_trial){ 0 };
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++)
+        p->lane_bytes[lane] = 32u << 20;
+}
+
 static void draw_later(struct world *w, struct plan *p)
 {
-    for (unsigned f = FAULTS_LATER; f < FAULTS; f++)
+    for (unsigned f = FAULTS_LATER; f < FAULT_REGION; f++)
         if (rng_below(&w->later, 1000) < 150)
             p->fault_every_us[f] = SECOND / 2 + rng_below(&w->later, 5 * SECOND);
     p->part_size = 1 + (size_t)rng_below(&w->later, 1000);
     if (rng_below(&w->later, 1000) < 200) p->open_late_us = 1 + rng_below(&w->later, 2 * SECOND);
     if (p->fault_every_us[FAULT_RESCUE]) p->fault_every_us[FAULT_MISDIRECT] = 0;
+    if (rng_below(&w->later, 1000) < 150) draw_regions(w, p);
 }
 
 void draw_plan(struct world *w)
@@ -152,10 +169,34 @@ static void draw_group(struct world *w, unsigned g)
     }
 }
 
+static void draw_far_group(struct world *w, unsigned g)
+{
+    struct core_member all[NODES_MAX];
+    struct core_config *c = &w->first_config[g];
+    bool prefers = rng_below(&w->later, 1000) < 400;
+
+    for (unsigned i = 0; i < w->plan.nodes; i++) {
+        const struct node *n = &w->nodes[i];
+        uint8_t priority = prefers ? (uint8_t)(1 + rng_below(&w->later, 3)) : 1;
+
+        all[i] = (struct core_member){ .node = i + 1,
+                                       .zone = n->zone,
+                                       .region = n->region,
+                                       .flags = CORE_VOTES_NEW,
+                                       .priority = priority };
+    }
+    regions_draw_group(&w->plan.regions, &w->later, all, w->plan.nodes, c);
+    for (unsigned i = 0; i < c->count; i++)
+        w->wanted[g][c->members[i].node - 1] = true;
+}
+
 void draw_groups(struct world *w)
 {
     for (unsigned g = 0; g < w->plan.groups; g++)
-        draw_group(w, g);
+        if (w->plan.regions.count > 0)
+            draw_far_group(w, g);
+        else
+            draw_group(w, g);
 }
 
 void draw_print(const struct world *w)
@@ -177,12 +218,15 @@ void draw_print(const struct world *w)
     for (unsigned g = 0; g < p->groups; g++) {
         const struct core_config *c = &w->first_config[g];
 
-        printf("group %u%s:", g, c->spread ? " over zones" : "");
+        printf("group %u%s:", g, regions_spread_name(c->spread));
         for (unsigned i = 0; i < c->count; i++)
             printf(" n%llu (zone %u, priority %u)", (unsigned long long)c->members[i].node,
                    c->members[i].zone, c->members[i].priority);
         printf("\n");
     }
+    for (unsigned i = 0; i < w->node_count && p->regions.count > 0; i++)
+        printf("%sn%u in region %u", i ? ", " : "regions: ", i + 1, w->nodes[i].region);
+    if (p->regions.count > 0) printf("\n");
     printf("faults:");
     for (unsigned f = 0; f < FAULTS; f++)
         if (p->fault_every_us[f])

@@ -55,16 +55,38 @@ static bool log_quorate(const struct world *w, const struct host *h, uint64_t af
     return true;
 }
 
+static bool group_quorate(const struct world *w, unsigned g, const bool set[NODES_MAX])
+{
+    const struct core_config *c = &w->check.canon[g].config;
+
+    if (!quorate(w, g, c, set)) return false;
+    for (unsigned i = 0; i < w->node_count; i++)
+        if (!w->nodes[i].lost && !log_quorate(w, &w->nodes[i].hosts[g], c->index, set))
+            return false;
+    return true;
+}
+
+bool faults_apart(const struct world *w, unsigned a, unsigned b)
+{
+    return w->apart > 0 && (w->nodes[a].region == w->apart) != (w->nodes[b].region == w->apart);
+}
+
+/* In the region that is apart, or out of it. */
+static bool side_quorate(const struct world *w, unsigned g, const bool set[NODES_MAX], bool in)
+{
+    bool side[NODES_MAX];
+
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        side[i] = set[i] && (w->nodes[i].region == w->apart) == in;
+    return group_quorate(w, g, side);
+}
+
 bool faults_all_quorate(const struct world *w, const bool set[NODES_MAX])
 {
-    for (unsigned g = 0; g < w->plan.groups; g++) {
-        const struct core_config *c = &w->check.canon[g].config;
-
-        if (!quorate(w, g, c, set)) return false;
-        for (unsigned i = 0; i < w->node_count; i++)
-            if (!w->nodes[i].lost && !log_quorate(w, &w->nodes[i].hosts[g], c->index, set))
-                return false;
-    }
+    for (unsigned g = 0; g < w->plan.groups; g++)
+        if (w->apart == 0 ? !group_quorate(w, g, set)
+                          : !side_quorate(w, g, set, true) && !side_quorate(w, g, set, false))
+            return false;
     return true;
 }
 
@@ -92,6 +114,13 @@ void faults_crash(struct world *w, struct node *n)
     if (!n->up) return;
     node_crash(w, n);
     node_start_later(w, n, world_below(w, 3) ? SECOND : 8 * SECOND);
+}
+
+static unsigned some_zone(struct world *w)
+{
+    unsigned regions = w->plan.regions.count ? w->plan.regions.count : 1;
+
+    return 1 + (unsigned)world_below(w, REGION_ZONES_MAX * regions);
 }
 
 static void crash_many(struct world *w, unsigned zone)
@@ -245,6 +274,29 @@ static void split(struct world *w, bool bridge)
                 net_cut(w, i, k, until_us);
 }
 
+/* Cut off from all others, in one or in both ways; or its power goes. */
+static void break_region(struct world *w)
+{
+    unsigned region = 1 + (unsigned)world_below(w, w->plan.regions.count);
+    unsigned how = (unsigned)world_below(w, 6);
+    uint64_t until_us = some_time(w);
+
+    TRACE(w, "region %u %s", region,
+          how == 0   ? "has no power"
+          : how == 1 ? "is not heard"
+          : how == 2 ? "hears nobody"
+                     : "is cut off");
+    for (unsigned i = 0; i < w->node_count; i++) {
+        if (w->nodes[i].region != region) continue;
+        if (how == 0) faults_crash(w, &w->nodes[i]);
+        for (unsigned k = 0; how > 0 && k < w->node_count; k++) {
+            if (w->nodes[k].region == region) continue;
+            if (how != 2) net_cut(w, i, k, until_us);
+            if (how != 1) net_cut(w, k, i, until_us);
+        }
+    }
+}
+
 static void break_lanes(struct world *w)
 {
     unsigned a = some_node(w)->at, b = some_node(w)->at;
@@ -285,7 +337,7 @@ static void add_member(struct world *w, unsigned group, struct core_config *aim)
     aim->members[aim->count++] = (struct core_member){
         .node = n->at + 1,
         .zone = n->zone,
-        .region = 1,
+        .region = n->region,
         .priority = 1,
         .flags = world_chance(w, 800) ? CORE_LEARNS | CORE_PROMOTE : CORE_LEARNS,
     };
@@ -398,7 +450,7 @@ void faults_do(struct world *w, enum fault f)
         crash_many(w, 0);
         return;
     case FAULT_ZONE:
-        crash_many(w, 1 + (unsigned)world_below(w, 3));
+        crash_many(w, some_zone(w));
         return;
     case FAULT_CUT:
         net_cut(w, some_node(w)->at, some_node(w)->at, some_time(w));
@@ -418,6 +470,9 @@ void faults_do(struct world *w, enum fault f)
         for (unsigned i = 1 + (unsigned)world_below(w, 4); i > 0; i--)
             net_cut(w, some_node(w)->at, some_node(w)->at,
                     w->now_us + world_below(w, w->plan.silence_us));
+        return;
+    case FAULT_REGION:
+        break_region(w);
         return;
     case FAULT_BREAK:
         break_lanes(w);

@@ -6,7 +6,7 @@
 
 static struct {
     uint64_t frames, commits, snapshots, elections, crashes, rescues, reads, ended, refused,
-        uploads, upgrades;
+        uploads, upgrades, far, apart;
 } total;
 
 static struct world world;
@@ -27,6 +27,8 @@ static struct run_facts run(uint64_t seed, bool loud)
     total.refused += w->refused;
     total.uploads += w->uploads;
     total.upgrades += w->upgrades;
+    total.far += w->plan.regions.count > 0;
+    total.apart += w->apart > 0;
     world_end(&world);
     return (struct run_facts){ w->hash, w->now_us, w->events };
 }
@@ -43,6 +45,8 @@ static void report(void)
         (unsigned long long)total.refused, (unsigned long long)total.ended,
         (unsigned long long)total.rescues, (unsigned long long)total.uploads,
         (unsigned long long)total.upgrades);
+    printf("%llu runs with far regions, one cut off for ever in %llu\n",
+           (unsigned long long)total.far, (unsigned long long)total.apart);
 }
 
 int main(int argc, char **argv)

@@ -32,10 +32,13 @@ static void arm(struct world *w, unsigned from, unsigned to, enum wire_lane lane
              &(struct action){ .kind = ACT_FRAME, .node = to, .a = lane, .b = from });
 }
 
-static void push(struct world *w, struct lane *l, struct blob *frame)
+static void push(struct world *w, const struct node *n, unsigned to, enum wire_lane lane,
+                 struct blob *frame)
 {
+    struct lane *l = &w->paths[n->at][to].lanes[lane];
     uint64_t at_us = w->now_us + world_between(w, w->plan.delay_min_us, w->plan.delay_max_us);
 
+    at_us += regions_delay(&w->plan.regions, &w->rng, n->region, w->nodes[to].region);
     if (l->first + l->count == l->cap) {
         if (l->count > 0) memmove(l->list, l->list + l->first, l->count * sizeof *l->list);
         l->first = 0;
@@ -93,10 +96,10 @@ static int send_up(struct world *w, struct node *n, unsigned to, enum wire_lane 
 
             blob_unref(&oldest);
         }
-        push(w, l, frame);
+        push(w, n, to, lane, frame);
         blob_unref(&frame);
     } else {
-        push(w, l, frame);
+        push(w, n, to, lane, frame);
     }
     arm(w, n->at, to, lane, l->list[l->first].at_us);
     if (!w->calm && world_chance(w, w->plan.break_permille * (lane == WIRE_BULK ? 20 : 1)))

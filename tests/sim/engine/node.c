@@ -41,6 +41,8 @@ struct node *node_new(struct world *w)
     n = &w->nodes[w->node_count];
     *n = (struct node){ .at = w->node_count++, .world = w, .slow = 1, .free_permille = 500 };
     n->zone = (uint16_t)(1 + world_below(w, 3));
+    n->region = regions_place(&w->plan.regions, &w->later, n->at);
+    n->zone = (uint16_t)(n->zone + REGION_ZONES_MAX * (n->region - 1));
     n->wall_offset_ms = 1000000000 + (int64_t)world_below(w, 1000);
     n->wire.calls = net_calls();
     draw_formats(w, n);

@@ -56,6 +56,23 @@ uint64_t peek_first(const struct host *h)
     return first;
 }
 
+uint64_t peek_last(const struct host *h)
+{
+    struct store_group *log;
+    struct core_view v;
+    uint64_t last = 0;
+
+    if (h->raft) {
+        peek_core(h, &v);
+        return v.last;
+    }
+    if (!h->node->store) return last;
+    log = check_malloc(sizeof *log);
+    if (store_group_read(h->node->store, h->group + 1, log, NULL) == 0) last = log->last;
+    free(log);
+    return last;
+}
+
 const struct core_config *peek_config_after(const struct host *h, uint64_t *index, struct peeked *e)
 {
     uint64_t first = peek_first(h);

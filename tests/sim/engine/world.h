@@ -26,6 +26,7 @@
 #include "raft/engine/engine.h"
 #include "tests/sim/shared/agenda.h"
 #include "tests/sim/shared/ledger.h"
+#include "tests/sim/shared/regions.h"
 
 #define NODES_MAX  12u /* ever, in one run */
 #define GROUPS_MAX 5u
@@ -104,7 +105,7 @@ struct node {
     uint64_t incarnation, paused_until_us, paused_since_us, boot_us, mono_base_us, rate_permille;
     int64_t wall_offset_ms;
     unsigned crash_in; /* I/O steps; 0: not */
-    uint16_t zone;
+    uint16_t zone, region;
     uint32_t format_min, format_max; /* of the version that runs */
     uint8_t cluster;
     struct raft *raft;
@@ -209,7 +210,8 @@ struct check {
     X(RESCUE, "rescue")                                                                            \
     X(MISDIRECT, "misdirect")                                                                      \
     X(BIG, "big")                                                                                  \
-    X(UPGRADE, "upgrade")
+    X(UPGRADE, "upgrade")                                                                          \
+    X(REGION, "region")
 #define FAULT_ENUM_(name, text) FAULT_##name,
 enum fault { FAULT_TABLE(FAULT_ENUM_) FAULTS, FAULTS_LATER = FAULT_MISDIRECT };
 #undef FAULT_ENUM_
@@ -229,6 +231,7 @@ struct plan {
     uint32_t snapshot_bytes_per_s;
     struct raft_trial trial;
     unsigned spread_permille, priority_permille;
+    struct regions regions;          /* with FAULT_REGION */
     uint32_t format_min, format_max; /* what nodes announce lies here */
     size_t part_size;                /* of a mail in chunks */
     uint64_t open_late_us; /* a process has its lanes so long before its groups; 0: groups first */
@@ -276,6 +279,8 @@ struct world {
     struct core_config first_config[GROUPS_MAX];
     bool wanted[GROUPS_MAX][NODES_MAX]; /* was ever a member */
     bool calm, over, core_set[NODES_MAX];
+    uint16_t apart; /* calm: this region and the others are cut off, for ever; 0: none */
+    uint64_t apart_last[GROUPS_MAX]; /* the last entry that anybody had then */
     uint64_t calm_until_us;
     int64_t wall_latest_ms;
     struct token tokens[TOKENS_MAX];
@@ -394,6 +399,8 @@ void faults_do(struct world *w, enum fault f);
 /* Whether the nodes of the set, without those that lost something, could agree and elect under every configuration that
  * may be in force. */
 bool faults_all_quorate(const struct world *w, const bool set[NODES_MAX]);
+/* One of them stands in the region that is apart, and the other one does not. */
+bool faults_apart(const struct world *w, unsigned a, unsigned b);
 void faults_lose(struct world *w, struct node *n);
 void faults_crash(struct world *w, struct node *n); /* and it comes back */
 
@@ -436,6 +443,7 @@ bool peek_entry(const struct host *h, uint64_t index, struct peeked *out);
 int peek_read(const struct host *h, uint64_t index, enum core_entry_kind *kind, uint64_t *term,
               struct blob **head, struct blob **body);
 uint64_t peek_first(const struct host *h);
+uint64_t peek_last(const struct host *h);
 /* The next configuration in its log behind *index, which moves on; NULL: no more. */
 const struct core_config *peek_config_after(const struct host *h, uint64_t *index,
                                             struct peeked *e);
