@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
-"""anywhere - a node that leads nothing takes mail, small and large, and forwards it; any node answers for the whole cluster.
+"""anywhere - a node that leads nothing takes mail, small and large, and forwards it; any node answers for the whole cluster,
+and tells everybody's events live.
 
 Four nodes. Node 4 is drained, under load, and goes on taking mail, which it forwards; one after the other of those to which it
 forwards is killed meanwhile. Then questions: the same answer from each node, with all there, with one killed, and
-with one stopped. At the end, as in failover: every mail answered 250 arrived, once but for doubts.
+with one stopped. Two readers follow the live stream from before the first mail: one at a node that is killed
+now and then, which goes on at the next one with its cursor, and one at node 4: they get every event once. At the end, as in failover: every mail answered 250 arrived, once but for doubts.
 Use: anywhere.py [--build build/dev] [--rounds 2] [--seed N] [--dir DIR]
 """
 
+import http.client
+import json
 import os
 import re
 import signal
 import smtplib
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +27,58 @@ from load import Generator  # noqa: E402
 
 NODES = 4
 LARGE = 2 << 20
+
+
+class Listener(threading.Thread):
+    """Follows the live stream at a node; when it breaks off, at the next one, with the cursor."""
+
+    def __init__(self, cluster, node, moves):
+        super().__init__(daemon=True)
+        self.cluster, self.node, self.moves = cluster, node, moves
+        self.cursor, self.ids, self.missing, self.breaks = None, [], set(), 0
+        self.begun, self.stopped, self.failed = threading.Event(), False, None
+
+    def run(self):
+        while not self.stopped:
+            try:
+                self.follow()
+            except (OSError, http.client.HTTPException):
+                pass
+            except Exception as e:  # pylint: disable=broad-except
+                self.failed = e
+                return
+            self.breaks += 1
+            if self.moves:
+                self.node = self.node % (NODES - 1) + 1
+            time.sleep(0.1)
+
+    def follow(self):
+        link = http.client.HTTPConnection(self.cluster["nodes"][self.node - 1]["http"], timeout=30)
+        headers = {"Authorization": "Bearer " + self.cluster["api_token"]}
+        if self.cursor:
+            headers["Last-Event-ID"] = self.cursor
+        link.request("GET", "/api/v1/events/stream", headers=headers)
+        answer = link.getresponse()
+        if answer.status != 200:
+            link.close()
+            return
+        cursor = None
+        for line in answer:
+            line = line.decode().rstrip("\n")
+            if line.startswith("id: "):
+                cursor = line[4:]
+            elif line.startswith("data: "):
+                event = json.loads(line[6:])["id"]
+            elif line.startswith(": missing "):
+                self.missing |= {m["node"] for m in json.loads(line[10:])["missing"]}
+            elif not line and cursor:  # it is whole now
+                self.ids.append(event)
+                self.cursor, cursor = cursor, None
+            elif line == ": angarium events":
+                self.begun.set()
+            if self.stopped:
+                break
+        link.close()
 
 
 class Anywhere(Town):
@@ -49,6 +106,10 @@ class Anywhere(Town):
         self.expect(done.returncode == 0, "drain ended with %d: %s" % (done.returncode, done.stderr))
         self.expect(self.get(NODES, "/api/v1/shards?scope=node")["items"] == [], "node 4 is drained and holds shards")
         self.say("node 4 is drained")
+        self.listeners = [Listener(self.cluster, 1, True), Listener(self.cluster, NODES, False)]
+        for listener in self.listeners:
+            listener.start()
+            self.expect(listener.begun.wait(10), "the stream of node %d does not begin" % listener.node)
 
     def one_round(self, number):
         other = self.rng.randint(1, NODES - 1)
@@ -117,15 +178,38 @@ class Anywhere(Town):
         self.expect(len(accepted) == 1, "counts differ: %s" % accepted)
         self.expect(accepted == {sum(s["counts"]["accepted"] for s in shards)}, "counts are not the sum over shards")
 
-    def walk(self, node):
+    def walk(self, node, query="type=accepted&limit=100"):
         """All events of acceptance, page by page."""
         ids, cursor = [], ""
         while True:
-            page = self.get(node, "/api/v1/events?type=accepted&limit=100" + (cursor and "&cursor=" + cursor), timeout=20)
+            page = self.get(node, "/api/v1/events?" + query + (cursor and "&cursor=" + cursor), timeout=20)
             ids += [event["id"] for event in page["items"]]
             cursor = page["next_cursor"]
             if not cursor:
                 return ids
+
+    def streams(self):
+        """What was told live is what happened: each event once, of each shard in its order."""
+        happened = self.walk(1, "limit=500")
+        end = time.monotonic() + 20
+        for listener in self.listeners:
+            while len(listener.ids) < len(happened) and listener.failed is None and time.monotonic() < end:
+                time.sleep(0.1)
+            listener.stopped = True
+            told = list(listener.ids)
+            where = "the stream from node %d on" % listener.node
+            self.expect(listener.failed is None, "%s: %r" % (where, listener.failed))
+            self.expect(len(told) == len(set(told)), "%s: %d events twice" % (where, len(told) - len(set(told))))
+            self.expect(set(told) == set(happened), "%s: %d events are missing: %s" % (
+                where, len(set(happened) - set(told)), sorted(set(happened) - set(told))[:5]))
+            shards = {}
+            for event in told:
+                shards.setdefault(event[:5], []).append(event)
+            self.expect(all(ids == sorted(ids) for ids in shards.values()), "%s: not in the order of the shards" % where)
+            self.expect({2, 3} <= listener.missing, "%s: nodes 2 and 3 were not named: %s" % (where, listener.missing))
+        self.expect(self.listeners[1].breaks == 0, "the stream of node 4, which was never killed, broke off")
+        self.say("%d events told live at node 4; at the others, which broke off %d times, the same" % (
+            len(happened), self.listeners[0].breaks))
 
     def bodies(self, everybody):
         """While nothing is delivered they are kept."""
@@ -173,6 +257,8 @@ class Anywhere(Town):
         self.say("node 3 stopped: answered in %.1f s, node 3 named" % took)
         self.wait_all_up()
         self.same_everywhere([1, 2, 3, 4], ids[:2], [])
+        self.wait_empty()
+        self.streams()
 
     def wait_all_up(self):
         end = time.monotonic() + 20

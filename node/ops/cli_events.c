@@ -53,10 +53,18 @@ static void show_one(const struct events_args *a, const json_t *e)
 
 /* ---- what happens */
 
+static const struct span missing = { (const uint8_t *)": missing ", 10 };
+
 static bool on_line(void *arg, struct span line)
 {
     json_t *e;
 
+    if (span_starts_nocase(line, missing)) {
+        e = json_loadb((const char *)line.p + missing.n, line.n - missing.n, 0, NULL);
+        if (e) cli_tell_missing(e);
+        json_decref(e);
+        return true;
+    }
     if (line.n < 6 || !span_eq(span_sub(line, 0, 6), SPAN_LIT("data: "))) return true;
     e = json_loadb((const char *)line.p + 6, line.n - 6, 0, NULL);
     if (e) show_one(arg, e);
@@ -200,7 +208,9 @@ const struct cli_verb cli_verb_events = {
     .line = "show what happened to mails, or follow it live",
     .help = "Shows the latest events in order of time, one a line; with -o json one JSON object a "
             "line.\n"
-            "  --follow       show what happens from now on (with --cursor EVENT: from there on)\n"
+            "  --follow       show what happens from now on in the whole cluster (with --cursor "
+            "EVENT: from\n"
+            "                 there on); nodes that are missing are named on standard error\n"
             "  --type T       accepted deferred delivered bounced expired suppressed cancelled "
             "in_doubt held released\n"
             "  --message ID, --recipient ADDRESS, --since 2026-11-24T01:48:09Z\n"

@@ -178,8 +178,9 @@ bool event_filter_fits(const struct event_filter *f, uint32_t shard, const Angar
 
 /* ---- the live stream */
 
-int feed_open(struct ops *ops);
-void feed_close(struct ops *ops);         /* hears of nothing new; freed with ops */
+void feed_open(struct ops *ops);
+void feed_close(struct ops *ops);         /* hears of nothing new */
+void feed_free(struct ops *ops);
 bool feed_is_idle(const struct ops *ops); /* nothing is on its way to it */
 unsigned feed_client_count(const struct ops_feed *f);
 

@@ -114,8 +114,8 @@ int ops_open(struct ops **out, const struct ops_options *o, struct errmsg *why)
     show_tls(&ops->http_tls, o->tls);
     show_tls(&ops->peers_tls, o->peers_tls);
     asked_open(ops);
-    rv = feed_open(ops);
-    if (rv == 0) rv = open_server(ops, why);
+    feed_open(ops);
+    rv = open_server(ops, why);
     if (rv != 0) {
         ops_close(&ops);
         return rv;
@@ -189,7 +189,7 @@ void ops_close(struct ops **po)
     tls_unref(&ops->peers_tls);
     tls_unref(&ops->http_tls);
     settings_unref(&ops->settings);
-    free(ops->feed);
+    feed_free(ops);
     free(ops->inbox_dir);
     free(ops);
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/ops/question.h"
+#include "node/ops/follow.h"
 #include "proto/ground/check.h"
 
 #define QUERY_WITHIN_MS 2000
@@ -57,29 +57,37 @@ static void add_missing(struct query *y, uint64_t node, const char *why)
         y->missing[y->missing_count++] = (struct missing){ node, why };
 }
 
-static bool is_reached(const struct query *y, uint64_t node)
+bool query_reaches(const struct ops *ops, uint64_t node)
 {
-    const struct ops *ops = y->call->ops;
-
     if (node == ops->o.node) return true;
-    return ops->o.peers && peers_is_up(ops->o.peers, node) && cluster_is_up(ops->o.cluster, node) &&
-           !is_missing(y, node);
+    return ops->o.peers && peers_is_up(ops->o.peers, node) && cluster_is_up(ops->o.cluster, node);
 }
 
-/* Nodes of the cluster that are not there; nobody waits for them. */
-static void add_gone(struct query *y)
+static bool is_reached(const struct query *y, uint64_t node)
 {
-    const struct ops *ops = y->call->ops;
+    return query_reaches(y->call->ops, node) &&
+           (node == y->call->ops->o.node || !is_missing(y, node));
+}
+
+void query_each_gone(const struct ops *ops,
+                     void (*on_gone)(void *arg, uint64_t node, const char *why), void *arg)
+{
     const struct control *control = ops->o.cluster ? cluster_control(ops->o.cluster) : NULL;
 
     for (unsigned i = 0; control && i < control_node_count(control); i++) {
         const struct control_node *n = control_node_at(control, i);
 
         if (n->state == CONTROL_GONE || n->state == CONTROL_JOINING) continue;
-        if (!is_reached(y, n->id))
-            add_missing(y, n->id,
-                        peers_is_up(ops->o.peers, n->id) ? "it is silent" : "it is not connected");
+        if (!query_reaches(ops, n->id))
+            on_gone(arg, n->id,
+                    peers_is_up(ops->o.peers, n->id) ? "it is silent" : "it is not connected");
     }
+}
+
+/* Nobody waits for them. */
+static void on_gone(void *arg, uint64_t node, const char *why)
+{
+    add_missing(arg, node, why);
 }
 
 /* ---- who is asked */
@@ -239,8 +247,9 @@ static void part_ends(struct part *p)
     if (--y->out == 0) go_on(y);
 }
 
-static const char *why_of(const struct peer_call *call, int rv)
+const char *query_why(const struct peer_call *call, int rv)
 {
+    if (rv == ERR_UNSUPPORTED) return "its version does not know the question";
     if (!call->is_answered) return rv == ERR_TIMEOUT ? "it did not answer in time" : "it went away";
     return rv == ERR_NOT_LEADER ? "it does not hold a shard that it was asked for" : err_text(rv);
 }
@@ -254,7 +263,7 @@ static void on_answered(struct peer_call *call, int rv, struct span answer, stru
     (void)answer;
     if (rv == 0 && !json) rv = ERR_CORRUPT;
     if (rv != 0 && !(call->is_answered && rv == ERR_NOT_FOUND))
-        add_missing(p->query, p->node, why_of(call, rv));
+        add_missing(p->query, p->node, query_why(call, rv));
     if (take_answer(p, rv, json)) part_ends(p);
 }
 
@@ -391,7 +400,7 @@ static void conclude(struct query *y)
     } else {
         json_t *page;
 
-        if (!y->q.is_here) add_gone(y);
+        if (!y->q.is_here) query_each_gone(c->ops, on_gone, y);
         page = page_of(y);
         query_deinit(y);
         call_answer_json(c, 200, page);
@@ -440,28 +449,46 @@ void query_run(struct call *c, const struct question *q)
     go_on(y);
 }
 
-bool query_shards(struct call *c, struct question *q)
+unsigned query_list_shards(const struct ops *ops, bool is_here, uint32_t out[QUESTION_SHARDS_MAX])
 {
-    const struct ops *ops = c->ops;
     const struct control *control = ops->o.cluster ? cluster_control(ops->o.cluster) : NULL;
     unsigned last = control ? control_shard_count(control) : commit_shard_count(ops->o.commit);
-    char scope[16];
-    bool here;
+    unsigned n = 0;
 
-    call_take_query(c, "scope", scope, sizeof scope);
-    here = strcmp(scope, "node") == 0;
-    if (scope[0] && !here && strcmp(scope, "cluster") != 0) {
-        call_answer_problem(c, PROBLEM_BAD_REQUEST, "scope: cluster or node");
-        return false;
-    }
-    for (uint32_t i = 1; i <= last && q->shard_count < QUESTION_SHARDS_MAX; i++) {
+    for (uint32_t i = 1; i <= last && n < QUESTION_SHARDS_MAX; i++) {
         const struct control_shard *s = control ? control_shard(control, i) : NULL;
 
         if (control && (!s || s->state == CONTROL_CLOSED)) continue;
-        if (here && !query_holds(ops, i)) continue;
-        if (q->filter.message != 0 && proto_id_shard(q->filter.message) != i) continue;
-        q->shards[q->shard_count++] = i;
+        if (!is_here || query_holds(ops, i)) out[n++] = i;
     }
-    q->is_here = here;
+    return n;
+}
+
+bool query_take_scope(struct call *c, bool *is_here)
+{
+    char scope[16];
+
+    call_take_query(c, "scope", scope, sizeof scope);
+    *is_here = strcmp(scope, "node") == 0;
+    if (!scope[0] || *is_here || strcmp(scope, "cluster") == 0) return true;
+    call_answer_problem(c, PROBLEM_BAD_REQUEST, "scope: cluster or node");
+    return false;
+}
+
+void query_keep_shard_of(uint64_t message, uint32_t *shards, unsigned *count)
+{
+    unsigned n = 0;
+
+    if (message == 0) return;
+    for (unsigned i = 0; i < *count; i++)
+        if (shards[i] == proto_id_shard(message)) shards[n++] = shards[i];
+    *count = n;
+}
+
+bool query_shards(struct call *c, struct question *q)
+{
+    if (!query_take_scope(c, &q->is_here)) return false;
+    q->shard_count = query_list_shards(c->ops, q->is_here, q->shards);
+    query_keep_shard_of(q->filter.message, q->shards, &q->shard_count);
     return true;
 }

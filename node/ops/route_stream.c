@@ -1,114 +1,235 @@
-/* route_stream - GET /api/v1/events/stream: events as they happen (server-sent events, HTML 9.2).
+/* route_stream - GET /api/v1/events/stream: events of the whole cluster as they happen (server-sent events, HTML 9.2).
  *
- * Way: applied effects, on a shard's loop -> a note for each event, by letter -> every client whose
- * filter fits. Without clients nothing is made.
- *
- * Resume: with ?cursor=EVENT (or Last-Event-ID) what came after that event is told first, out of
- * the store, by the DISK pool: of its own shard exactly, of the others from its time on, so that
- * some may come twice and none is left out. What happens meanwhile waits with the client and is
- * told without repetition.
- *
- * Bounds: CLIENTS_MAX clients; NOTES_MAX notes on their way; CLIENT_BYTES_MAX for a client that
- * reads or catches up too slowly: it is told so by a comment and closed.
+ * Way:    a reader's follow (follow.h) says which event is next; what it asks goes to this node's feed or to another node.
+ * Begin:  without a cursor from now on. The stream begins when it is known where that is in each shard, so that what happens
+ *         after its first bytes is in it; a node that hangs costs one wait of FOLLOW_WITHIN_MS.
+ * Resume: each event's SSE id is a cursor (?cursor= or Last-Event-ID); an event's own id is one, too.
+ * Told:   who is missing, as a comment when it changes and with each sign of life: `: missing {"missing":[...],"unanswered":[...]}`.
+ * Bounds: CLIENTS_MAX readers. Nothing is fetched that a reader has no room for; one that takes nothing for STALLED_MS is closed.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/emit/emit.h"
-#include "node/ops/inside.h"
+#include "node/ops/follow.h"
 #include "proto/ground/check.h"
 #include "proto/ground/list.h"
 
-#define CLIENTS_MAX      64
-#define NOTES_MAX        20000
-#define CLIENT_BYTES_MAX (1u << 20)
-#define BATCH_BYTES      (128u << 10)
-#define KEEP_ALIVE_MS    15000
-#define OVERLAP_MS       2000 /* clocks of shards' leaders may differ by so much */
+#define CLIENTS_MAX   64
+#define WAITING_BYTES (64u << 10)
+#define TICK_MS       200
+#define SIGN_MS       15000
+#define STALLED_MS    60000
 
-/* One event on its way from a shard's loop. */
-struct note {
-    struct loop_letter letter;
-    struct ops_feed *feed;
-    uint32_t shard, number;
-    uint64_t entry;
-    Angarium__Event *event; /* a copy */
-    json_t *json;           /* NULL until a client wants it */
-};
-
-struct place {
-    uint64_t entry;
-    uint32_t number;
-};
-
-enum phase { LIVE, REPLAYING, CLOSING };
+enum phase { OPENING, LIVE };
 struct client {
     struct list link;
     struct call *call;
-    struct event_filter filter;
+    struct follow *follow;
     enum phase phase;
-    bool is_working, is_gone;
-    struct buf waiting;   /* told as soon as the client has room */
-    struct buf meanwhile; /* happened while old events are told */
-    struct place *places; /* by shard: told up to here */
-    /* The replay. */
-    struct loop_work work;
-    uint32_t shard, cursor_shard;
-    uint64_t since_ms;
-    bool batch_is_full;
-    struct buf found;
+    bool is_here;
+    uint64_t message, begun_ms, sign_ms,
+        stalled_ms;     /* stalled_ms: it has no room since then; 0: it has */
+    struct buf waiting; /* told as soon as there is room */
+    struct list asks;
+    char *missing; /* as told last */
+};
+struct ask { /* a question that is out; it outlives a reader that goes */
+    struct list link;
+    struct client *client; /* NULL: nobody wants the answer any more */
+    struct ops_feed *feed;
+    uint64_t node;
+    struct peer_call call;
+    struct follow_read read;
 };
 
-struct ops_feed {
-    struct ops *ops;
-    struct commit_watcher watcher;
-    atomic_uint client_count, notes_out;
-    atomic_bool lost; /* a note had no room */
-    struct list clients;
-    struct loop_timer keep_alive;
-};
+static void flush(struct client *k);
+static void open_when_known(struct client *k, uint64_t now);
 
-unsigned feed_client_count(const struct ops_feed *f)
-{
-    return atomic_load(&f->client_count);
-}
-
-/* ---- a client */
+/* ---- the end of a reader */
 
 static void client_free(struct client *k)
 {
     struct ops_feed *f = k->call->ops->feed;
+    struct list *it;
 
+    while ((it = list_take_first(&k->asks)) != NULL)
+        CONTAINER_OF(it, struct ask, link)->client = NULL;
     list_remove(&k->link);
     atomic_fetch_sub(&f->client_count, 1);
     buf_deinit(&k->waiting);
-    buf_deinit(&k->meanwhile);
-    buf_deinit(&k->found);
-    free(k->places);
-    http_stream_end(k->call->request);
-    call_free(k->call); /* and k */
+    follow_free(&k->follow);
+    free(k->missing);
 }
 
-static void next_batch(struct client *k);
+/* Before it began: a problem. */
+static void refuse(struct client *k, enum problem p, const char *why)
+{
+    struct call *c = k->call;
 
-/* Writes what waits. Then a client that is closing ends, and one that catches up gets its next
- * batch. */
+    client_free(k);
+    call_answer_problem(c, p, "%s", why);
+}
+
+static void end(struct client *k)
+{
+    struct call *c = k->call;
+
+    if (k->phase == OPENING) {
+        refuse(k, PROBLEM_CLOSING, "the node is shutting down");
+        return;
+    }
+    client_free(k);
+    http_stream_end(c->request);
+    call_free(c); /* and k */
+}
+
+static void on_gone(void *arg)
+{
+    end(arg);
+}
+
+static void abandon(struct call *c)
+{
+    end(c->more);
+}
+
+/* ---- asking */
+
+static void answered(struct ask *a, int rv, const char *why, json_t *answer)
+{
+    struct client *k = a->client;
+    uint64_t now = loop_mono_ms(a->feed->ops->o.loop);
+
+    a->feed->ask_count--;
+    list_remove(&a->link);
+    if (k)
+        follow_answered(k->follow, a->node, rv, why, answer, now);
+    else
+        json_decref(answer);
+    free(a);
+    if (k && k->phase == OPENING)
+        open_when_known(k, now);
+    else if (k)
+        flush(k);
+}
+
+static void on_read(struct follow_read *r, int rv, json_t *answer)
+{
+    answered(CONTAINER_OF(r, struct ask, read), rv, rv != 0 ? err_text(rv) : NULL, answer);
+}
+
+static void on_answer(struct peer_call *call, int rv, struct span head, struct span body)
+{
+    json_t *answer =
+        rv == 0 ? json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+    (void)head;
+    if (rv == 0 && !answer) rv = ERR_CORRUPT;
+    answered(CONTAINER_OF(call, struct ask, call), rv, query_why(call, rv), answer);
+}
+
+static int ask_there(struct ask *a, const struct follow_question *q)
+{
+    struct ops *ops = a->feed->ops;
+    char *text = follow_print(q);
+    int rv;
+
+    a->call = (struct peer_call){ .to = a->node,
+                                  .kind = PEER_FOLLOW,
+                                  .lane = WIRE_BULK,
+                                  .within_ms = FOLLOW_WITHIN_MS,
+                                  .request = span_cstr(text),
+                                  .on_done = on_answer };
+    rv = peer_call(ops->o.peers, ops->o.loop, &a->call);
+    free(text);
+    return rv;
+}
+
+static int ask(void *arg, uint64_t node, const struct follow_question *q)
+{
+    struct client *k = arg;
+    struct ops *ops = k->call->ops;
+    struct ask *a = check_calloc(1, sizeof *a);
+    int rv;
+
+    a->client = k;
+    a->feed = ops->feed;
+    a->node = node;
+    if (node == ops->o.node) {
+        a->read.ops = ops;
+        a->read.q = *q;
+        a->read.on_done = on_read;
+        rv = follow_read_start(&a->read);
+    } else {
+        rv = ask_there(a, q);
+    }
+    if (rv != 0) {
+        free(a);
+        return rv;
+    }
+    ops->feed->ask_count++;
+    list_add(&k->asks, &a->link);
+    return 0;
+}
+
+static unsigned holders(void *arg, uint32_t shard, uint64_t out[QUESTION_HOLDERS_MAX])
+{
+    const struct client *k = arg;
+    const struct ops *ops = k->call->ops;
+    uint64_t all[QUESTION_HOLDERS_MAX];
+    unsigned count, n = 0;
+
+    if (k->is_here) {
+        out[0] = ops->o.node;
+        return query_holds(ops, shard) ? 1 : 0;
+    }
+    count = query_holders(ops, shard, all);
+    for (unsigned i = 0; i < count; i++)
+        if (query_reaches(ops, all[i])) out[n++] = all[i];
+    return n;
+}
+
+/* ---- telling */
+
+static void add_event(struct buf *out, struct buf *cursor, const json_t *event)
+{
+    char *text = json_dumps(event, JSON_COMPACT);
+
+    buf_addf(out, "id: %s\nevent: %s\ndata: %s\n\n", buf_cstr(cursor),
+             json_string_value(json_object_get(event, "type")), text);
+    free(text);
+}
+
+static void fill(struct client *k)
+{
+    struct buf cursor;
+    const json_t *event;
+
+    buf_init(&cursor, FOLLOW_CURSOR_MAX + 1);
+    while (k->waiting.n < WAITING_BYTES && (event = follow_next(k->follow, &cursor)) != NULL) {
+        add_event(&k->waiting, &cursor, event);
+        buf_reset(&cursor);
+    }
+    buf_deinit(&cursor);
+}
+
+/* Writes what there is as long as there is room; then asks for more. */
 static void flush(struct client *k)
 {
-    if (k->is_gone || k->is_working) return;
-    if (k->waiting.n > 0) {
+    uint64_t now = loop_mono_ms(k->call->ops->o.loop);
+
+    if (k->phase == LIVE) fill(k);
+    while (k->phase == LIVE && k->waiting.n > 0) {
         int rv = http_stream_write(k->call->request, buf_span(&k->waiting));
 
-        if (rv == ERR_FULL) return;
+        if (rv == ERR_FULL && k->stalled_ms == 0) k->stalled_ms = now;
+        if (rv != 0) return; /* one that is gone: on_gone comes */
+        k->stalled_ms = 0;
         buf_reset(&k->waiting);
         buf_shrink(&k->waiting, 16u << 10);
-        if (rv != 0) k->phase = CLOSING;
+        fill(k);
     }
-    if (k->phase == CLOSING)
-        client_free(k);
-    else if (k->phase == REPLAYING)
-        next_batch(k);
+    follow_pump(k->follow, now);
 }
 
 static void on_room(void *arg)
@@ -116,279 +237,146 @@ static void on_room(void *arg)
     flush(arg);
 }
 
-static void on_gone(void *arg)
-{
-    struct client *k = arg;
+/* ---- who is missing */
 
-    k->is_gone = true;
-    if (!k->is_working) client_free(k);
+static void add_gone(void *arg, uint64_t node, const char *why)
+{
+    json_array_append_new(arg, json_pack("{s:I, s:s}", "node", (json_int_t)node, "why", why));
 }
 
-static void close_with(struct client *k, const char *why)
+static void add_silent(const struct client *k, json_t *list)
 {
-    k->phase = CLOSING;
-    buf_reset(&k->waiting);
-    buf_addf(&k->waiting, ": %s\n\n", why);
+    const struct ops *ops = k->call->ops;
+    const struct control *control = cluster_control(ops->o.cluster);
+
+    for (unsigned i = 0; i < control_node_count(control); i++) {
+        uint64_t node = control_node_at(control, i)->id;
+        const char *why = follow_why_missing(k->follow, node);
+
+        if (why && query_reaches(ops, node)) add_gone(list, node, why);
+    }
+}
+
+static char *missing_text(const struct client *k)
+{
+    json_t *missing = json_array(), *shards = json_array(), *j;
+    uint32_t list[QUESTION_SHARDS_MAX];
+    unsigned n = follow_unanswered(k->follow, list);
+    char *text;
+
+    query_each_gone(k->call->ops, add_gone, missing);
+    add_silent(k, missing);
+    for (unsigned i = 0; i < n; i++)
+        json_array_append_new(shards, json_integer(list[i]));
+    j = json_pack("{s:o, s:o}", "missing", missing, "unanswered", shards);
+    text = json_dumps(j, JSON_COMPACT);
+    CHECK(text);
+    json_decref(j);
+    return text;
+}
+
+static const char nobody_missing[] = "{\"missing\":[],\"unanswered\":[]}";
+
+/* When it changes; again, while somebody is missing, when `again`. */
+static void tell_missing(struct client *k, bool again)
+{
+    char *now;
+    bool same;
+
+    if (k->is_here || !k->call->ops->o.cluster) return;
+    now = missing_text(k);
+    same = strcmp(now, k->missing ? k->missing : nobody_missing) == 0;
+    if (!same || (again && strcmp(now, nobody_missing) != 0))
+        buf_addf(&k->waiting, ": missing %s\n\n", now);
+    free(k->missing);
+    k->missing = now;
+}
+
+/* ---- its life */
+
+static void set_shards(struct client *k)
+{
+    uint32_t shards[QUESTION_SHARDS_MAX];
+    unsigned n = query_list_shards(k->call->ops, k->is_here, shards);
+
+    query_keep_shard_of(k->message, shards, &n);
+    follow_set_shards(k->follow, shards, n);
+}
+
+static void begin(struct client *k)
+{
+    struct http_request *r = k->call->request;
+
+    k->phase = LIVE;
+    k->sign_ms = loop_mono_ms(k->call->ops->o.loop);
+    http_stream_start(r, 200, "text/event-stream");
+    http_on_room(r, on_room, k);
+    buf_add_cstr(&k->waiting, "retry: 2000\n: angarium events\n\n");
+    tell_missing(k, false);
     flush(k);
 }
 
-static const char too_slow[] =
-    "closed: the reader is too slow; come again with the last id as cursor";
-
-static void add_event(struct buf *out, const json_t *event)
+static void open_when_known(struct client *k, uint64_t now)
 {
-    char *text = json_dumps(event, JSON_COMPACT);
-
-    buf_addf(out, "id: %s\nevent: %s\ndata: %s\n\n",
-             json_string_value(json_object_get(event, "id")),
-             json_string_value(json_object_get(event, "type")), text);
-    free(text);
+    if (!follow_is_open(k->follow)) {
+        follow_pump(k->follow, now);
+        if (now < k->begun_ms + FOLLOW_WITHIN_MS) return;
+        if (!follow_open_now(k->follow)) {
+            refuse(k, PROBLEM_NOT_REACHED, "nobody who has the cursor's event can be reached");
+            return;
+        }
+    }
+    begin(k);
 }
 
-static bool is_behind(const struct place *p, uint64_t entry, uint32_t number)
+static void tick_live(struct client *k, uint64_t now)
 {
-    return entry > p->entry || (entry == p->entry && number > p->number);
-}
+    bool sign = now >= k->sign_ms + SIGN_MS;
 
-/* ---- live */
-
-static void tell(struct client *k, struct note *n)
-{
-    struct buf *to = k->phase == REPLAYING ? &k->meanwhile : &k->waiting;
-
-    if (k->phase == CLOSING || k->is_gone || !event_filter_fits(&k->filter, n->shard, n->event))
+    if (k->stalled_ms != 0) {
+        if (now >= k->stalled_ms + STALLED_MS)
+            end(k); /* too slow: it comes again with its cursor */
         return;
-    if (k->phase == LIVE && k->places && !is_behind(&k->places[n->shard], n->entry, n->number))
-        return;
-    if (!n->json) n->json = json_of_event(n->shard, n->entry, n->number, n->event);
-    add_event(to, n->json);
-    if (buf_failed(to))
-        close_with(k, too_slow);
-    else if (k->phase == LIVE)
-        flush(k);
+    }
+    if (sign) {
+        buf_add_cstr(&k->waiting, ": still here\n\n");
+        k->sign_ms = now;
+    }
+    tell_missing(k, sign);
+    flush(k);
 }
 
-static void note_free(struct note *n)
+static void on_tick(struct loop_timer *t)
 {
-    atomic_fetch_sub(&n->feed->notes_out, 1);
-    angarium__event__free_unpacked(n->event, NULL);
-    json_decref(n->json);
-    free(n);
-}
-
-static void on_note(struct loop_letter *letter)
-{
-    struct note *n = CONTAINER_OF(letter, struct note, letter);
-    struct ops_feed *f = n->feed;
-    bool lost = atomic_exchange(&f->lost, false);
+    struct ops_feed *f = CONTAINER_OF(t, struct ops_feed, tick);
+    uint64_t now = loop_mono_ms(f->ops->o.loop);
 
     LIST_FOR_SAFE(it, &f->clients) {
         struct client *k = CONTAINER_OF(it, struct client, link);
 
-        if (lost)
-            close_with(k, "closed: events came too fast; come again with the last id as cursor");
+        set_shards(k);
+        if (k->phase == OPENING)
+            open_when_known(k, now);
         else
-            tell(k, n);
+            tick_live(k, now);
     }
-    note_free(n);
-}
-
-static Angarium__Event *copy_event(const Angarium__Event *e)
-{
-    struct buf packed;
-    Angarium__Event *copy;
-
-    buf_init(&packed, 1u << 20);
-    proto_pack(&e->base, &packed);
-    copy = angarium__event__unpack(NULL, packed.n, packed.p);
-    CHECK(copy);
-    buf_deinit(&packed);
-    return copy;
-}
-
-/* On a shard's loop. */
-static void on_effects(void *arg, uint32_t shard, uint64_t entry,
-                       const struct queue_effects *effects)
-{
-    struct ops_feed *f = arg;
-
-    if (atomic_load_explicit(&f->client_count, memory_order_acquire) == 0) return;
-    for (size_t i = 0; i < effects->count; i++) {
-        const struct queue_effect *e = &effects->list[i];
-        struct note *n;
-
-        if (e->kind != QUEUE_EVENT) continue;
-        if (atomic_fetch_add(&f->notes_out, 1) >= NOTES_MAX) {
-            atomic_fetch_sub(&f->notes_out, 1);
-            atomic_store(&f->lost, true);
-            continue;
-        }
-        n = check_calloc(1, sizeof *n);
-        n->feed = f;
-        n->shard = shard;
-        n->entry = entry;
-        n->number = e->number;
-        n->event = copy_event(e->event);
-        n->letter.on_arrive = on_note;
-        loop_post(f->ops->o.loop, &n->letter);
-    }
-}
-
-/* ---- what was before: a round over the shards, batch by batch */
-
-static bool on_old_event(void *arg, uint64_t entry, uint32_t number, const Angarium__Event *e)
-{
-    struct client *k = arg;
-    struct place *p = &k->places[k->shard];
-    json_t *j;
-
-    if (k->found.n >= BATCH_BYTES || atomic_load(&k->call->ops->closing)) {
-        k->batch_is_full = true;
-        return false;
-    }
-    *p = (struct place){ entry, number };
-    if (k->shard != k->cursor_shard && e->time_ms < k->since_ms) return true;
-    if (!event_filter_fits(&k->filter, k->shard, e)) return true;
-    j = json_of_event(k->shard, entry, number, e);
-    add_event(&k->found, j);
-    json_decref(j);
-    return true;
-}
-
-static bool on_cursor_event(void *arg, uint64_t entry, uint32_t number, const Angarium__Event *e)
-{
-    struct client *k = arg;
-    const struct place *p = &k->places[k->cursor_shard];
-
-    if (entry == p->entry && number == p->number)
-        k->since_ms = e->time_ms > OVERLAP_MS ? e->time_ms - OVERLAP_MS : 0;
-    return false;
-}
-
-static void read_batch(struct loop_work *w)
-{
-    struct client *k = CONTAINER_OF(w, struct client, work);
-    struct commit *commit = k->call->ops->o.commit;
-    struct queue_store *store = commit_store(commit);
-    const struct place *from = &k->places[k->cursor_shard];
-
-    if (k->since_ms ==
-        UINT64_MAX) { /* when was the cursor's event? one that is forgotten: tell all */
-        k->since_ms = 0;
-        queue_events(store, k->cursor_shard, from->entry, from->number, on_cursor_event, k);
-    }
-    k->batch_is_full = false;
-    while (k->shard <= commit_shard_count(commit)) {
-        from = &k->places[k->shard];
-        queue_events(store, k->shard, from->entry, from->entry > 0 ? from->number + 1 : 0,
-                     on_old_event, k);
-        if (k->batch_is_full) return;
-        k->shard++;
-    }
-}
-
-static void on_batch(struct loop_work *w);
-
-static void next_batch(struct client *k)
-{
-    k->is_working = true;
-    k->work.run = read_batch;
-    k->work.on_done = on_batch;
-    if (loop_work(k->call->ops->o.loop, LOOP_POOL_DISK, &k->work) == 0) return;
-    k->is_working = false;
-    close_with(k, "closed: the disk has too much to do");
-}
-
-/* All old ones are told. Those that came meanwhile may be among them: the ids say which. */
-static void begin_live(struct client *k)
-{
-    struct span rest = buf_span(&k->meanwhile);
-
-    k->phase = LIVE;
-    while (rest.n > 0) {
-        size_t line = span_find(rest, 0, '\n'), end = line;
-        uint32_t shard = 0, number = 0;
-        uint64_t entry = 0;
-
-        while (!(rest.p[end] == '\n' && rest.p[end + 1] == '\n'))
-            end++;
-        end += 2;
-        CHECK(emit_event_id_parse(span_sub(rest, 4, line - 4), &shard, &entry, &number) == 0);
-        if (is_behind(&k->places[shard], entry, number))
-            buf_add_span(&k->waiting, span_sub(rest, 0, end));
-        rest = span_from(rest, end);
-    }
-    buf_deinit(&k->meanwhile);
-    buf_init(&k->meanwhile, CLIENT_BYTES_MAX);
-}
-
-static void on_batch(struct loop_work *w)
-{
-    struct client *k = CONTAINER_OF(w, struct client, work);
-    bool is_done = k->shard > commit_shard_count(k->call->ops->o.commit);
-
-    k->is_working = false;
-    if (k->is_gone || atomic_load(&k->call->ops->closing)) {
-        client_free(k);
-        return;
-    }
-    if (k->phase == CLOSING) {
-        flush(k);
-        return;
-    }
-    buf_add_span(&k->waiting, buf_span(&k->found));
-    buf_reset(&k->found);
-    if (is_done) begin_live(k);
-    if (buf_failed(&k->waiting))
-        close_with(k, too_slow);
-    else
-        flush(k);
+    if (!list_empty(&f->clients)) loop_timer_start(t, TICK_MS);
 }
 
 /* ---- the request */
 
-static void on_keep_alive(struct loop_timer *t)
+static bool take_cursor(struct client *k)
 {
-    struct ops_feed *f = CONTAINER_OF(t, struct ops_feed, keep_alive);
+    struct call *c = k->call;
+    char *text = check_calloc(1, FOLLOW_CURSOR_MAX + 1);
+    struct span cursor = http_header(c->request, "Last-Event-ID");
+    int rv;
 
-    LIST_FOR_SAFE(it, &f->clients) {
-        struct client *k = CONTAINER_OF(it, struct client, link);
-
-        if (k->phase != LIVE || k->waiting.n > 0) continue;
-        buf_add_cstr(&k->waiting, ": still here\n\n");
-        flush(k);
-    }
-    if (!list_empty(&f->clients)) loop_timer_start(t, KEEP_ALIVE_MS);
-}
-
-static bool take_cursor(struct call *c, struct client *k)
-{
-    char cursor[EMIT_EVENT_ID_SIZE];
-    struct span last = http_header(c->request, "Last-Event-ID");
-    unsigned shards = commit_shard_max(c->ops->o.commit);
-    struct place at = { 0 };
-
-    call_take_query(c, "cursor", cursor, sizeof cursor);
-    if (cursor[0]) last = span_cstr(cursor);
-    if (last.n == 0) return true;
-    if (emit_event_id_parse(last, &k->cursor_shard, &at.entry, &at.number) != 0 ||
-        k->cursor_shard == 0 || k->cursor_shard > shards) {
-        call_answer_problem(c, PROBLEM_BAD_REQUEST, "cursor: the id of an event is needed");
-        return false;
-    }
-    k->places = check_calloc(shards + 1, sizeof *k->places);
-    k->places[k->cursor_shard] = at;
-    k->since_ms = UINT64_MAX;
-    k->shard = 1;
-    k->phase = REPLAYING;
-    return true;
-}
-
-static void abandon(struct call *c)
-{
-    struct client *k = c->more;
-
-    if (!k->is_working) client_free(k);
+    call_take_query(c, "cursor", text, FOLLOW_CURSOR_MAX + 1);
+    if (text[0]) cursor = span_cstr(text);
+    rv = cursor.n > 0 ? follow_resume(k->follow, cursor) : 0;
+    free(text);
+    return rv == 0;
 }
 
 static void start(struct client *k)
@@ -396,71 +384,59 @@ static void start(struct client *k)
     struct call *c = k->call;
     struct ops_feed *f = c->ops->feed;
 
-    buf_init(&k->waiting, 2 * CLIENT_BYTES_MAX);
-    buf_init(&k->meanwhile, CLIENT_BYTES_MAX);
-    buf_init(&k->found, CLIENT_BYTES_MAX);
+    c->abandon = abandon;
+    k->begun_ms = loop_mono_ms(c->ops->o.loop);
+    if (!loop_timer_is_running(&f->tick)) loop_timer_start(&f->tick, TICK_MS);
+    http_on_gone(c->request, on_gone, k);
+    set_shards(k);
+    open_when_known(k, k->begun_ms);
+}
+
+static struct client *client_new(struct call *c, const struct event_filter *filter, bool is_here)
+{
+    struct client *k = check_calloc(1, sizeof *k);
+    struct ops_feed *f = c->ops->feed;
+
+    k->call = c;
+    k->is_here = is_here;
+    k->message = filter->message;
+    k->follow = follow_new(&(struct follow_calls){ .arg = k, .holders = holders, .ask = ask },
+                           filter, loop_wall_ms(c->ops->o.loop));
+    buf_init(&k->waiting, SIZE_MAX / 2);
+    list_init(&k->asks);
     list_add(&f->clients, &k->link);
     atomic_fetch_add(&f->client_count, 1);
-    c->abandon = abandon;
-    if (!loop_timer_is_running(&f->keep_alive)) loop_timer_start(&f->keep_alive, KEEP_ALIVE_MS);
-    http_stream_start(c->request, 200, "text/event-stream");
-    http_on_room(c->request, on_room, k);
-    k->is_working = true; /* a client that is gone already is not freed under our hands */
-    http_on_gone(c->request, on_gone, k);
-    k->is_working = false;
-    if (k->is_gone) {
-        client_free(k);
-        return;
-    }
-    buf_add_cstr(&k->waiting, "retry: 2000\n: angarium events\n\n");
-    flush(k);
+    c->more = k;
+    return k;
 }
 
 void route_event_stream(struct call *c)
 {
-    struct client *k;
     struct event_filter filter;
+    struct client *k;
+    bool is_here;
 
     if (atomic_load(&c->ops->feed->client_count) >= CLIENTS_MAX) {
         call_answer_problem(c, PROBLEM_BUSY, "%d readers follow the events; no more are possible",
                             CLIENTS_MAX);
         return;
     }
-    if (!event_filter_take(c, &filter)) return;
-    k = check_calloc(1, sizeof *k);
-    c->more = k;
-    k->call = c;
-    k->filter = filter;
-    list_init(&k->link);
-    if (take_cursor(c, k)) start(k);
+    if (!event_filter_take(c, &filter) || !query_take_scope(c, &is_here)) return;
+    k = client_new(c, &filter, is_here);
+    if (take_cursor(k))
+        start(k);
+    else
+        refuse(k, PROBLEM_BAD_REQUEST,
+               "cursor: the id of an event, or one that a stream gave out, is needed");
 }
 
-/* ---- life */
-
-int feed_open(struct ops *ops)
+void streams_open(struct ops_feed *f)
 {
-    struct ops_feed *f = check_calloc(1, sizeof *f);
-
-    f->ops = ops;
     list_init(&f->clients);
-    loop_timer_init(&f->keep_alive, ops->o.loop, on_keep_alive);
-    f->watcher = (struct commit_watcher){ .arg = f, .everywhere = true, .on_effects = on_effects };
-    commit_watch(ops->o.commit, &f->watcher);
-    ops->feed = f;
-    return 0;
+    loop_timer_init(&f->tick, f->ops->o.loop, on_tick);
 }
 
-/* The loops stand: nobody is in on_effects. */
-void feed_close(struct ops *ops)
+void streams_close(struct ops_feed *f)
 {
-    struct ops_feed *f = ops->feed;
-
-    if (!f) return;
-    list_remove(&f->watcher.link);
-    loop_timer_stop(&f->keep_alive);
-}
-
-bool feed_is_idle(const struct ops *ops)
-{
-    return !ops->feed || atomic_load(&ops->feed->notes_out) == 0;
+    loop_timer_stop(&f->tick);
 }

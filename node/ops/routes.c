@@ -17,7 +17,7 @@ const struct route routes[] = {
     { "GET", API "/queue", route_queue, true, "limit cursor state domain in_doubt scope", "Counts and pending messages", "QueuePage" },
     { "GET", API "/events", route_events, true, "type message recipient since limit cursor scope",
       "Events, shard by shard in the order of the log", "EventPage" },
-    { "GET", API "/events/stream", route_event_stream, true, "type message recipient cursor",
+    { "GET", API "/events/stream", route_event_stream, true, "type message recipient cursor scope",
       "Events as they happen (server-sent events)", NULL },
     { "GET", API "/nodes", route_nodes, true, "scope", "The nodes", "NodePage" },
     { "GET", API "/shards", route_shards, true, "scope", "The shards", "ShardPage" },

@@ -38,6 +38,7 @@ enum peer_kind {
     PEER_MAIL,   /* a mail */
     PEER_ORDER,  /* an operator's command for a shard */
     PEER_QUERY,  /* what the API asks on behalf of another node */
+    PEER_FOLLOW, /* what happens from certain places on */
     PEER_KINDS
 };
 

@@ -312,7 +312,7 @@ static void nodes_and_shards(void **state)
 
 struct listener_state {
     size_t seen, wanted;
-    char last[64];
+    char last[512]; /* cursor */
     json_t *ids;
 };
 
