@@ -2,9 +2,11 @@
 """failover - three nodes under load: how long a shard takes no mail when the node that leads it is killed, drains, or is cut off.
 
   kill    kill -9 of a node; its shards' next 250, at another node, from the moment of the kill
-  stop    SIGTERM of a node, which hands its shards over; the same, and how many mails got no 250 meanwhile
+  stop    SIGTERM of a node, which hands its shards over; the same
   cut     its ways to the others are cut; the same
-Of each fault one figure a shard that the node led. Beside it mails accepted per second in the five seconds before the fault and from it on.
+Of each fault two figures a shard that the node led: first, ms from the fault to the shard's first 250 elsewhere; gap, ms from its last 250
+here (of stop: the node goes on until it has handed over). Beside it mails accepted per second in the five seconds before the first faults
+and from them on, and transactions without their 250 until the node is started again.
 Use: failover.py [--binary build/release/node/angarium] [--faults 30] [--only kill,stop,cut] [--seed N] [--json FILE]
 """
 
@@ -12,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import smtplib
 import sys
 import tempfile
@@ -24,6 +27,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "..", "cluster-test", "scenarios"))
 from faults import Faults  # noqa: E402
 
 AROUND_S = 5
+AROUND_FAULTS = 3  # of each kind
 LATEST_S = 15
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 MAIL = b"Subject: failover\r\n\r\n" + b"x" * 70 + b"\r\n"
@@ -56,24 +60,36 @@ class Client(threading.Thread):
                 time.sleep(0.01)
 
     def mail(self, s):
-        s.mail("a@elsewhere.example")
-        s.rcpt("u@example.test")
+        """A 421 before the content ends the session, not a transaction."""
+        for code, _ in (s.mail("a@elsewhere.example"), s.rcpt("u@example.test")):
+            if code == 421:
+                raise smtplib.SMTPServerDisconnected()
+            if code != 250:
+                self.fails(code)
+                s.rset()
+                return
         try:
             code, text = s.data(MAIL)
+        except smtplib.SMTPDataError as refused:
+            self.fails(refused.smtp_code)
+            raise
         except (OSError, smtplib.SMTPException):
-            self.failed.append(time.monotonic())
+            self.fails("gone")
             raise
         if code == 250:
             self.seen.append((time.monotonic(), self.node, shard_of(text.decode().split()[-1])))
         else:
-            self.failed.append(time.monotonic())
+            self.fails(code)
             s.rset()
+
+    def fails(self, why):
+        self.failed.append((time.monotonic(), str(why)))
 
 
 class Bench(Faults):
     def begin(self):
         self.start()
-        self.seen = []
+        self.seen, self.last_victim = [], 0
         self.clients = [Client(n["id"], n["mx"], self.seen) for n in self.cluster["nodes"] for _ in range(8)]
         for client in self.clients:
             client.start()
@@ -92,10 +108,8 @@ class Bench(Faults):
         raise SystemExit("node %d leads nothing" % node)
 
     def fault(self, kind, node):
-        if kind == "kill":
-            self.dev("kill", "--node", str(node))
-        elif kind == "stop":
-            self.dev("kill", "--node", str(node), "--signal", "TERM")
+        if kind != "cut":
+            os.kill(self.pid(node), signal.SIGKILL if kind == "kill" else signal.SIGTERM)
         else:
             out, back = self.ways(node)
             self.relay.cut_ways(out + back)
@@ -107,48 +121,73 @@ class Bench(Faults):
             self.dev("start", "--node", str(node))
         self.wait_back(node)
 
-    def figures(self, shards, node, at):
-        """Of each shard the ms to its first 250 elsewhere; those that nobody used in LATEST_S are left out, and counted."""
+    def figures(self, shards, node, at, looked):
+        """Of each shard the ms to its first 250 elsewhere, from the fault and from its last one here; those that nobody used in LATEST_S
+        are left out, and counted."""
         end = time.monotonic() + LATEST_S
-        first = {}
-        looked = 0
+        first, last = {}, {}
         while len(first) < len(shards) and time.monotonic() < end:
             while looked < len(self.seen):
                 when, by, shard = self.seen[looked]
                 looked += 1
-                if when > at and by != node and shard in shards:
-                    first.setdefault(shard, (when - at) * 1e3)
+                if when <= at or shard not in shards or shard in first:
+                    continue
+                if by == node:
+                    last[shard] = when
+                else:
+                    first[shard] = when
             time.sleep(0.01)
-        return list(first.values()), len(shards) - len(first)
+        return ([(when - at) * 1e3 for when in first.values()],
+                [(when - last.get(shard, at)) * 1e3 for shard, when in first.items()], len(shards) - len(first))
 
     def rate(self, begin, end):
         return sum(begin < when <= end for when, _, _ in self.seen) / (end - begin)
 
+    def victim(self):
+        """Not the one of before, so that nobody waits long for one that comes back; it leads something."""
+        while True:
+            node = self.rng.choice([n for n in range(1, 4) if n != self.last_victim])
+            if self.leads(node):
+                self.last_victim = node
+                return node
+            time.sleep(0.05)
+
     def measure(self, kind, count):
-        gaps, unused, before, after, failed = [], 0, [], [], 0
+        """The first faults stand alone, with the rates around them; the others come as soon as the node leads again."""
+        total = {"first": [], "gap": [], "before": [], "after": [], "unused": 0, "failed": {}}
         for number in range(count):
-            node = self.rng.randint(1, 3)
-            self.wait_back(node)
-            shards = self.leads(node)
+            if number < AROUND_FAULTS:
+                time.sleep(AROUND_S)
+            node = self.victim()
+            shards, looked = self.leads(node), len(self.seen)
             at = time.monotonic()
             self.fault(kind, node)
-            found, missing = self.figures(shards, node, at)
-            gaps += found
-            unused += missing
-            time.sleep(max(0, at + AROUND_S - time.monotonic()))
-            before.append(self.rate(at - AROUND_S, at))
-            after.append(self.rate(at, at + AROUND_S))
-            failed += sum(at < when <= at + AROUND_S for c in self.clients for when in c.failed)
+            first, gap, unused = self.figures(shards, node, at, looked)
+            total["first"] += first
+            total["gap"] += gap
+            total["unused"] += unused
+            if number < AROUND_FAULTS:
+                time.sleep(max(0, at + AROUND_S - time.monotonic()))
+                total["before"].append(self.rate(at - AROUND_S, at))
+                total["after"].append(self.rate(at, at + AROUND_S))
+            for why in [why for c in self.clients for when, why in c.failed if when > at]:
+                total["failed"][why] = total["failed"].get(why, 0) + 1
             self.mend(kind, node)
-            time.sleep(AROUND_S)
-            self.say("%s %d: node %d, %d shards" % (kind, number + 1, node, len(shards)))
-        if not gaps:
+            self.say("%s %d: node %d, %d shards, %.0f ms at most" % (kind, number + 1, node, len(shards), max(first, default=0)))
+        return self.result(kind, count, total)
+
+    @staticmethod
+    def result(kind, count, total):
+        if not total["first"]:
             raise SystemExit("%s: no shard had a 250 elsewhere" % kind)
-        gaps.sort()
-        result = {"fault": kind, "faults": count, "shards": len(gaps), "shards_unused": unused,
-                  "p50_ms": round(gaps[len(gaps) // 2], 1), "p99_ms": round(gaps[len(gaps) * 99 // 100], 1),
-                  "max_ms": round(gaps[-1], 1), "mails_per_s_before": round(sum(before) / count),
-                  "mails_per_s_after": round(sum(after) / count), "transactions_failed": failed}
+        result = {"fault": kind, "faults": count, "shards": len(total["first"]), "shards_unused": total["unused"]}
+        for name in ("first", "gap"):
+            ms = sorted(total[name])
+            result.update({"%s_p50_ms" % name: round(ms[len(ms) // 2], 1), "%s_p99_ms" % name: round(ms[len(ms) * 99 // 100], 1),
+                           "%s_max_ms" % name: round(ms[-1], 1)})
+        result.update({"mails_per_s_before": round(sum(total["before"]) / len(total["before"])),
+                       "mails_per_s_after": round(sum(total["after"]) / len(total["after"])),
+                       "transactions_failed": sum(total["failed"].values()), "failed_with": total["failed"]})
         print(json.dumps(result), flush=True)
         return result
 
