@@ -23,6 +23,7 @@ static void init_loop(struct raft *r, struct engine_loop *l, const struct raft_l
     mpsc_init(&l->landed);
     mpsc_init(&l->inbox);
     list_init(&l->groups);
+    list_init(&l->chunks);
     list_init(&l->unsent);
     list_init(&l->unapplied);
     list_init(&l->unflushed);

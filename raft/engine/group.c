@@ -5,8 +5,9 @@
 #include "raft/engine/inside.h"
 
 #define MEMBERS_MAX_DEFAULT 9
+#define RUNS_MAX            12 /* terms that the log's end is remembered by */
+#define READS_MAX           4
 #define LOW_PERMILLE        50
-#define DIRECTORY_BYTES     128 /* its place in the tables of loop and node */
 
 const char *raft_role_name(enum raft_role role)
 {
@@ -14,6 +15,13 @@ const char *raft_role_name(enum raft_role role)
 
     CHECK((unsigned)role < sizeof names / sizeof names[0]);
     return names[role];
+}
+
+static struct core_limits limits_of(const struct raft_machine *m)
+{
+    return (struct core_limits){ .members_max = m->members_max ? m->members_max : MEMBERS_MAX_DEFAULT,
+                                 .runs_max = RUNS_MAX,
+                                 .reads_max = READS_MAX };
 }
 
 /* ---- who else is in it */
@@ -51,8 +59,7 @@ int group_take_members(struct raft_group *g)
     int rv = 0;
 
     leave_others(g, config);
-    g->peer_cap = config->count;
-    g->peers = check_realloc(g->peers, g->peer_cap * sizeof(struct engine_peer *));
+    CHECK(config->count <= limits_of(&g->machine).members_max);
     for (unsigned i = 0; i < config->count; i++) {
         struct engine_peer *p;
 
@@ -85,7 +92,7 @@ static int make_core(struct raft_group *g, const struct core_config *config, str
     struct core_options o = {
         .self = r->node_id,
         .config = *config,
-        .limits = { .members_max = g->machine.members_max },
+        .limits = limits_of(&g->machine),
         .election_ms = r->times.election_ms,
         .heartbeat_ms = r->times.beat_ms,
         .rest_after_ms = or_never(r->times.rest_after_ms),
@@ -101,14 +108,11 @@ static int make_core(struct raft_group *g, const struct core_config *config, str
     };
     int rv;
 
-    if (o.limits.members_max == 0) o.limits.members_max = MEMBERS_MAX_DEFAULT;
     if (config->count > o.limits.members_max)
         return errmsg_set(why, ERR_RANGE, "group %llu: %u members, at most %u are possible",
                           (unsigned long long)g->number, config->count, o.limits.members_max);
     o.config.index = 0;
     o.config.version = o.config.era = 0;
-    g->core_bytes = core_size(&o.limits);
-    g->core = check_calloc(1, g->core_bytes);
     rv = core_init(g->core, &o);
     if (rv == 0) return 0;
     return errmsg_set(why, rv,
@@ -226,8 +230,15 @@ static struct raft_group *new_group(struct raft *r, uint64_t number, unsigned lo
                                     const struct raft_machine *machine,
                                     const struct store_group *log, uint64_t applied)
 {
-    struct raft_group *g = check_calloc(1, sizeof *g);
+    struct core_limits limits = limits_of(machine);
+    size_t core_at = (sizeof(struct raft_group) + 15) & ~(size_t)15;
+    size_t peers_at = core_at + ((core_size(&limits) + 15) & ~(size_t)15);
+    size_t bytes = peers_at + limits.members_max * sizeof(struct engine_peer *);
+    struct raft_group *g = slab_take(&r->loops[loop].chunks, bytes);
 
+    g->bytes = bytes;
+    g->core = (void *)((uint8_t *)g + core_at);
+    g->peers = (void *)((uint8_t *)g + peers_at);
     init_lists(g);
     g->raft = r;
     g->loop = &r->loops[loop];
@@ -256,9 +267,7 @@ static void free_group(struct raft_group *g)
     list_remove(&g->unapplied_link);
     list_remove(&g->unflushed_link);
     list_remove(&g->misplaced_link);
-    free(g->peers);
-    free(g->core);
-    free(g);
+    slab_give(&g->loop->chunks, g);
 }
 
 /* A snapshot was about to be installed when the process ended: its machine has it, or not. */
@@ -307,7 +316,7 @@ static void put_in_place(struct raft_group *g)
 {
     list_add(&g->loop->groups, &g->link);
     HASH_ADD(hh, g->loop->table, number, sizeof g->number, g);
-    directory_add(g->raft, g->number, g->loop->number);
+    directory_add(g);
 }
 
 static int open_from(struct raft *r, uint64_t group, unsigned loop,
@@ -370,7 +379,7 @@ void raft_group_close(struct raft_group **pg)
     list_init(&open);
     list_remove(&g->link);
     HASH_DELETE(hh, g->loop->table, g);
-    directory_remove(g->raft, g->number);
+    directory_remove(g);
     outbox_forget(g);
     shipments_forget(g);
     replay_forget(g);
@@ -388,9 +397,8 @@ void raft_group_close(struct raft_group **pg)
 
 static size_t memory_of(const struct raft_group *g)
 {
-    return sizeof *g + g->core_bytes + g->ring.cap * sizeof g->ring.slots[0] +
-           g->todo_cap * sizeof g->todos[0] + g->weight.cap * sizeof g->weight.marks[0] +
-           g->peer_cap * sizeof g->peers[0] + DIRECTORY_BYTES;
+    return g->bytes + g->ring.cap * sizeof g->ring.slots[0] + g->todo_cap * sizeof g->todos[0] +
+           (g->weight.cap > 1 ? g->weight.cap * sizeof g->weight.marks[0] : 0);
 }
 
 void raft_group_see(const struct raft_group *g, struct raft_group_view *out)

@@ -27,11 +27,6 @@ struct link_mail {
     bool up;
     uint64_t incarnation, generation; /* MAIL_PEER */
 };
-struct whereabout {
-    uint64_t group;
-    unsigned loop;
-    UT_hash_handle hh;
-};
 
 void inbox_put(struct engine_loop *l, struct mail *m)
 {
@@ -40,46 +35,41 @@ void inbox_put(struct engine_loop *l, struct mail *m)
 
 /* ---- which loop owns a group */
 
-void directory_add(struct raft *r, uint64_t group, unsigned loop)
+void directory_add(struct raft_group *g)
 {
-    struct whereabout *w = check_calloc(1, sizeof *w);
+    struct raft *r = g->raft;
 
-    w->group = group;
-    w->loop = loop;
     pthread_rwlock_wrlock(&r->directory_lock);
-    HASH_ADD(hh, r->directory, group, sizeof w->group, w);
+    HASH_ADD(directory_hh, r->directory, number, sizeof g->number, g);
     pthread_rwlock_unlock(&r->directory_lock);
 }
 
-void directory_remove(struct raft *r, uint64_t group)
+void directory_remove(struct raft_group *g)
 {
-    struct whereabout *w;
+    struct raft *r = g->raft;
 
     pthread_rwlock_wrlock(&r->directory_lock);
-    HASH_FIND(hh, r->directory, &group, sizeof group, w);
-    CHECK(w != NULL);
-    HASH_DELETE(hh, r->directory, w);
+    HASH_DELETE(directory_hh, r->directory, g);
     pthread_rwlock_unlock(&r->directory_lock);
-    free(w);
 }
 
 bool directory_has(struct raft *r, uint64_t group)
 {
-    struct whereabout *w;
+    struct raft_group *g;
 
     pthread_rwlock_rdlock(&r->directory_lock);
-    HASH_FIND(hh, r->directory, &group, sizeof group, w);
+    HASH_FIND(directory_hh, r->directory, &group, sizeof group, g);
     pthread_rwlock_unlock(&r->directory_lock);
-    return w != NULL;
+    return g != NULL;
 }
 
 static unsigned whose(struct raft *r, uint64_t group)
 {
-    struct whereabout *w;
+    struct raft_group *g;
 
-    HASH_FIND(hh, r->directory, &group, sizeof group, w);
-    if (!w) metric_add(M_RAFT_GROUPS_UNKNOWN, 1);
-    return w ? w->loop : UINT_MAX;
+    HASH_FIND(directory_hh, r->directory, &group, sizeof group, g);
+    if (!g) metric_add(M_RAFT_GROUPS_UNKNOWN, 1);
+    return g ? g->loop->number : UINT_MAX;
 }
 
 /* ---- on the wire's threads */

@@ -41,11 +41,11 @@
 struct weight {
     struct weight_mark {
         uint64_t index, bytes; /* all that was ever appended, up to and with index */
-    } * marks;                 /* the first stands at the last cut */
+    } only, *marks; /* the first stands at the last cut; only: a log without payload has no other */
     unsigned count, cap;
     uint64_t last, bytes, stride;
 };
-void weight_init(struct weight *w, uint64_t index); /* an empty log behind index; w is raw memory */
+void weight_init(struct weight *w, uint64_t index); /* an empty log behind index; w is raw memory, and stays in its place */
 void weight_deinit(struct weight *w);
 void weight_add(struct weight *w, uint64_t index, uint64_t bytes);
 void weight_cut(struct weight *w, uint64_t index);
@@ -174,6 +174,7 @@ struct engine_loop {
     struct mpsc inbox;        /* struct mail, from any thread */
     struct flight *flights;   /* FLIGHTS */
     struct list groups;       /* all of the loop */
+    struct list chunks;       /* their memory */
     struct raft_group *table; /* by number */
     struct list unsent;       /* groups that have something for the log */
     struct list unapplied;    /* groups that have committed entries to apply */
@@ -228,7 +229,7 @@ struct raft {
     atomic_uint peer_count;
     struct engine_peer peers[RAFT_PEERS_MAX];
     pthread_rwlock_t directory_lock;
-    struct whereabout *directory; /* which loop owns a group; uthash */
+    struct raft_group *directory; /* which loop owns a group; uthash, by directory_hh */
 };
 
 /* ---- the group */
@@ -236,13 +237,13 @@ struct raft {
 struct raft_group {
     struct list link, unsent_link, unapplied_link, unflushed_link, cached_link, misplaced_link,
         unread_link;
-    UT_hash_handle hh;
+    UT_hash_handle hh, directory_hh;
     struct raft *raft;
     struct engine_loop *loop;
     uint64_t number;
     struct raft_machine machine;
     struct core *core;
-    size_t core_bytes;
+    size_t bytes; /* of the block: the group, its core, its peers */
     bool closing;
 
     uint64_t first; /* of the log, as cut */
@@ -269,8 +270,8 @@ struct raft_group {
     unsigned read_count;
     uint64_t read_round;
 
-    struct engine_peer **peers; /* the other members */
-    unsigned peer_count, peer_cap;
+    struct engine_peer **peers; /* the other members; room for members_max */
+    unsigned peer_count;
     uint64_t fetching[(RAFT_PEERS_MAX + 63) / 64]; /* bit: APPENDs to this peer wait for a read */
     uint64_t rest_generation; /* of the leader's node, when it agreed to rest */
     bool resting, alone;
@@ -285,6 +286,10 @@ struct raft_group {
 
 /* ---- engine.c: what the log holds cannot be read: the process ends with a last word (tests: as raft_try says) */
 void engine_end(struct raft *r, const char *what, int error);
+
+/* ---- slab.c: blocks of memory side by side. What was given back is taken first; a chunk that is empty goes. */
+void *slab_take(struct list *chunks, size_t size); /* zeroed, 16-byte aligned */
+void slab_give(struct list *chunks, void *bytes);
 
 /* ---- step.c */
 int group_step(struct raft_group *g, struct core_event *e, struct core_update *u);
@@ -380,8 +385,8 @@ void inbox_take(struct engine_loop *l);
 void inbox_close(struct engine_loop *l);
 void inbox_post_peer(struct engine_loop *l, unsigned number, bool up, uint64_t incarnation,
                      uint64_t generation);
-void directory_add(struct raft *r, uint64_t group, unsigned loop);
-void directory_remove(struct raft *r, uint64_t group);
+void directory_add(struct raft_group *g); /* number and loop are set, and stay */
+void directory_remove(struct raft_group *g);
 bool directory_has(struct raft *r, uint64_t group);
 void directory_close(struct raft *r);
 

@@ -10,13 +10,13 @@
 void weight_init(struct weight *w, uint64_t index)
 {
     *w = (struct weight){ .count = 1, .cap = 1, .last = index, .stride = WEIGHT_STRIDE };
-    w->marks = check_calloc(1, sizeof *w->marks);
-    w->marks[0].index = index;
+    w->only.index = index;
+    w->marks = &w->only;
 }
 
 void weight_deinit(struct weight *w)
 {
-    free(w->marks);
+    if (w->marks != &w->only) free(w->marks);
     *w = (struct weight){ 0 };
 }
 
@@ -38,7 +38,12 @@ static void make_room(struct weight *w)
         return;
     }
     w->cap = w->cap < 8 ? 8 : WEIGHT_MARKS;
-    w->marks = check_realloc(w->marks, w->cap * sizeof *w->marks);
+    if (w->marks == &w->only) {
+        w->marks = check_malloc(w->cap * sizeof *w->marks);
+        w->marks[0] = w->only;
+    } else {
+        w->marks = check_realloc(w->marks, w->cap * sizeof *w->marks);
+    }
 }
 
 void weight_add(struct weight *w, uint64_t index, uint64_t bytes)

@@ -17,6 +17,7 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <rocksdb/c.h>
 #include <semaphore.h>
 #include <sys/mman.h>
@@ -83,12 +84,12 @@ static struct node {
     struct wire_events events; /* the library's */
     bool knows_gone[NODES + 1];
     struct cost at_begin;
-    double resident_empty;
     uint64_t answered, turns, uncut_bytes;
     uint32_t samples[SAMPLES];
     struct flight flights[FLIGHT_MAX];
 } node;
 static uint8_t body[16384];
+static size_t memtable_bytes; /* of the log; 0: the library's own */
 
 /* ---- a node */
 
@@ -178,6 +179,7 @@ static double resident(void)
     FILE *f = fopen("/proc/self/statm", "r");
     unsigned long all = 0, pages = 0;
 
+    malloc_trim(0); /* what a burst has left behind, free, is nobody's */
     if (!f || fscanf(f, "%lu %lu", &all, &pages) != 2) pages = 0;
     if (f) fclose(f);
     return (double)pages * (double)sysconf(_SC_PAGESIZE);
@@ -202,6 +204,7 @@ static void open_node(unsigned number, unsigned groups, uint64_t incarnation, bo
         r.times = (struct raft_times){ .suspect_ms = 10000, .election_ms = 5000 };
     node_dir(number, dir);
     r.dir = dir;
+    r.memtable_bytes = memtable_bytes;
     node.number = number;
     node.group_count = groups;
     config.members[0].priority = is_preferred ? 9 : 1;
@@ -209,7 +212,6 @@ static void open_node(unsigned number, unsigned groups, uint64_t incarnation, bo
     atomic_store(&shared->leads[number], 0);
     rv = raft_open(&node.raft, &r, NULL, &why);
     if (rv == 0) open_wire(incarnation);
-    node.resident_empty = resident();
     for (unsigned i = 0; i < groups && rv == 0; i++) {
         struct raft_machine m = { .arg = &node.groups[i], .apply = on_apply, .role = on_role };
 
@@ -259,7 +261,7 @@ static void look_at_window(void)
         shared->costs[node.number] =
             (struct cost){ c.cpu_us - node.at_begin.cpu_us, c.switches - node.at_begin.switches,
                            c.turns - node.at_begin.turns, c.frames - node.at_begin.frames,
-                           resident() - node.resident_empty };
+                           resident() };
 }
 
 /* When the core has been told of a node that is gone. */
@@ -645,12 +647,16 @@ static void measure_window(unsigned seconds)
     sleep(2); /* each has had a turn */
 }
 
-static void idle(unsigned groups, unsigned seconds)
+/* Returns the bytes that a node has resident. */
+static double idle(unsigned groups, unsigned seconds, double empty)
 {
     pid_t pids[NODES + 1];
     uint64_t began = clock_mono_us();
 
     clear();
+    /* What is as large without groups is none of their cost: the log's buffer, heaps that threads have for themselves. */
+    memtable_bytes = 1u << 20;
+    mallopt(M_ARENA_MAX, 1);
     for (unsigned i = 1; i <= NODES; i++) {
         pids[i] = fork();
         if (pids[i] == 0) rest_node(i, groups);
@@ -667,11 +673,12 @@ static void idle(unsigned groups, unsigned seconds)
                i, atomic_load(&shared->leads[i]), shared->costs[i].cpu_us / 1e4 / seconds,
                shared->costs[i].turns / seconds, shared->costs[i].frames / seconds,
                shared->costs[i].switches / seconds,
-               groups ? shared->costs[i].resident / groups : 0);
+               groups ? (shared->costs[i].resident - empty) / groups : 0);
     for (unsigned i = 1; i <= NODES; i++) {
         kill(pids[i], SIGKILL);
         waitpid(pids[i], NULL, 0);
     }
+    return shared->costs[1].resident;
 }
 
 static void make_keys(void)
@@ -772,8 +779,9 @@ int main(int argc, char **argv)
     if (strcmp(what, "load") == 0) {
         load_all();
     } else if (strcmp(what, "idle") == 0) {
-        idle(0, o.seconds ? o.seconds : 10);
-        idle(o.groups ? o.groups : GROUPS_MAX, o.seconds ? o.seconds : 10);
+        unsigned seconds = o.seconds ? o.seconds : 10;
+
+        idle(o.groups ? o.groups : GROUPS_MAX, seconds, idle(0, seconds, 0));
     } else if (strcmp(what, "elect") == 0) {
         elect(o.times, true);
         elect(o.times, false);
