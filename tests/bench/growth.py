@@ -178,6 +178,7 @@ def judge(name, steps):
 def draw(folder, name, steps):
     import matplotlib  # Debian: python3-matplotlib; run.sh installs it
     matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "growth"})  # small, and the same for the same figures
     from matplotlib import pyplot
     keys = list(steps[0][1])
     figure, axes = pyplot.subplots(1, len(keys), figsize=(3.2 * len(keys), 2.8), constrained_layout=True)

@@ -172,15 +172,18 @@ def main():
     parser = argparse.ArgumentParser(prog="tests/bench/run.sh page", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--mails", type=int, default=2000, help="of 2 and 16 KiB in each run; a tenth of it of 256 KiB")
+    parser.add_argument("--nodes", type=int, choices=(1, 3), help="of one alone, or of three; without: both")
     parser.add_argument("--no-instructions", action="store_true", help="callgrind takes minutes")
     parser.add_argument("--json", metavar="FILE")
     o = parser.parse_args()
     o.binary = os.path.abspath(o.binary)
     o.build = os.path.dirname(os.path.dirname(o.binary))
+    if not o.no_instructions and not shutil.which("valgrind"):
+        print("valgrind is not installed: instructions are not counted")
     print("load %.1f on %d cores; accepted and delivered at once, 20 sessions, no TLS to clients; a mail costs:" % (
         os.getloadavg()[0], os.cpu_count()))
     rows, columns = {}, []
-    for nodes in (1, 3):
+    for nodes in (o.nodes,) if o.nodes else (1, 3):
         for size in (2 * KIB, 16 * KIB, 256 * KIB):
             mails = o.mails if size < 256 * KIB else max(20, o.mails // 10)
             column = "%d KiB, %d node%s" % (size // KIB, nodes, "s" if nodes > 1 else "")

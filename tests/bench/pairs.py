@@ -3,6 +3,8 @@
 starts it. A row is the median of the pairs' ratios. Generator, sink and both sides share the cores: a ratio means something,
 a rate alone does not.
 
+What of this machine binds ours (limits.py) stands in the last column, with the share of it that ours took.
+
 Everything is synced before it is answered, on both sides; that is the default of both. "held": nothing is delivered while it is
 measured (Postfix: HOLD; ours: a next hop that refuses connections)."""
 
@@ -19,9 +21,10 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import limits  # noqa: E402
 import sides  # noqa: E402
 from load import Sink, find_tool  # noqa: E402
-from node import free_ports  # noqa: E402
+from node import free_ports, make_certificate  # noqa: E402
 
 SPREAD_MAX = 0.30  # of the ratios' median: wider, and no ratio is told
 KIB = 1024
@@ -39,6 +42,8 @@ class Bench:
         self.ours3 = sides.Ours3(o.binary, self.sink.port, free_ports(1)[0])
         self.peer = sides.Postfix(self.sink.port)
         self.rows = []
+        self.limits = None
+        self.shares = []  # of the runs of ours in this row: {limit: share}
 
     def close(self):
         self.sink.stop()
@@ -59,6 +64,21 @@ class Bench:
             raise SystemExit("%s did not take the load: %s" % (side.name, run))
         return run
 
+    def watch(self, side):
+        """What a run takes of the machine; Postfix counts no syncs, so ours only."""
+        return None if side is self.peer else limits.Probe(side, self.sink.process.pid)
+
+    def note(self, probe, run, size, crossings=1):
+        if probe:
+            self.shares.append(probe.shares(self.limits, run["acked"], size, crossings))
+
+    def binding(self):
+        """(limit, share): that of which most was used, by the median of the runs; (None, None) of what has none."""
+        shares, self.shares = self.shares, []
+        if not shares:
+            return None, None
+        return max(((name, statistics.median(s[name] for s in shares)) for name in shares[0]), key=lambda item: item[1])
+
     def pairs(self, name, unit, run, *, size, tls=False, sessions=20, less=False, goal=None, pairs=None, replicas=1):
         """run(side) gives one figure. less: the smaller one is the better one. goal: of the ratio ours / peer. replicas: of ours."""
         ours, peer = [], []
@@ -68,16 +88,19 @@ class Bench:
         ratios = [a / b for a, b in zip(ours, peer)]
         ratio = statistics.median(ratios)
         spread = statistics.median(abs(r - ratio) for r in ratios) * 1.4826 / ratio
+        limit, share = self.binding()
         row = {"name": name, "unit": unit, "size": size, "replicas": replicas, "tls": tls, "sessions": sessions, "fsync": True,
                "pairs": len(ratios), "ours": statistics.median(ours), "peer": statistics.median(peer),
                "ratio": ratio if spread <= SPREAD_MAX else None, "spread": spread, "least": min(ratios), "most": max(ratios),
-               "goal": goal, "better": "less" if less else "more"}
+               "goal": goal, "better": "less" if less else "more",
+               "limit": limit, "share": share}
         self.rows.append(row)
         print_row(row)
 
 
 def print_head():
-    print("%-46s %8s %4s %9s %9s   %-17s %-8s %s" % ("work", "size", "sess", "ours", "Postfix", "ours / Postfix", "spread", "goal"))
+    print("%-46s %8s %4s %9s %9s   %-17s %-8s %-14s %s" % ("work", "size", "sess", "ours", "Postfix", "ours / Postfix", "spread", "goal",
+                                                         "ours takes"))
 
 
 def shown(value):
@@ -91,9 +114,10 @@ def print_row(row):
         told = "%s (%s..%s)" % (shown(row["ratio"]), shown(row["least"]), shown(row["most"]))
         met = "" if row["goal"] is None else "  met" if is_met(row) else "  MISSED"
     goal = "" if row["goal"] is None else ("<= %g" if row["better"] == "less" else ">= %g") % row["goal"]
-    print("%-46s %8s %4d %9s %9s   %-17s %-8s %s%s" % (row["name"] + ", " + row["unit"] + (", TLS" if row["tls"] else "") + (", 3 nodes" if row["replicas"] > 1 else ""),
+    bound = "" if row["limit"] is None else "%.0f %% of the %s" % (100 * row["share"], row["limit"])
+    print("%-46s %8s %4d %9s %9s   %-17s %-8s %-14s %s" % (row["name"] + ", " + row["unit"] + (", TLS" if row["tls"] else "") + (", 3 nodes" if row["replicas"] > 1 else ""),
           "%d KiB" % (row["size"] // KIB) if row["size"] else "-", row["sessions"], shown(row["ours"]), shown(row["peer"]),
-          told, "%.0f %%" % (100 * row["spread"]), goal, met), flush=True)
+          told, "%.0f %%" % (100 * row["spread"]), goal + met, bound), flush=True)
 
 
 def is_met(row):
@@ -108,8 +132,10 @@ def accept_rate(b, size, *options, login=False, sessions=20):
         side.start(held=True)
         try:
             warm(b, side, login)
-            return b.generate(side, "--seconds", str(b.o.seconds), "--sessions", str(sessions), "--size", str(size), *options,
-                              login=login)["mails_per_s"]
+            probe = b.watch(side)
+            found = b.generate(side, "--seconds", str(b.o.seconds), "--sessions", str(sessions), "--size", str(size), *options, login=login)
+            b.note(probe, found, size)
+            return found["mails_per_s"]
         finally:
             side.stop()
     return run
@@ -140,7 +166,10 @@ def bench_latency(b):
             side.start(held=True)
             try:
                 warm(b, side)
-                return b.generate(side, "--seconds", str(b.o.seconds), "--quickack")["whole_ms"][which]
+                probe = b.watch(side)
+                found = b.generate(side, "--seconds", str(b.o.seconds), "--quickack")
+                b.note(probe, found, 2 * KIB)
+                return found["whole_ms"][which]
             finally:
                 side.stop()
         b.pairs("MAIL..250, one at a time, %s" % which, "ms", run, size=2 * KIB, sessions=1, less=True, goal=0.7)
@@ -154,12 +183,14 @@ def relay(b, side, size):
     side.start(held=False)
     try:
         before, cpu = arrived(b), side.cpu_s()
-        begun = time.monotonic()
-        acked = b.generate(side, "--seconds", str(b.o.seconds), "--sessions", "20", "--size", str(size))["acked"]
+        probe, begun = b.watch(side), time.monotonic()
+        run = b.generate(side, "--seconds", str(b.o.seconds), "--sessions", "20", "--size", str(size))
+        acked = run["acked"]
         while arrived(b) - before < acked:
             time.sleep(0.02)
             if time.monotonic() - begun > 120:
                 raise SystemExit("%s relayed %d of %d mails within two minutes" % (side.name, arrived(b) - before, acked))
+        b.note(probe, run, size, crossings=2)
         return acked / (time.monotonic() - begun), (side.cpu_s() - cpu) / acked * 1000
     finally:
         side.stop()
@@ -285,30 +316,6 @@ BENCHES = {
 }
 
 
-# ---- what the machine can do
-
-
-def limits(folder):
-    """Synced appends a second: one at a time, at sizes of a log's batches. Nothing that syncs each answer can pass it."""
-    found = {}
-    path = os.path.join(folder, "syncs")
-    for size in (4 * KIB, 64 * KIB, 1024 * KIB):
-        block = os.urandom(size)
-        fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        count, begun = 0, time.monotonic()
-        while time.monotonic() - begun < 1:
-            os.write(fd, block)
-            os.fdatasync(fd)
-            count += 1
-        took = time.monotonic() - begun
-        os.close(fd)
-        found[size] = count / took
-        print("this machine: %7.0f synced appends a second of %4d KiB (%.0f MB/s)" % (count / took, size // KIB,
-                                                                                    count * size / took / 1e6))
-    os.unlink(path)
-    return found
-
-
 def main():
     parser = argparse.ArgumentParser(prog="tests/bench/run.sh", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("name", nargs="?", choices=sorted(BENCHES), help="one of them; without: all")
@@ -327,7 +334,7 @@ def main():
     try:
         print("load %.1f on %d cores, shared by both sides, generator and sink; every mail synced before its 250; 1 replica unless it says 3 nodes"
               % (os.getloadavg()[0], os.cpu_count()))
-        limits(sides.PLACE)
+        b.limits = limits.Limits(sides.PLACE, make_certificate, free_ports(os.cpu_count()))
         print_head()
         for name in [o.name] if o.name else BENCHES:
             BENCHES[name](b)

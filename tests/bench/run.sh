@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Ours beside Postfix on this machine, over loopback, and what a mail costs.
 #   tests/bench/run.sh [NAME] [--pairs 5] [--seconds 3] [--json FILE]
-#                               ratios, ours and Postfix in turn; NAME: accept accept3 reconnect latency relay relay3 cpu idle
+#                               ratios, ours and Postfix in turn, and which limit of this machine binds ours; NAME: accept accept3
+#                               reconnect latency relay relay3 cpu idle
 #                               deferred; without: all, some fifteen minutes. Needs root (Postfix lives in a directory of its own)
 #   tests/bench/run.sh costs [quick|full]
 #                               of one node: rates, latency, CPU, syncs, system calls, allocations of a mail
@@ -9,7 +10,7 @@
 #                               the replicated log beside etcd and RabbitMQ's quorum queue, three nodes each (fetched, not installed)
 #   tests/bench/run.sh growth [--only sessions|queue|shards|destinations] [--pictures DIR] [--json FILE]
 #                               of one node: how rates, latency, memory, disk and restart grow
-#   tests/bench/run.sh page [--json FILE]
+#   tests/bench/run.sh page [--nodes 1|3] [--json FILE]
 #                               what one mail costs at 2, 16 and 256 KiB, of one node and of three; needs strace and valgrind
 #   tests/bench/run.sh failover [--faults 30] [--only kill,stop,cut] [--json FILE]
 #                               three nodes: how long a shard takes no mail when its leader is killed, leaves, is cut off
