@@ -136,7 +136,7 @@ static bool all_follow(struct world *w, const struct host *leader)
 
         if (!net_open(w, leader->node->at, n->at) || !net_open(w, n->at, leader->node->at))
             continue;
-        if (n->lost || h->damaged ||
+        if (n->lost || h->damaged || h->reverted ||
             (n->at != leader->node->at && !net_agree(w, n->at, leader->node->at)))
             continue;
         if (w->core_set[n->at] && (!h->raft || h->applied != leader->applied)) return false;
@@ -170,8 +170,12 @@ static const char *what_is_missing(struct world *w, unsigned group)
     return NULL;
 }
 
-static void say_members(const struct world *w, const struct node *n, const struct core_config *c)
+static void say_members(const struct world *w, const struct node *n, unsigned group)
 {
+    const struct host *h = &n->hosts[group];
+    const struct core_config *c = raft_group_config(h->raft);
+    struct core_peer_view v;
+
     for (unsigned i = 0; i < c->count; i++) {
         const struct core_member *m = &c->members[i];
         unsigned lanes = 0;
@@ -180,6 +184,10 @@ static void say_members(const struct world *w, const struct node *n, const struc
             lanes += w->paths[n->at][m->node - 1].told_up[lane];
         fprintf(stderr, "  n%llu flags %u priority %u lanes %u", (unsigned long long)m->node,
                 m->flags, m->priority, lanes);
+        if (peek_peer(h, i, &v))
+            fprintf(stderr, " progress %d match %llu next %llu%s%s", (int)v.progress,
+                    (unsigned long long)v.match, (unsigned long long)v.next, v.up ? "" : " down",
+                    v.active ? "" : " silent");
     }
     fprintf(stderr, "\n");
 }
@@ -211,7 +219,7 @@ static void say_group(struct world *w, unsigned group)
                 c->count, v.tainted ? " tainted" : "", v.ready ? " ready" : "",
                 v.resting ? " resting" : "", v.installing ? " installing" : "",
                 v.stalled ? " stalled" : "", node_runs(w, n) ? "" : " asleep");
-        say_members(w, n, c);
+        say_members(w, n, group);
     }
 }
 

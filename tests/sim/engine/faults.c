@@ -129,6 +129,17 @@ static void crash_many(struct world *w, unsigned zone)
         if (zone == 0 || w->nodes[i].zone == zone) faults_crash(w, &w->nodes[i]);
 }
 
+/* The machine is past an entry of the log that is not the committed one: it was cut off, and the disk has it again. */
+static bool is_reverted(const struct world *w, const struct host *h)
+{
+    struct host on_disk = { .node = h->node, .group = h->group };
+    uint64_t last = peek_last(&on_disk), at = last < h->machine_upto ? last : h->machine_upto;
+    const struct fact *f = check_canon(w, h->group, at);
+    struct peeked e;
+
+    return f && peek_entry(&on_disk, at, &e) && (e.term != f->term || e.hash != f->hash);
+}
+
 /* The disk goes back to how it was a while ago; the watermark, on another one, shows it at the next start. */
 static void lie(struct world *w, struct node *n)
 {
@@ -151,6 +162,8 @@ static void lie(struct world *w, struct node *n)
     store_mem_back(n->store, &n->image);
     store_mem_taint(n->store);
     TRACE(w, "n%u: synced data is lost", n->at + 1);
+    for (unsigned g = 0; g < w->plan.groups; g++)
+        n->hosts[g].reverted = n->hosts[g].impaired && is_reverted(w, &n->hosts[g]);
 }
 
 /* 0: none of them. */

@@ -88,6 +88,11 @@ void peek_core(const struct host *h, struct core_view *out)
     core_see(h->raft->core, out);
 }
 
+bool peek_peer(const struct host *h, unsigned i, struct core_peer_view *out)
+{
+    return core_see_peer(h->raft->core, i, out);
+}
+
 static unsigned count(const struct list *l)
 {
     unsigned n = 0;

@@ -76,7 +76,8 @@ struct host { /* a group on a node; what the disk keeps, and what runs */
     bool damaged;          /* something of it was flipped */
     bool impaired;         /* synced data was lost and has not come back */
     uint64_t lost_upto;    /* impaired: what it may have acknowledged */
-    bool outcast;          /* of an era that is over: its state is no part of the history */
+    bool reverted; /* impaired: and its log holds again, below its machine, what had been cut off */
+    bool outcast;  /* of an era that is over: its state is no part of the history */
     /* process */
     struct raft_group *raft; /* NULL: not open */
     struct queue *queue;
@@ -448,6 +449,8 @@ uint64_t peek_last(const struct host *h);
 const struct core_config *peek_config_after(const struct host *h, uint64_t *index,
                                             struct peeked *e);
 void peek_core(const struct host *h, struct core_view *out);
+/* What it knows of member i of the configuration; false: it does not lead. */
+bool peek_peer(const struct host *h, unsigned i, struct core_peer_view *out);
 void peek_bounds(struct world *w, const struct node *n);
 
 /* trace.c */
