@@ -34,6 +34,7 @@ struct ops {
     struct list calls;
     struct list asked; /* questions of other nodes that are being read */
     unsigned asked_count;
+    unsigned query_count; /* questions to the cluster, until nothing of them is out */
     unsigned posts_open; /* mails that are being taken in */
 };
 

@@ -165,7 +165,8 @@ void ops_set_draining(struct ops *ops)
 
 static bool is_idle(const struct ops *ops)
 {
-    return list_empty(&ops->calls) && asked_is_idle(ops) && feed_is_idle(ops);
+    return list_empty(&ops->calls) && ops->query_count == 0 && asked_is_idle(ops) &&
+           feed_is_idle(ops);
 }
 
 void ops_close(struct ops **po)

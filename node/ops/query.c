@@ -1,40 +1,41 @@
-/* query - a question to the whole cluster: each shard is asked of one node, all nodes in parallel, within QUERY_WITHIN_MS.
+/* query - a question to the whole cluster: each shard is asked of one node, all nodes in parallel, within one bounded wait.
  *
- * Who is asked: the node that leads the shard; when it is not reached this one, if it holds the shard, or another holder. When
- * one does not answer, its shards are asked of others, QUERY_ROUNDS times in all. What nobody answered for is told: nodes in
- * "missing", shards in "unanswered". So a node that hangs costs one bounded wait, and one that is known to be gone none.
+ * Who is asked: the node that leads the shard; when it is not reached this one, if it holds the shard, or another holder. Of what
+ * fails or is slow another one is asked within what is left of the wait (spread.h). What nobody answered for is told: nodes in
+ * "missing", shards in "unanswered". So nodes that hang cost one bounded wait, and those that are known to be gone none.
  * A message, or its story, that does not fit into one answer is fetched in pieces from the same node.
+ * When the call is answered, the query waits for what is still out, which counts no more.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "node/ops/follow.h"
+#include "node/ops/spread.h"
 #include "proto/ground/check.h"
-
-#define QUERY_WITHIN_MS 2000
-#define QUERY_ROUNDS    3
-#define QUERY_PARTS_MAX (QUERY_ROUNDS * CONTROL_NODES_MAX)
 
 struct query;
 struct part { /* what one node is asked */
     struct query *query;
+    unsigned number;
     uint64_t node;
     struct question q;
     struct peer_call call;
     struct loop_work work;
     struct reading reading; /* here */
-    json_t *json;           /* its answer; NULL: none */
+    json_t *json;           /* its answer; NULL: none that counts */
 };
 struct missing {
     uint64_t node;
     const char *why;
 };
-struct query { /* call->more */
-    struct call *call;
+struct query {
+    struct ops *ops;
+    struct call *call; /* NULL: it is answered */
     struct question q;
-    bool is_answered[QUESTION_SHARDS_MAX]; /* as q.shards */
-    struct part *parts[QUERY_PARTS_MAX];
-    unsigned part_count, out, rounds;
+    struct spread spread;
+    struct loop_timer timer;
+    struct part *parts[SPREAD_PARTS_MAX]; /* as the spread's */
+    unsigned part_count;
     struct missing missing[CONTROL_NODES_MAX];
     unsigned missing_count;
     bool is_not_found, is_busy;
@@ -65,8 +66,7 @@ bool query_reaches(const struct ops *ops, uint64_t node)
 
 static bool is_reached(const struct query *y, uint64_t node)
 {
-    return query_reaches(y->call->ops, node) &&
-           (node == y->call->ops->o.node || !is_missing(y, node));
+    return query_reaches(y->ops, node) && (node == y->ops->o.node || !is_missing(y, node));
 }
 
 void query_each_gone(const struct ops *ops,
@@ -106,22 +106,6 @@ bool query_holds(const struct ops *ops, uint32_t shard)
     return v.is_open;
 }
 
-/* 0: nobody who can be reached. */
-static uint64_t who_has(const struct query *y, uint32_t shard)
-{
-    const struct ops *ops = y->call->ops;
-    const struct control_shard *s =
-        ops->o.cluster ? control_shard(cluster_control(ops->o.cluster), shard) : NULL;
-    uint64_t leader = commit_shard_leader(ops->o.commit, shard);
-
-    if (y->q.is_here) return ops->o.node;
-    if (leader != 0 && is_reached(y, leader)) return leader;
-    if (query_holds(ops, shard)) return ops->o.node;
-    for (unsigned i = 0; s && i < s->holder_count; i++)
-        if (s->holders[i] != ops->o.node && is_reached(y, s->holders[i])) return s->holders[i];
-    return 0;
-}
-
 static void add_holder(uint64_t node, uint64_t *out, unsigned *count)
 {
     for (unsigned i = 0; i < *count; i++)
@@ -143,58 +127,36 @@ unsigned query_holders(const struct ops *ops, uint32_t shard, uint64_t out[QUEST
     return count;
 }
 
-static struct part *part_of(struct query *y, unsigned from, uint64_t node)
+static unsigned holders(void *arg, uint32_t shard, uint64_t out[QUESTION_HOLDERS_MAX])
 {
-    struct part *p;
+    const struct query *y = arg;
+    uint64_t all[QUESTION_HOLDERS_MAX];
+    unsigned count, n = 0;
 
-    for (unsigned i = from; i < y->part_count; i++)
-        if (y->parts[i]->node == node) return y->parts[i];
-    if (y->part_count == QUERY_PARTS_MAX) return NULL;
-    p = check_calloc(1, sizeof *p);
-    p->query = y;
-    p->node = node;
-    p->q = y->q;
-    p->q.shard_count = 0;
-    y->parts[y->part_count++] = p;
-    return p;
-}
-
-static void divide_shards(struct query *y, unsigned from)
-{
-    for (unsigned i = 0; i < y->q.shard_count; i++) {
-        uint64_t node = y->is_answered[i] ? 0 : who_has(y, y->q.shards[i]);
-        struct part *p = node != 0 ? part_of(y, from, node) : NULL;
-
-        if (p) p->q.shards[p->q.shard_count++] = y->q.shards[i];
-    }
+    out[0] = y->ops->o.node;
+    if (y->q.is_here) return 1;
+    count = query_holders(y->ops, shard, all);
+    for (unsigned i = 0; i < count; i++)
+        if (is_reached(y, all[i])) out[n++] = all[i];
+    return n;
 }
 
 /* Each node that is there, about itself. */
-static void divide_nodes(struct query *y)
+static void ask_nodes(struct query *y)
 {
-    const struct ops *ops = y->call->ops;
+    const struct ops *ops = y->ops;
     const struct control *control = ops->o.cluster ? cluster_control(ops->o.cluster) : NULL;
 
-    part_of(y, 0, ops->o.node);
+    spread_ask_node(&y->spread, ops->o.node);
     for (unsigned i = 0; control && i < control_node_count(control); i++) {
         uint64_t id = control_node_at(control, i)->id;
 
-        if (id != ops->o.node && !y->q.is_here && is_reached(y, id)) part_of(y, 0, id);
+        if (id != ops->o.node && !y->q.is_here && is_reached(y, id))
+            spread_ask_node(&y->spread, id);
     }
 }
 
 /* ---- answers of the parts */
-
-static void mark_answered(struct query *y, const struct question *q)
-{
-    unsigned k = 0;
-
-    for (unsigned i = 0; i < y->q.shard_count && k < q->shard_count; i++) {
-        if (y->q.shards[i] != q->shards[k]) continue;
-        y->is_answered[i] = true;
-        k++;
-    }
-}
 
 /* The next piece goes behind those that are there. */
 static void join(struct part *p, json_t *piece)
@@ -211,40 +173,52 @@ static void join(struct part *p, json_t *piece)
 
 static int send_part(struct part *p);
 
-/* Takes json. False: another piece is on its way. */
-static bool take_answer(struct part *p, int rv, json_t *json)
+static void drop_answer(struct part *p)
 {
-    const json_t *more = json_object_get(json, "more");
-    json_int_t next = json_integer_value(more);
-
-    if (rv == 0 && !json_is_object(json)) rv = ERR_CORRUPT;
-    if (rv == 0 && more && (next <= (json_int_t)p->q.skip || next > UINT32_MAX)) rv = ERR_CORRUPT;
-    if (rv != 0) {
-        json_decref(json);
-        json_decref(p->json);
-        p->json = NULL;
-        if (rv == ERR_NOT_FOUND) p->query->is_not_found = true;
-        return true;
-    }
-    join(p, json);
-    if (more && json_array_size(json_object_get(p->json, "items")) >= OPS_SCAN_MAX) more = NULL;
-    if (!more) json_object_del(p->json, "more");
-    if (more) {
-        p->q.skip = (uint32_t)next;
-        if (send_part(p) == 0) return false;
-        json_decref(p->json);
-        p->json = NULL;
-        return true;
-    }
-    mark_answered(p->query, &p->q);
-    return true;
+    json_decref(p->json);
+    p->json = NULL;
 }
 
-static void part_ends(struct part *p)
+/* Takes json. *more: another piece was asked for; 0: it is on its way. */
+static int take_piece(struct part *p, json_t *json, bool *more)
+{
+    const json_t *next = json_object_get(json, "more");
+    json_int_t skip = json_integer_value(next);
+
+    *more = false;
+    if (!json_is_object(json) || (next && (skip <= (json_int_t)p->q.skip || skip > UINT32_MAX))) {
+        json_decref(json);
+        return ERR_CORRUPT;
+    }
+    join(p, json);
+    if (next && json_array_size(json_object_get(p->json, "items")) < OPS_SCAN_MAX) {
+        p->q.skip = (uint32_t)skip;
+        *more = true;
+        return send_part(p);
+    }
+    json_object_del(p->json, "more");
+    return 0;
+}
+
+/* Takes json: what a part got. */
+static void take_answer(struct part *p, int rv, json_t *json)
 {
     struct query *y = p->query;
+    bool more = false;
 
-    if (--y->out == 0) go_on(y);
+    if (rv == ERR_NOT_FOUND) y->is_not_found = true;
+    if (rv == 0 && y->call)
+        rv = take_piece(p, json, &more);
+    else
+        json_decref(json);
+    if (rv == 0 && more) return;
+    if (rv != 0 || !y->call) {
+        drop_answer(p);
+        spread_fail(&y->spread, p->number);
+    } else if (!spread_take(&y->spread, p->number, p->q.shards, p->q.shard_count)) {
+        drop_answer(p);
+    }
+    go_on(y);
 }
 
 const char *query_why(const struct peer_call *call, int rv)
@@ -264,7 +238,7 @@ static void on_answered(struct peer_call *call, int rv, struct span answer, stru
     if (rv == 0 && !json) rv = ERR_CORRUPT;
     if (rv != 0 && !(call->is_answered && rv == ERR_NOT_FOUND))
         add_missing(p->query, p->node, query_why(call, rv));
-    if (take_answer(p, rv, json)) part_ends(p);
+    take_answer(p, rv, json);
 }
 
 static void on_run(struct loop_work *w)
@@ -278,19 +252,20 @@ static void on_read(struct loop_work *w)
 {
     struct part *p = CONTAINER_OF(w, struct part, work);
 
-    if (take_answer(p, p->reading.rv, p->reading.json)) part_ends(p);
+    take_answer(p, p->reading.rv, p->reading.json);
 }
 
 static int send_there(struct part *p)
 {
-    struct ops *ops = p->query->call->ops;
+    struct ops *ops = p->query->ops;
     char *text = question_print(&p->q);
     int rv;
 
     p->call = (struct peer_call){ .to = p->node,
                                   .kind = PEER_QUERY,
                                   .lane = WIRE_BULK,
-                                  .within_ms = QUERY_WITHIN_MS,
+                                  .within_ms =
+                                      spread_left_ms(&p->query->spread, loop_mono_ms(ops->o.loop)),
                                   .request = span_cstr(text),
                                   .on_done = on_answered };
     rv = peer_call(ops->o.peers, ops->o.loop, &p->call);
@@ -301,7 +276,7 @@ static int send_there(struct part *p)
 
 static int send_part(struct part *p)
 {
-    struct ops *ops = p->query->call->ops;
+    struct ops *ops = p->query->ops;
     int rv;
 
     if (p->node != ops->o.node) return send_there(p);
@@ -334,38 +309,39 @@ static json_t *unanswered_json(const struct query *y)
     json_t *list = json_array();
 
     for (unsigned i = 0; i < y->q.shard_count; i++)
-        if (!y->is_answered[i]) json_array_append_new(list, json_integer(y->q.shards[i]));
+        if (!y->spread.is_answered[i]) json_array_append_new(list, json_integer(y->q.shards[i]));
     return list;
 }
 
 static void put_missing(const struct query *y, json_t *page)
 {
-    if (!y->call->ops->o.cluster || y->q.is_here) return;
+    if (!y->ops->o.cluster || y->q.is_here) return;
     json_object_set_new(page, "missing", missing_json(y));
     if (y->q.kind != QUESTION_NODE) json_object_set_new(page, "unanswered", unanswered_json(y));
 }
 
 static json_t *page_of(struct query *y)
 {
-    json_t *answers[QUERY_PARTS_MAX], *page;
+    json_t *answers[SPREAD_PARTS_MAX], *page;
     unsigned n = 0;
 
     for (unsigned i = 0; i < y->part_count; i++)
         if (y->parts[i]->json) answers[n++] = y->parts[i]->json;
-    page = y->q.kind == QUESTION_NODE     ? nodes_page(y->call->ops, answers, n)
+    page = y->q.kind == QUESTION_NODE     ? nodes_page(y->ops, answers, n)
            : y->q.kind == QUESTION_SHARDS ? shards_page(answers, n)
                                           : merge_pages(&y->q, answers, n);
     put_missing(y, page);
     return page;
 }
 
-static void query_deinit(struct query *y)
+static void query_free(struct query *y)
 {
     for (unsigned i = 0; i < y->part_count; i++) {
-        json_decref(y->parts[i]->json);
+        drop_answer(y->parts[i]);
         free(y->parts[i]);
     }
-    y->part_count = 0;
+    y->ops->query_count--;
+    free(y);
 }
 
 static void answer_one(struct query *y)
@@ -379,7 +355,6 @@ static void answer_one(struct query *y)
     if (y->missing_count > 0)
         snprintf(why, sizeof why, "node %llu: %s", (unsigned long long)y->missing[0].node,
                  y->missing[0].why);
-    query_deinit(y);
     if (found)
         call_answer_json(c, 200, found);
     else if (y->is_not_found)
@@ -388,64 +363,98 @@ static void answer_one(struct query *y)
         call_answer_problem(c, PROBLEM_NOT_REACHED, "%s: %s", c->param, why);
 }
 
+/* Who was asked and said nothing. */
+static void add_late(struct query *y)
+{
+    for (unsigned i = 0; i < y->part_count; i++) {
+        uint64_t node = y->parts[i]->node;
+
+        if (node != y->ops->o.node && spread_waits_for(&y->spread, node))
+            add_missing(y, node, "it did not answer in time");
+    }
+}
+
 static void conclude(struct query *y)
 {
     struct call *c = y->call;
 
+    loop_timer_stop(&y->timer);
+    add_late(y);
     if (y->is_busy) {
-        query_deinit(y);
         call_answer_problem(c, PROBLEM_BUSY, "the disk has too much to do; try again in a moment");
     } else if (y->q.kind == QUESTION_MESSAGE || y->q.kind == QUESTION_STORY) {
         answer_one(y);
     } else {
-        json_t *page;
-
         if (!y->q.is_here) query_each_gone(c->ops, on_gone, y);
-        page = page_of(y);
-        query_deinit(y);
-        call_answer_json(c, 200, page);
+        call_answer_json(c, 200, page_of(y));
     }
+    y->call = NULL;
 }
 
-/* ---- rounds */
+/* ---- its way */
 
-static bool is_over(const struct query *y)
+static int ask_part(void *arg, unsigned number, uint64_t node, const uint32_t *shards,
+                    unsigned count)
 {
-    if (y->rounds == QUERY_ROUNDS || y->is_busy || y->is_not_found) return true;
-    if (y->rounds > 0 && y->q.kind == QUESTION_NODE) return true;
-    return atomic_load(&y->call->ops->closing);
+    struct query *y = arg;
+    struct part *p = check_calloc(1, sizeof *p);
+
+    CHECK(number == y->part_count);
+    p->query = y;
+    p->number = number;
+    p->node = node;
+    p->q = y->q;
+    p->q.shard_count = count;
+    memcpy(p->q.shards, shards, count * sizeof *shards);
+    y->parts[y->part_count++] = p;
+    return send_part(p);
+}
+
+/* That nobody knows a message counts when nobody else is being asked: a slow leader may know it. */
+static bool is_over(const struct query *y, uint64_t now)
+{
+    return y->is_busy || (y->is_not_found && y->spread.out == 0) ||
+           spread_is_done(&y->spread, now) || atomic_load(&y->ops->closing);
+}
+
+static uint64_t wait_ms(const struct query *y, uint64_t now)
+{
+    uint64_t next = spread_next_ms(&y->spread);
+
+    return next > now ? next - now : 1;
 }
 
 static void go_on(struct query *y)
 {
-    unsigned from = y->part_count;
+    uint64_t now = loop_mono_ms(y->ops->o.loop);
 
-    if (is_over(y)) {
-        conclude(y);
-        return;
-    }
-    y->rounds++;
-    if (y->q.kind == QUESTION_NODE)
-        divide_nodes(y);
-    else
-        divide_shards(y, from);
-    y->out = 1; /* this function's own: a part may end inside */
-    for (unsigned i = from; i < y->part_count; i++) {
-        y->out++;
-        if (send_part(y->parts[i]) != 0) y->out--;
-    }
-    if (y->part_count == from) y->rounds = QUERY_ROUNDS;
-    if (--y->out == 0) go_on(y);
+    if (y->call && !y->is_busy && !y->is_not_found && !atomic_load(&y->ops->closing))
+        spread_turn(&y->spread, now);
+    if (y->call && is_over(y, now)) conclude(y);
+    if (y->call)
+        loop_timer_start(&y->timer, wait_ms(y, now));
+    else if (y->spread.out == 0)
+        query_free(y);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    go_on(CONTAINER_OF(t, struct query, timer));
 }
 
 void query_run(struct call *c, const struct question *q)
 {
     struct query *y = check_calloc(1, sizeof *y);
 
-    free(c->more);
-    c->more = y;
+    y->ops = c->ops;
+    y->ops->query_count++;
     y->call = c;
     y->q = *q;
+    loop_timer_init(&y->timer, y->ops->o.loop, on_timer);
+    spread_begin(&y->spread,
+                 &(struct spread_calls){ .arg = y, .holders = holders, .ask = ask_part },
+                 y->q.shards, y->q.shard_count, loop_mono_ms(y->ops->o.loop));
+    if (q->kind == QUESTION_NODE) ask_nodes(y);
     go_on(y);
 }
 
