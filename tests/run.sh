@@ -182,6 +182,7 @@ run_whole() {
     check crash/regions 120 /usr/bin/python3 cluster-test/scenarios/zones.py --build build/release --of region
     check crash/links 120 /usr/bin/python3 cluster-test/scenarios/links.py --build build/release --of zone
     check crash/links-region 120 /usr/bin/python3 cluster-test/scenarios/links.py --build build/release --of region
+    check crash/rolling 120 /usr/bin/python3 cluster-test/scenarios/rolling.py --build build/release
     check crash/newdisk 120 /usr/bin/python3 cluster-test/scenarios/newdisk.py --build build/release
     check crash/anywhere 300 /usr/bin/python3 cluster-test/scenarios/anywhere.py --build build/release --rounds 1
     check crash/rescue 300 /usr/bin/python3 cluster-test/scenarios/rescue.py --build build/release

@@ -198,7 +198,8 @@ class Town:
             self.one_round(number)
         time.sleep(1)
         for generator in self.generators:
-            self.say(generator.stop())
+            generator.closing = generator.stop()
+            self.say(generator.closing)
         self.after_load()
         self.wait_empty()
         shards = self.same_digests()
