@@ -234,6 +234,7 @@ static bool take_voters(struct call *c, uint64_t voters[CONTROL_VOTERS_MAX], uns
         size_t end = span_find(rest, 0, ',');
 
         if (span_u64(span_sub(rest, 0, end), UINT32_MAX, &voters[*count]) != 0) break;
+        if (end + 1 == rest.n) break; /* a comma, and nothing behind it */
         rest = span_from(rest, end < rest.n ? end + 1 : end);
     }
     if (*count > 0 && rest.n == 0) return true;
