@@ -58,7 +58,8 @@ static void count_round(struct core *c, struct progress *p)
 
 bool progress_is_near(const struct core *c, const struct progress *p)
 {
-    if (!p->active || !p->up || p->lost) return false; /* who lost its log has no vote to give (taint.c) */
+    if (!p->active || !p->up) return false;
+    if (p->lost) return false; /* it has no vote to give (taint.c) */
     if (p->match == c->last)
         return true; /* however long the last round took: the next one has nothing in it */
     return p->caught_up &&
