@@ -201,29 +201,53 @@ struct told {
     struct loop_letter letter;
     struct node *node;
     uint32_t shard, version; /* 0: it is empty */
+    uint64_t term;           /* is that placement the newest one? 0: it is in force */
 };
 
 static void on_told(struct loop_letter *letter)
 {
     struct told *t = CONTAINER_OF(letter, struct told, letter);
 
-    if (!t->node->stopping && t->version != 0) cluster_placed(t->node->cluster, t->shard, t->version);
-    if (!t->node->stopping && t->version == 0) cluster_emptied(t->node->cluster, t->shard);
+    struct cluster *c = t->node->cluster;
+
+    if (t->node->stopping)
+        ;
+    else if (t->term != 0)
+        cluster_confirm(c, t->shard, t->version, t->term);
+    else if (t->version != 0)
+        cluster_placed(c, t->shard, t->version);
+    else
+        cluster_emptied(c, t->shard);
     free(t);
+}
+
+static void tell(struct node *n, uint32_t shard, uint32_t version, uint64_t term)
+{
+    struct told *t = check_calloc(1, sizeof *t);
+
+    *t = (struct told){ .node = n, .shard = shard, .version = version, .term = term };
+    t->letter.on_arrive = on_told;
+    loop_post(n->loops[0].loop, &t->letter);
 }
 
 static void on_placed(void *arg, uint32_t shard, uint32_t version)
 {
-    struct told *t = check_calloc(1, sizeof *t);
-
-    *t = (struct told){ .node = arg, .shard = shard, .version = version };
-    t->letter.on_arrive = on_told;
-    loop_post(t->node->loops[0].loop, &t->letter);
+    tell(arg, shard, version, 0);
 }
 
 static void on_empty(void *arg, uint32_t shard)
 {
-    on_placed(arg, shard, 0);
+    tell(arg, shard, 0, 0);
+}
+
+static void on_confirm(void *arg, uint32_t shard, uint32_t version, uint64_t term)
+{
+    tell(arg, shard, version, term);
+}
+
+static void on_confirmed(void *arg, uint32_t shard, uint32_t version, uint64_t term)
+{
+    commit_confirm(((struct node *)arg)->commit, shard, version, term);
 }
 
 /* A change of control that another node brings. */
@@ -275,6 +299,7 @@ static int open_cluster(struct node *n, struct errmsg *why)
                             .import_count = n->own.count,
                             .calls = { .arg = n,
                                        .on_format = on_format, .on_shard = on_shard,
+                                       .on_confirmed = on_confirmed,
                                        .on_state = on_state,
                                        .on_records = on_records } },
                         why);
@@ -534,7 +559,7 @@ static int open_commit(struct node *n, struct errmsg *why)
                                               .node = s->node.id,
                                               .shard_count = is_alone(n) ? n->identity.shards : 0,
                                               .shard_max = CONTROL_SHARDS_MAX,
-                                              .calls = { n, on_placed, on_empty },
+                                              .calls = { n, on_placed, on_empty, on_confirm },
                                               .limits = commit_limits_of(s) },
                     why);
 

@@ -160,16 +160,27 @@ void cluster_serve(struct cluster *c, struct peer_ask *ask)
 struct report {
     struct cluster_ask ask;
     struct list link;
-    uint32_t shard;
+    uint32_t shard, version; /* version: of a question */
+    uint64_t term;
 };
+
+/* What was asked for is in force here: then so is all that control did before the question. */
+static void confirm(struct cluster *c, const struct report *r)
+{
+    const struct control_shard *s = control_shard(c->control, r->shard);
+
+    if (c->closing || r->ask.index > control_applied(c->control)) return;
+    if (s && s->version == r->version && c->o.calls.on_confirmed)
+        c->o.calls.on_confirmed(c->o.calls.arg, r->shard, r->version, r->term);
+}
 
 static void on_report(struct cluster_ask *a, int rv)
 {
     struct report *r = CONTAINER_OF(a, struct report, ask);
 
-    (void)rv; /* who reported it looks again */
     list_remove(&r->link);
-    free(r);
+    if (r->version != 0 && rv == 0) confirm(a->cluster, r);
+    free(r); /* who reported it, or asked, looks again */
 }
 
 static bool is_reported(const struct cluster *c, uint32_t shard)
@@ -179,13 +190,14 @@ static bool is_reported(const struct cluster *c, uint32_t shard)
     return false;
 }
 
-static void send_report(struct cluster *c, uint32_t shard, Angarium__ControlCommand *command)
+static void send_report(struct cluster *c, const struct report *what,
+                        Angarium__ControlCommand *command)
 {
     struct report *r;
 
-    if (is_reported(c, shard)) return;
+    if (is_reported(c, what->shard)) return;
     r = check_calloc(1, sizeof *r);
-    r->shard = shard;
+    *r = *what;
     r->ask.on_done = on_report;
     command->time_ms = loop_wall_ms(c->o.loop);
     list_init(&r->link);
@@ -206,7 +218,23 @@ void cluster_placed(struct cluster *c, uint32_t shard, uint32_t version)
     placed.version = version;
     command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_PLACED;
     command.placed = &placed;
-    send_report(c, shard, &command);
+    send_report(c, &(struct report){ .shard = shard }, &command);
+}
+
+/* The question is a change that changes nothing, this node's own address, so that the answer has its place in control's log. */
+void cluster_confirm(struct cluster *c, uint32_t shard, uint32_t version, uint64_t term)
+{
+    Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
+    Angarium__ControlMove move = ANGARIUM__CONTROL_MOVE__INIT;
+    Angarium__ControlNode self = ANGARIUM__CONTROL_NODE__INIT;
+    const struct control_shard *s = control_shard(c->control, shard);
+
+    if (!s || s->version != version) return;
+    keep_fill_self(c, &self);
+    move.node = &self;
+    command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_MOVE;
+    command.move = &move;
+    send_report(c, &(struct report){ .shard = shard, .version = version, .term = term }, &command);
 }
 
 void cluster_emptied(struct cluster *c, uint32_t shard)
@@ -220,7 +248,7 @@ void cluster_emptied(struct cluster *c, uint32_t shard)
     state.state = CONTROL_CLOSED;
     command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_SHARD_STATE;
     command.shard_state = &state;
-    send_report(c, shard, &command);
+    send_report(c, &(struct report){ .shard = shard }, &command);
 }
 
 /* ---- the rest */

@@ -68,6 +68,8 @@ struct cluster_calls {
     void *arg;
     /* A shard that this node holds. Told again when something of it changes. */
     void (*on_shard)(void *arg, const struct cluster_shard *s);
+    /* cluster_confirm: that placement is the newest one. NULL: nobody asks. */
+    void (*on_confirmed)(void *arg, uint32_t shard, uint32_t version, uint64_t term);
     /* The state of this node has changed. */
     void (*on_state)(void *arg, enum control_node_state state);
     /* Records of control have changed: those of cluster_control are in force. NULL: nobody wants to know. */
@@ -138,6 +140,9 @@ void cluster_serve(struct cluster *c, struct peer_ask *ask);
 /* Of a shard that this node leads; told again while they do not come true. */
 void cluster_placed(struct cluster *c, uint32_t shard,
                     uint32_t version); /* that placement is in force */
+/* Whether that placement is the newest one, of all that control has done up to now: calls.on_confirmed with the same term says so,
+ * or nothing comes. Asked again while nothing has come. */
+void cluster_confirm(struct cluster *c, uint32_t shard, uint32_t version, uint64_t term);
 void cluster_emptied(struct cluster *c,
                      uint32_t shard); /* it is closing, and nothing of it is left */
 

@@ -53,6 +53,7 @@ int file_read(const char *dir, const char *name, struct buf *out,
 /* keep.c: where group 0 leads */
 void keep_open(struct cluster *c);
 void keep_close(struct cluster *c);
+void keep_fill_self(const struct cluster *c, Angarium__ControlNode *n); /* who this node is */
 
 /* change.c: changes that other nodes bring, or are asked for */
 int change_ask(struct cluster *c, struct cluster_ask *a, const Angarium__ControlCommand *command);

@@ -40,7 +40,7 @@ static void begin_cluster(struct cluster *c)
     take_step(c, &command);
 }
 
-static void fill_self(const struct cluster *c, Angarium__ControlNode *n)
+void keep_fill_self(const struct cluster *c, Angarium__ControlNode *n)
 {
     n->id = c->self.node;
     n->uuid = proto_bytes(span_cstr(c->self.uuid));
@@ -55,7 +55,7 @@ static void join_self(struct cluster *c)
     Angarium__ControlJoin join = ANGARIUM__CONTROL_JOIN__INIT;
     Angarium__ControlNode self = ANGARIUM__CONTROL_NODE__INIT;
 
-    fill_self(c, &self);
+    keep_fill_self(c, &self);
     join.node = &self;
     command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_JOIN;
     command.join = &join;
@@ -76,7 +76,7 @@ static void move_self(struct cluster *c)
     Angarium__ControlMove move = ANGARIUM__CONTROL_MOVE__INIT;
     Angarium__ControlNode self = ANGARIUM__CONTROL_NODE__INIT;
 
-    fill_self(c, &self);
+    keep_fill_self(c, &self);
     move.node = &self;
     command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_MOVE;
     command.move = &move;

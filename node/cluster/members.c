@@ -5,6 +5,7 @@
  * stays one: stop never changes membership.
  */
 #include "node/cluster/inside.h"
+#include "proto/ground/mutation.h"
 
 static int find(const struct core_config *g, uint64_t node)
 {
@@ -54,7 +55,7 @@ static unsigned voters_wanted(const struct cluster *c, const struct core_config 
     for (unsigned i = 0; i < g->count; i++)
         n += may_vote(c, g->members[i].node);
     if (n > CLUSTER_VOTERS_MAX) n = CLUSTER_VOTERS_MAX;
-    return n <= 2 || n % 2 == 1 ? n : n - 1;
+    return n <= 2 || n % 2 == 1 || MUTATED(CONTROL_EVEN_VOTERS) ? n : n - 1;
 }
 
 static bool zone_votes(const struct core_config *g, uint16_t zone)

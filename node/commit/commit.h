@@ -43,6 +43,8 @@ struct commit_calls {
     void (*on_placed)(void *arg, uint32_t shard,
                       uint32_t version);         /* those who are wanted vote, and nobody else */
     void (*on_empty)(void *arg, uint32_t shard); /* it has closed, and nothing of it is left */
+    /* Is that placement still the one that is wanted? Before members change; commit_confirm says yes, with the same term. */
+    void (*on_confirm)(void *arg, uint32_t shard, uint32_t version, uint64_t term);
 };
 
 struct commit_options {
@@ -99,6 +101,8 @@ struct commit_placement {
  * then votes, who is not goes after that, and the leadership goes to the first one, when nothing is in the air. Any thread; copied. A
  * shard that cannot be opened ends the process: its log and its state do not fit (R7). */
 void commit_place(struct commit *c, const struct commit_placement *p);
+/* Asked after calls.on_confirm, control said that the placement is the newest one. Any thread. */
+void commit_confirm(struct commit *c, uint32_t shard, uint32_t version, uint64_t term);
 /* No new mail here, or again: what this node leads it goes on with. Any thread. */
 void commit_set_cordoned(struct commit *c, bool cordoned);
 /* This node goes: each leadership is handed to another voter that can take it, when nothing is in the air, again and again. New

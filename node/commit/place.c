@@ -3,13 +3,16 @@
  * Voters: who is wanted and not there learns first, with CORE_PROMOTE, and votes when it has caught up; when all who are wanted
  *   vote, who is not wanted goes.
  * A leader that is not wanted gives the leadership away before it goes. Who knows that a placement is in force, and sees others
- *   vote, knows that he lags: he changes nothing.
+ *   vote, knows that he lags: he changes nothing. Nor does he who has not heard from control, since he leads, that no later
+ *   placement is wanted: one that is in force might be undone, and nobody would do it again.
+ * Nobody goes before those who stay, and live, are a quorum.
  * Leader: the first of those who are wanted; when this node leaves, any other that can. It gets the leadership when it is up and has the log. Before that nothing may be in
  *   the air, or it would have doubts: no claims for at most HANDOVER_MS, while what is in the air ends and new mail goes to other
  *   shards. When that was not enough it is tried again after HANDOVER_PAUSE_MS.
  */
 #include "node/commit/leaders.h"
 #include "node/commit/shard.h"
+#include "proto/ground/mutation.h"
 
 #define LOOK_MS           200
 #define SETTLED_MS        1000 /* who has just become the leader keeps it so long */
@@ -21,6 +24,8 @@ struct place {
     struct core_config wanted;
     uint32_t version;
     bool in_force, closes;
+    uint32_t confirmed;             /* this version is the newest, says control since confirmed_term */
+    uint64_t confirmed_term, ask_ms; /* ask_ms: when it is asked again */
     uint64_t tell_ms;               /* when what is reported is reported again */
     uint64_t look_ms, led_since_ms; /* mono; 0: does not lead */
     uint64_t handover_until_ms;     /* 0: no hand-over */
@@ -40,7 +45,8 @@ static int find(const struct core_config *g, uint64_t node)
 static void add_learner(struct core_config *aim, const struct core_member *wanted)
 {
     aim->members[aim->count] = *wanted;
-    aim->members[aim->count++].flags = CORE_LEARNS | CORE_PROMOTE;
+    aim->members[aim->count++].flags =
+        MUTATED(CONTROL_VOTES_AT_ONCE) ? CORE_VOTES_NEW : CORE_LEARNS | CORE_PROMOTE;
 }
 
 enum way { WAY_DONE, WAY_LEARNS, WAY_LEAVES, WAY_ON };
@@ -79,6 +85,55 @@ static void tell_placed(struct shard *s, uint64_t mono_ms)
     calls->on_placed(calls->arg, s->number, p->version);
 }
 
+static bool is_confirmed(struct shard *s, uint64_t mono_ms)
+{
+    const struct commit_calls *calls = &s->commit->o.calls;
+    struct place *p = s->place;
+
+    if (!calls->on_confirm || MUTATED(CONTROL_STALE_PLACEMENT)) return true;
+    if (p->confirmed == p->version && p->confirmed_term == s->term) return true;
+    if (mono_ms < p->ask_ms) return false;
+    p->ask_ms = mono_ms + TELL_MS;
+    calls->on_confirm(calls->arg, s->number, p->version, s->term);
+    return false;
+}
+
+static bool lives(const struct shard *s, uint64_t node)
+{
+    int at = find(raft_group_config(s->group), node);
+    struct core_peer_view v;
+
+    if (node == s->commit->o.node) return true;
+    return at >= 0 && raft_group_peer(s->group, (unsigned)at, &v) && v.up && v.active;
+}
+
+/* Voters of the configuration (those who live); *regions: 2 when they are of several. */
+static unsigned voters_of(const struct shard *s, const struct core_config *g, bool living,
+                          unsigned *regions)
+{
+    unsigned count = 0;
+    uint16_t first = 0;
+
+    *regions = 0;
+    for (unsigned i = 0; i < g->count; i++) {
+        const struct core_member *m = &g->members[i];
+
+        if (!(m->flags & CORE_VOTES_NEW) || (living && !lives(s, m->node))) continue;
+        if (count++ == 0) first = m->region;
+        if (*regions < 2) *regions = m->region == first ? 1 : 2;
+    }
+    return count;
+}
+
+/* Those who would vote, and live, are a quorum, so that what is begun ends. */
+static bool can_commit(const struct shard *s, const struct core_config *aim)
+{
+    unsigned regions, living_regions, count = voters_of(s, aim, false, &regions);
+
+    if (2 * voters_of(s, aim, true, &living_regions) <= count) return false;
+    return aim->spread != CORE_SPREAD_REGION || living_regions == regions;
+}
+
 /* True: something is on its way. */
 static bool see_to_voters(struct shard *s, uint64_t mono_ms)
 {
@@ -94,12 +149,14 @@ static bool see_to_voters(struct shard *s, uint64_t mono_ms)
         tell_placed(s, mono_ms);
         return false;
     case WAY_LEARNS:
+        if (MUTATED(CONTROL_PLACED_EARLY)) tell_placed(s, mono_ms);
+        return false;
     case WAY_LEAVES:
         return false;
     case WAY_ON:
         break;
     }
-    if (s->place->in_force) return false;
+    if (s->place->in_force || !is_confirmed(s, mono_ms) || !can_commit(s, &aim)) return false;
     rv = raft_group_change(s->group, &aim, now->version);
     if (rv == 0)
         log_event(LOG_INFO, "shard.members", LOG_NUM("shard", s->number),
@@ -131,13 +188,19 @@ static uint64_t anybody(const struct shard *s)
     return 0;
 }
 
-/* The first who is wanted, if it is another one, votes, is there and has the log. 0: nobody. */
+/* The first who is wanted, if it is another one, votes, is there and has the log. When this node is not wanted, the first that can:
+ * else it would stay, and the placement with it. 0: nobody. */
 static uint64_t better_leader(const struct shard *s)
 {
-    uint64_t first = s->place->wanted.members[0].node;
-    int at = find(raft_group_config(s->group), first);
+    const struct core_config *wanted = &s->place->wanted;
+    unsigned count = find(wanted, s->commit->o.node) >= 0 ? 1 : wanted->count;
 
-    if (first != s->commit->o.node && at >= 0 && can_lead(s, (unsigned)at)) return first;
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t node = wanted->members[i].node;
+        int at = find(raft_group_config(s->group), node);
+
+        if (node != s->commit->o.node && at >= 0 && can_lead(s, (unsigned)at)) return node;
+    }
     return atomic_load(&s->commit->leaving) ? anybody(s) : 0;
 }
 
@@ -259,7 +322,7 @@ static void on_placing(struct loop_letter *letter)
     s->place->version = l->placement.version;
     s->place->in_force = l->placement.in_force;
     s->place->closes = l->placement.closes;
-    s->place->look_ms = s->place->tell_ms = 0;
+    s->place->look_ms = s->place->tell_ms = s->place->ask_ms = 0;
     shard_offer(s, s->is_offered);
     free(l);
     loop_again(s->loop);
@@ -273,6 +336,39 @@ void commit_place(struct commit *c, const struct commit_placement *p)
     CHECK(l->shard && c->o.shard_count == 0 && p->wanted.count > 0);
     l->placement = *p;
     l->letter.on_arrive = on_placing;
+    loop_post(l->shard->loop, &l->letter);
+}
+
+struct confirmation {
+    struct loop_letter letter;
+    struct shard *shard;
+    uint32_t version;
+    uint64_t term;
+};
+
+static void on_confirmation(struct loop_letter *letter)
+{
+    struct confirmation *l = CONTAINER_OF(letter, struct confirmation, letter);
+    struct place *p = l->shard->place;
+
+    if (p && p->version == l->version) {
+        p->confirmed = l->version;
+        p->confirmed_term = l->term;
+        p->look_ms = 0;
+        loop_again(l->shard->loop);
+    }
+    free(l);
+}
+
+void commit_confirm(struct commit *c, uint32_t shard, uint32_t version, uint64_t term)
+{
+    struct confirmation *l = check_calloc(1, sizeof *l);
+
+    l->shard = commit_shard(c, shard);
+    CHECK(l->shard);
+    l->version = version;
+    l->term = term;
+    l->letter.on_arrive = on_confirmation;
     loop_post(l->shard->loop, &l->letter);
 }
 

@@ -37,6 +37,8 @@ int cmd_join(struct work *w, const Angarium__ControlJoin *join)
     node_take(&asked, join->node);
     if (same && same->state != CONTROL_GONE && strcmp(same->uuid, asked.uuid) == 0) return 0;
     if (same || uuid_taken(c, join->node->uuid)) return ERR_EXISTS;
+    if (c->node_count == 0 && join->token.len > 0)
+        return ERR_AGAIN; /* the first one comes first, and knows no token */
     if (c->node_count > 0) {
         token = join->token.len > 0 ? find_token(c, join->token) : NULL;
         if (!token || token->expires_ms <= w->time_ms) return ERR_DENIED;

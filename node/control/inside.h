@@ -114,6 +114,7 @@ unsigned look_place(const struct look *l, uint64_t id); /* of a node that there 
 bool look_is_up(const struct look *l, uint64_t id);
 bool look_takes(const struct look *l, uint64_t id);
 unsigned look_living(const struct look *l, const uint64_t *list, unsigned count);
+/* Of a shard that is spread so (look.spread). */
 bool look_has_quorum(const struct look *l, const uint64_t *list, unsigned count);
 unsigned look_voters_wanted(const struct look *l);
 /* What two voters share that should not, and what they do not share that should: a region more than a zone. */

@@ -55,9 +55,27 @@ unsigned look_living(const struct look *l, const uint64_t *list, unsigned count)
     return n;
 }
 
+static bool are_of_two_regions(const struct look *l, const uint64_t *list, unsigned count,
+                               bool living)
+{
+    uint16_t first = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        uint16_t region = l->region[look_place(l, list[i])];
+
+        if (living && !look_is_up(l, list[i])) continue;
+        if (first != 0 && region != first) return true;
+        first = region;
+    }
+    return false;
+}
+
+/* Over regions, a commit needs two of them where there are two. */
 bool look_has_quorum(const struct look *l, const uint64_t *list, unsigned count)
 {
-    return 2 * look_living(l, list, count) > count;
+    if (2 * look_living(l, list, count) <= count) return false;
+    return l->spread != CONTROL_SPREAD_REGION ||
+           !are_of_two_regions(l, list, count, false) || are_of_two_regions(l, list, count, true);
 }
 
 unsigned look_voters_wanted(const struct look *l)

@@ -237,6 +237,7 @@ int control_may_place(const struct control *c, const struct control_up *up, uint
         return errmsg_set(why, ERR_RANGE, "voters: 1 to %u nodes of the cluster, each once",
                           CONTROL_VOTERS_MAX);
     look_at(&l, c, up);
+    l.spread = s->spread;
     rv = check_newcomers(&l, s, voters, count, why);
     if (rv != 0) return rv;
     if (!look_has_quorum(&l, s->holders, s->settled_count))

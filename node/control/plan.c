@@ -10,6 +10,7 @@
  * Ends: a step of the latter three lessens (pairs of one zone, squares of replicas, squares of leaderships), in this order.
  */
 #include "node/control/inside.h"
+#include "proto/ground/mutation.h"
 
 /* Less is even enough: a move is dear, and what an operator moved by one is not moved back. */
 #define UNEVEN 3u
@@ -134,7 +135,7 @@ static bool drains_replica(struct plan *p, const struct control_shard *s)
 
     for (unsigned i = 0; i < s->voter_count && from == 0; i++)
         if (drains(p, s->voters[i])) from = s->voters[i];
-    if (from == 0 || !may_move(p, s)) return false;
+    if (from == 0 || !may_move(p, s) || MUTATED(CONTROL_DRAIN_STAYS)) return false;
     count = replace(p, s, from, 0, voters);
     to = look_best(&p->look, voters, count);
     if (to == 0 && (count == 0 || s->voter_count <= look_voters_wanted(&p->look))) {

@@ -1,5 +1,6 @@
 /* shard - who shall hold a shard, and who may have a vote in it by now. */
 #include "node/control/inside.h"
+#include "proto/ground/mutation.h"
 
 bool list_has(const uint64_t *list, unsigned count, uint64_t id)
 {
@@ -72,6 +73,8 @@ int shard_place(struct control_shard *s, const uint64_t *voters, size_t count)
     s->holder_count = holder_count;
     s->voter_count = voters_take(s->voters, voters, count);
     s->version++;
+    if (MUTATED(CONTROL_HOLDERS_FORGOTTEN))
+        s->holder_count = s->settled_count = voters_take(s->holders, voters, count);
     return 0;
 }
 

@@ -73,7 +73,14 @@
       "ours, R6: a configuration goes with its entry when a restart came between")                 \
     X(ENGINE_DAMAGE_OPENS, "a log that does not read well is opened as far as it does")            \
     X(ENGINE_HOLE_SKIPPED, "ours: an entry that is not found is taken for one that was cut")       \
-    X(ENGINE_FORMAT_EARLY, "entries are written in a format that not all nodes can read yet")
+    X(ENGINE_FORMAT_EARLY, "entries are written in a format that not all nodes can read yet")      \
+    X(CONTROL_STALE_PLACEMENT, "ours: a shard's leader that lags undoes a placement in force")     \
+    X(CONTROL_PLACED_EARLY, "a placement is reported while somebody still learns")                 \
+    X(CONTROL_VOTES_AT_ONCE, "who comes to a shard votes before it has learned")                   \
+    X(CONTROL_HOLDERS_FORGOTTEN, "K12: who may still vote is no holder any more")                  \
+    X(CONTROL_PLACED_UNFENCED, "a report of an older placement counts for the newest one")         \
+    X(CONTROL_EVEN_VOTERS, "control has an even number of voters")                                 \
+    X(CONTROL_DRAIN_STAYS, "what drains keeps its replicas")
 
 #define MUTATION_ENUM_(name, text) MUTATION_##name,
 enum mutation { MUTATION_NONE, MUTATION_TABLE(MUTATION_ENUM_) MUTATIONS };

@@ -41,10 +41,12 @@ struct node {
     unsigned events_told, doubts_told, leads_told, follows_told, empty_told;
     uint32_t placed_told; /* its version */
     bool is_cut;
+    unsigned confirms_asked;
 };
 static struct town {
     char dir[64];
     struct node nodes[NODES + 1];
+    uint32_t newest; /* placement that control knows; 0: whichever is asked for */
 } town;
 
 static int send_frame(struct wire *w, uint64_t to, enum wire_lane lane, struct blob *frame)
@@ -103,6 +105,15 @@ static void on_empty(void *arg, uint32_t shard)
     ((struct node *)arg)->empty_told++;
 }
 
+/* Control, which knows of this placement and of no later one. */
+static void on_confirm(void *arg, uint32_t shard, uint32_t version, uint64_t term)
+{
+    struct node *n = arg;
+
+    n->confirms_asked++;
+    if (town.newest == 0 || version == town.newest) commit_confirm(n->commit, shard, version, term);
+}
+
 static void start(unsigned number)
 {
     static const struct wire_calls calls = { .send = send_frame };
@@ -135,7 +146,7 @@ static void start(unsigned number)
                                                 .data_dir = town.dir,
                                                 .node = number,
                                                 .shard_max = 8,
-                                                .calls = { n, on_placed, on_empty },
+                                                .calls = { n, on_placed, on_empty, on_confirm },
                                                 .limits = { .retention_ms = 1 } },
                       &why) == 0);
     n->watcher = (struct commit_watcher){ .arg = n, .on_effects = on_effects, .on_lead = on_lead };
@@ -145,6 +156,7 @@ static void start(unsigned number)
 static int open_town(void **state)
 {
     (void)state;
+    town.newest = 0;
     snprintf(town.dir, sizeof town.dir, "/tmp/angarium-place-XXXXXX");
     CHECK(mkdtemp(town.dir));
     for (unsigned i = 1; i <= NODES; i++)
@@ -460,6 +472,79 @@ static void who_knows_that_it_was_in_force_changes_nothing(void **state)
     assert_int_equal(see(3).counts.accepted, 1);
 }
 
+/* Nor one that has not even heard that this one came into force: it asks, and control knows a later one. */
+static void who_lags_asks_and_changes_nothing(void **state)
+{
+    struct commit_placement p;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    town.newest = 3;
+    p = place_as(all, 3, one, 1);
+    p.version = 2;
+    commit_place(town.nodes[1].commit, &p);
+    for (unsigned i = 0; i < TURNS_MAX && town.nodes[1].confirms_asked < 2; i++)
+        turn();
+    assert_true(town.nodes[1].confirms_asked >= 2);
+    assert_int_equal(town.nodes[1].placed_told, 1); /* of all three: nobody went */
+    send_mail(1);
+    wait_same(1, 3);
+    assert_int_equal(see(3).counts.accepted, 1);
+    town.newest = 2; /* now it is */
+    for (unsigned i = 0; i < TURNS_MAX && town.nodes[1].placed_told != 2; i++)
+        turn();
+    assert_int_equal(town.nodes[1].placed_told, 2);
+}
+
+/* The first who is wanted is down: another one leads, so that the placement comes into force. */
+static void who_is_not_wanted_does_not_wait_for_the_first(void **state)
+{
+    static const uint64_t two_three[] = { 2, 3 };
+    struct commit_placement p;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    send_mail(1);
+    wait_same(1, 2);
+    town.nodes[2].is_cut = true;
+    p = place_as(all, 3, two_three, 2);
+    p.version = 2;
+    commit_place(town.nodes[1].commit, &p);
+    commit_place(town.nodes[3].commit, &p);
+    wait_for_leader(3);
+    assert_false(see(1).leads);
+}
+
+/* Of those who would be left two are down: nobody goes, and the three that live go on. */
+static void nobody_goes_before_those_who_stay_are_a_quorum(void **state)
+{
+    static const uint64_t one_two[] = { 1, 2 };
+    struct commit_placement p;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    send_mail(1);
+    wait_same(1, 2);
+    town.nodes[2].is_cut = true;
+    for (unsigned i = 0; i < 600; i++) /* it is seen to be down */
+        turn();
+    p = place_as(all, 3, one_two, 2);
+    p.version = 2;
+    town.newest = 2;
+    commit_place(town.nodes[1].commit, &p);
+    for (unsigned i = 0; i < 600; i++)
+        turn();
+    send_mail(1); /* 1 and 3 */
+    assert_int_not_equal(town.nodes[1].placed_told, 2);
+    town.nodes[2].is_cut = false;
+    for (unsigned i = 0; i < TURNS_MAX && town.nodes[1].placed_told != 2; i++)
+        turn();
+    assert_int_equal(town.nodes[1].placed_told, 2);
+}
+
 static void who_leaves_hands_all_over(void **state)
 {
     uint64_t index;
@@ -648,6 +733,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_leader_that_is_cut_off_leaves_exactly_its_claims_in_doubt,
                                         open_town, close_town),
         cmocka_unit_test_setup_teardown(who_leads_and_is_not_wanted_hands_over_and_goes, open_town,
+                                        close_town),
+        cmocka_unit_test_setup_teardown(who_is_not_wanted_does_not_wait_for_the_first, open_town,
+                                        close_town),
+        cmocka_unit_test_setup_teardown(who_lags_asks_and_changes_nothing, open_town, close_town),
+        cmocka_unit_test_setup_teardown(nobody_goes_before_those_who_stay_are_a_quorum, open_town,
                                         close_town),
         cmocka_unit_test_setup_teardown(who_knows_that_it_was_in_force_changes_nothing, open_town,
                                         close_town),

@@ -26,6 +26,8 @@ static void a_token_admits_one_node_before_its_end(void **state)
     (void)state;
     scene_open(&s);
     scene_born(&s);
+    /* nobody comes before the first one, whatever he knows: he would be told of no voter */
+    assert_int_equal(scene_join(&s, "guess", scene_node(&n, 2, 2, "", "")), ERR_AGAIN);
     scene_nodes(&s, 1);
     assert_int_equal(scene_join(&s, "", scene_node(&n, 2, 2, "", "")), ERR_DENIED);
     assert_int_equal(scene_join(&s, "guess", scene_node(&n, 2, 2, "", "")), ERR_DENIED);

@@ -187,6 +187,37 @@ static void spread_over_regions_a_shard_is_in_all_of_them(void **state)
     }
 }
 
+/* Two of three are a majority, and no quorum when they are of one region and the third is of another one. */
+static void over_regions_a_quorum_is_of_two(void **state)
+{
+    struct control_up up = { 0 };
+    struct errmsg why;
+    struct scene s;
+
+    (void)state;
+    grow(&s, CONTROL_SPREAD_REGION, 5, 2); /* 1, 3, 5 and 2, 4 */
+    up.nodes[up.count++] = 1;
+    up.nodes[up.count++] = 3;
+    up.nodes[up.count++] = 4;
+    up.nodes[up.count++] = 5;
+    for (unsigned i = 1; i <= control_shard_count(s.control); i++) {
+        static const uint64_t bad[] = { 1, 2, 3 }, good[] = { 1, 3, 4 };
+        const struct control_shard *shard = control_shard(s.control, i);
+        bool has_four = false;
+
+        for (unsigned k = 0; k < shard->voter_count; k++)
+            has_four = has_four || shard->voters[k] == 4;
+        if (has_four) {
+            assert_int_equal(control_may_place(s.control, &up, i, good, 3, &why), 0);
+            continue;
+        }
+        /* 2 is down: what is left is of one region, and cannot decide anything */
+        assert_int_equal(control_may_place(s.control, &up, i, good, 3, &why), ERR_BUSY);
+        assert_int_equal(control_may_place(s.control, &up, i, bad, 3, &why), ERR_BUSY);
+    }
+    control_free(&s.control);
+}
+
 static void a_shard_of_its_own_may_be_spread_otherwise(void **state)
 {
     struct control_step step;
@@ -418,6 +449,7 @@ int main(void)
         cmocka_unit_test(voters_stand_in_different_zones),
         cmocka_unit_test(spread_over_zones_a_shard_stays_in_its_region),
         cmocka_unit_test(spread_over_regions_a_shard_is_in_all_of_them),
+        cmocka_unit_test(over_regions_a_quorum_is_of_two),
         cmocka_unit_test(a_shard_of_its_own_may_be_spread_otherwise),
         cmocka_unit_test(a_region_is_drained_as_a_whole),
         cmocka_unit_test(who_is_down_or_drains_gets_nothing_new),
