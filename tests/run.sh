@@ -152,6 +152,17 @@ run_engines() {
     esac
 }
 
+# The same with the real control on it: node/cluster, its planner and who places shards. A quarter of a minute of one core.
+run_controls() {
+    check sim/control-short 120 "$1" run "${FIRST:-1}" 60
+    check sim/control-kept 60 "$1" kept tests/sim/control/seeds.txt
+    check sim/control-mutations 600 build/release/tests/sim/sim_control_mutants "${SEEDS:-60}"
+    case "$want" in
+        sim/control-long) check sim/control-long 86400 "$1" run "${FIRST:-1}" "${SEEDS:-20000}" ;;
+        sim/control-seed=*) "$1" seed "${want#sim/control-seed=}" && tell ok "$want" ok || tell FAIL "$want" FAIL ;;
+    esac
+}
+
 # Every order of events in a group of three: 2 terms, 3 entries and less of more (tests/sim/explore), ten seconds of one core.
 # By name only, minutes:   ./tests/run.sh sim/explore-full
 run_explore() {
@@ -166,6 +177,7 @@ run_whole() {
     check sim/outage 120 build/release/tests/sim/sim_outage
     run_cluster build/release/tests/sim/sim_cluster
     run_engines build/release/tests/sim/sim_engine
+    run_controls build/release/tests/sim/sim_control
     run_explore build/release/tests/sim/sim_explore
     ! wanted_any clients/upgrade || build next angarium || true # what it upgrades to
     from_here_at_once 1 # they unpack the same programs, and load the machine

@@ -29,11 +29,12 @@ static void choose_core_set(struct world *w)
 {
     bool set[NODES_MAX] = { false };
     unsigned from = (unsigned)world_below(w, w->node_count);
+    bool all = w->rescue.on || (world_above && world_above->calm(w));
 
     for (unsigned i = 0; i < w->node_count; i++)
         set[i] = !w->nodes[i].lost;
     choose_apart(w, set);
-    for (unsigned i = 0; !w->rescue.on && i < w->node_count; i++) {
+    for (unsigned i = 0; !all && i < w->node_count; i++) {
         unsigned at = (from + i) % w->node_count;
         bool was = set[at];
 
@@ -103,6 +104,8 @@ void calm_begin(struct world *w)
         TRACE(w, "n%u %s", i + 1, w->core_set[i] ? "heals" : "stays as it is");
         if (w->core_set[i])
             heal(w, n);
+        else if (world_above) /* who stands above waits for a leader that runs, and is cut off */
+            node_crash(w, n);
         else
             freeze(w, n);
     }
@@ -157,6 +160,10 @@ static const char *what_is_missing(struct world *w, unsigned group)
 {
     struct host *leader = leader_of(w, group);
     unsigned probe = w->probes[group];
+    bool is_over = false;
+    const char *missing = world_above ? world_above->missing(w, group, &is_over) : NULL;
+
+    if (missing || is_over) return missing;
 
     if (w->rescue.on) return "the quorum is lost, and no recovery came to pass";
     if (!leader) return "nobody leads with all committed";
@@ -237,6 +244,7 @@ void calm_look(struct world *w)
         return;
     }
     if (w->now_us >= w->calm_until_us) say_group(w, group);
+    if (w->now_us >= w->calm_until_us && world_above && group > 0) say_group(w, 0);
     EXPECT(w, w->now_us < w->calm_until_us, "g%u does not come to rest: %s", group, missing);
     world_at(w, SECOND / 4, &(struct action){ .kind = ACT_CALM });
 }

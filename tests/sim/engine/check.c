@@ -23,7 +23,8 @@ _Noreturn void check_broken(const struct world *w, const char *format, ...)
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-    fprintf(stderr, "\nreplay: ./tests/run.sh sim/engine-seed=%llu\n", (unsigned long long)w->seed);
+    fprintf(stderr, "\nreplay: ./tests/run.sh sim/%s-seed=%llu\n",
+            world_above ? world_above->name : "engine", (unsigned long long)w->seed);
     exit(1);
 }
 
@@ -117,7 +118,7 @@ static void note_vote(struct world *w, const struct node *n, unsigned group, uin
 
 static void check_vote(struct world *w, const struct host *h, uint64_t term, uint64_t to)
 {
-    struct core_hard hard = store_mem_hard(h->node->store, h->group + 1);
+    struct core_hard hard = store_mem_hard(h->node->store, world_group(h->group));
 
     note_vote(w, h->node, h->group, term, to);
     EXPECT(w, hard.term > term || (hard.term == term && hard.vote == to),
@@ -163,9 +164,10 @@ static void check_entries(struct world *w, const struct host *h, const struct fr
 static void check_message(struct world *w, struct node *n, const struct frame_message *f)
 {
     const struct core_msg *m = &f->msg;
-    struct host *h = &n->hosts[f->group - 1];
+    uint64_t at = f->group - world_group(0);
+    struct host *h = &n->hosts[at];
 
-    CHECK(f->group >= 1 && f->group <= w->plan.groups && h->raft);
+    CHECK(at < w->plan.groups && h->raft);
     EXPECT(w, m->from == n->at + 1, "n%u sends as n%llu", n->at + 1, (unsigned long long)m->from);
     if (m->kind == CORE_MSG_VOTE) check_vote(w, h, m->term, n->at + 1);
     if (m->kind == CORE_MSG_VOTE_REPLY && !m->reject) check_vote(w, h, m->term, m->to);
@@ -176,8 +178,10 @@ static void check_message(struct world *w, struct node *n, const struct frame_me
 void check_frame(struct world *w, struct node *n, unsigned to, struct blob *blob)
 {
     struct frame f;
-    int rv = frame_unpack(blob_ref(blob), n->at + 1, to + 1, &f);
+    int rv;
 
+    if (blob->p[0] != RAFT_FRAME) return; /* of who stands above */
+    rv = frame_unpack(blob_ref(blob), n->at + 1, to + 1, &f);
     EXPECT(w, rv == 0, "n%u sends a frame that is none: %s", n->at + 1, err_name(rv));
     for (size_t i = 0; i < f.message_count; i++)
         check_message(w, n, &f.messages[i]);
@@ -262,7 +266,7 @@ static bool holds(const struct member_ask *ask, const struct core_member *m)
         return peek_entry(&on_disk, index, &e) && e.term == f->term && e.hash == f->hash;
     }
     log = check_malloc(sizeof *log);
-    is_cut = store_group_read(n->store, group + 1, log, NULL) != 0 || index < log->first;
+    is_cut = store_group_read(n->store, world_group(group), log, NULL) != 0 || index < log->first;
     free(log);
     return is_cut;
 }
@@ -304,6 +308,7 @@ static void add_fact(struct world *w, const struct host *h, uint64_t index, stru
     c->facts[c->count++] = f;
     if (e->kind == CORE_CONFIG) {
         CHECK(e->is_config);
+        if (world_above) world_above->config(w, h->group, &c->config, &e->config);
         c->config = e->config;
         c->config.index = index;
     }
@@ -436,8 +441,8 @@ void check_end(struct world *w)
         for (unsigned g = 0; node_runs(w, n) && w->core_set[i] && g < w->plan.groups; g++) {
             struct errmsg why = { "" };
 
-            if (!n->hosts[g].raft) continue;
-            EXPECT(w, queue_verify(n->hosts[g].store, g + 1, &why) == 0, "n%u g%u: %s", i + 1, g,
+            if (!n->hosts[g].raft || !n->hosts[g].store) continue;
+            EXPECT(w, queue_verify(n->hosts[g].store, (uint32_t)world_group(g), &why) == 0, "n%u g%u: %s", i + 1, g,
                    why.text);
         }
     }

@@ -3,6 +3,8 @@
 
 #include "tests/sim/engine/world.h"
 
+#define DRAWN_MAX 5u /* groups */
+
 static const char *const fault_names[FAULTS] = {
 #define NAME_(name, text) text,
     FAULT_TABLE(NAME_)
@@ -122,7 +124,7 @@ void draw_plan(struct world *w)
     p->nodes = (unsigned)world_between(w, 1, 7);
     if (world_chance(w, 500)) p->nodes = 3 + 2 * (unsigned)world_below(w, 2);
     p->spares = world_chance(w, 500) ? 0 : (unsigned)world_below(w, 3);
-    p->groups = 1 + (unsigned)(world_chance(w, 500) ? world_below(w, GROUPS_MAX) : 0);
+    p->groups = 1 + (unsigned)(world_chance(w, 500) ? world_below(w, DRAWN_MAX) : 0);
     p->loops = 1 + (unsigned)world_chance(w, 300);
     draw_net(w, p);
     draw_times(w, p);

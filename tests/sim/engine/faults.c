@@ -95,6 +95,7 @@ static bool may_impair(const struct world *w, const struct node *n)
     bool set[NODES_MAX];
 
     if (n->lost || n->banished || w->rescue.on) return false;
+    if (world_above && !world_above->may_lose(w)) return false;
     for (unsigned i = 0; i < NODES_MAX; i++)
         set[i] = i != n->at;
     for (unsigned g = 0; g < w->plan.groups; g++)
@@ -154,7 +155,7 @@ static void lie(struct world *w, struct node *n)
         struct store_group *log = check_malloc(sizeof *log);
         struct host *h = &n->hosts[g];
 
-        CHECK(store_group_read(n->store, g + 1, log, NULL) == 0);
+        CHECK(store_group_read(n->store, world_group(g), log, NULL) == 0);
         h->lost_upto = log->last;
         h->impaired = h->exists || w->wanted[g][n->at];
         free(log);
@@ -172,7 +173,7 @@ static uint64_t some_entry(struct world *w, const struct node *n, unsigned group
     struct store_group *log = check_malloc(sizeof *log);
     uint64_t at = 0;
 
-    CHECK(store_group_read(n->store, group + 1, log, NULL) == 0);
+    CHECK(store_group_read(n->store, world_group(group), log, NULL) == 0);
     if (log->last >= log->first && world_chance(w, permille))
         at = world_between(w, log->first, log->last);
     free(log);
@@ -188,7 +189,7 @@ static void flip(struct world *w, struct node *n)
 
     if (!h->exists || !may_impair(w, n)) return;
     at = some_entry(w, n, group, 800);
-    if (!store_mem_flip(n->store, group + 1, at)) return;
+    if (!store_mem_flip(n->store, world_group(group), at)) return;
     h->damaged = true;
     TRACE(w, "n%u g%u: entry %llu is damaged on its disk", n->at + 1, group,
           (unsigned long long)at);
@@ -204,7 +205,7 @@ static void misdirect(struct world *w, struct node *n)
 
     if (!h->exists || !may_impair(w, n)) return;
     at = some_entry(w, n, group, 1000);
-    if (at == 0 || at >= h->commit_seen || !store_mem_hole(n->store, group + 1, at)) return;
+    if (at == 0 || at >= h->commit_seen || !store_mem_hole(n->store, world_group(group), at)) return;
     h->damaged = true;
     TRACE(w, "n%u g%u: another block is read in the place of entry %llu", n->at + 1, group,
           (unsigned long long)at);

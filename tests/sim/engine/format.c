@@ -22,7 +22,7 @@ static bool has_tail(struct span head)
     return head.n >= TAIL_SIZE && p[0] == 0xa2 && p[1] == 0x1f && p[2] == 2 && p[3] == 'f';
 }
 
-struct blob *format_write(const struct node *n, struct blob *head)
+struct blob *format_pack(const struct node *n, struct blob *head)
 {
     uint32_t format = MUTATED(ENGINE_FORMAT_EARLY) ? n->format_max : n->format;
     const uint8_t tail[TAIL_SIZE] = { 0xa2, 0x1f, 2, 'f', (uint8_t)format };

@@ -15,7 +15,7 @@ struct snapshot {
 
 static uint32_t shard_of(const struct host *h)
 {
-    return h->group + 1;
+    return (uint32_t)world_group(h->group);
 }
 
 /* ---- opening */
@@ -317,7 +317,7 @@ void machine_flush(struct world *w, struct node *n)
     for (unsigned g = 0; g < w->plan.groups; g++) {
         struct host *h = &n->hosts[g];
 
-        if (!h->raft || h->commits_later) continue;
+        if (!h->raft || !h->queue || h->commits_later) continue;
         if (node_point(n)) return;
         CHECK(queue_store_flush(h->store, NULL) == 0);
         h->machine_upto = h->applied;

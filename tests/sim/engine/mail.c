@@ -10,7 +10,7 @@
 
 static uint32_t shard_of(const struct host *h)
 {
-    return h->group + 1;
+    return (uint32_t)world_group(h->group);
 }
 
 static void *alloc(struct world *w, size_t size)
@@ -85,7 +85,7 @@ static void on_done(struct raft_proposal *p, enum raft_answer answer, uint64_t i
               answer == RAFT_COMMITTED    ? "250"
               : answer == RAFT_SUPERSEDED ? "superseded"
                                           : "unknown");
-        t->state = answer == RAFT_COMMITTED    ? TOKEN_ACKED
+        t->state = answer == RAFT_COMMITTED    ? t->was_late ? TOKEN_REFUSED : TOKEN_ACKED
                    : answer == RAFT_SUPERSEDED ? TOKEN_REFUSED
                                                : TOKEN_UNKNOWN;
     }
@@ -100,7 +100,7 @@ int mail_propose(struct host *h, struct ask *a, uint64_t term)
 {
     int rv = h->raft ? 0 : ERR_NOT_LEADER;
 
-    a->head = format_write(h->node, a->head);
+    a->head = format_pack(h->node, a->head);
     a->p.head = blob_span(a->head);
     a->p.body = blob_span(a->body);
     a->p.term = term;
@@ -179,6 +179,7 @@ unsigned mail_ask(struct world *w, unsigned group)
     int rv;
 
     if (!n || w->token_count == TOKENS_MAX - 1) return 0;
+    if (world_above && !world_above->takes(&n->hosts[group])) return 0;
     token = ++w->token_count;
     w->tokens[token] =
         (struct token){ .state = TOKEN_ASKED, .group = group, .asked_us = w->now_us };
@@ -324,8 +325,8 @@ void mail_work(struct world *w, struct host *h)
     h->works = false;
     if (!h->raft || h->role != RAFT_LEADER) return;
     if (h->doubt_term != h->term && tell_doubts(w, h)) h->doubt_term = h->term;
-    if (h->doubt_term == h->term) claim_due(w, h);
-    if (world_chance(w, 20)) purge(w, h);
+    if (h->doubt_term == h->term && (!world_above || world_above->claims(h))) claim_due(w, h);
+    if (world_chance(w, world_above && !world_above->takes(h) ? 200 : 20)) purge(w, h);
     node_wake(h->node, h->group);
     work_later(w, h, w->plan.work_every_us);
 }
@@ -434,7 +435,7 @@ void mail_read(struct world *w, unsigned group)
     struct node *n = mail_leader(w, group);
     struct read *r;
 
-    if (!n) return;
+    if (!n || !n->hosts[group].queue) return;
     r = check_calloc(1, sizeof *r);
     r->host = &n->hosts[group];
     r->floor = w->check.canon[group].count;
@@ -497,6 +498,18 @@ static void learn_event(struct world *w, unsigned group, const Angarium__Event *
     }
 }
 
+static void learn_late(struct world *w, struct span head)
+{
+    Angarium__Command *c;
+    uint64_t token;
+
+    CHECK(proto_command_unpack_in(head, &w->arena, &c) == 0);
+    CHECK(c->kind_case == ANGARIUM__COMMAND__KIND_ACCEPT);
+    CHECK(span_u64(proto_span(c->accept->origin->session), w->token_count, &token) == 0);
+    w->tokens[token].was_late = true;
+    arena_reset(&w->arena);
+}
+
 void mail_learn(struct world *w, unsigned group, uint64_t index, struct span head, struct span body,
                 const struct queue_effects *effects)
 {
@@ -505,6 +518,7 @@ void mail_learn(struct world *w, unsigned group, uint64_t index, struct span hea
     for (size_t i = 0; i < effects->count; i++) {
         const struct queue_effect *f = &effects->list[i];
 
+        if (f->kind == QUEUE_REFUSED && f->error == ERR_CLOSED) learn_late(w, head);
         if (f->kind != QUEUE_EVENT) continue;
         if (f->event->type == ANGARIUM__EVENT_TYPE__EVENT_ACCEPTED)
             learn_accept(w, group, index, head, body);

@@ -133,9 +133,18 @@ static void net_resume(struct wire *wire, uint64_t node, enum wire_lane lane)
     arm(n->world, (unsigned)node - 1, n->at, lane, n->world->now_us);
 }
 
+static int net_peer(struct wire *wire, const struct wire_peer *peer)
+{
+    struct node *n = node_of(wire);
+
+    return world_above->peer(n, peer->node);
+}
+
 const struct wire_calls *net_calls(void)
 {
-    static const struct wire_calls calls = { .send = net_send, .resume = net_resume };
+    static const struct wire_calls calls = { .send = net_send,
+                                              .resume = net_resume,
+                                              .peer = net_peer };
 
     return &calls;
 }
@@ -297,6 +306,7 @@ void net_dial(struct world *w, unsigned a, unsigned b, enum wire_lane lane)
 
     l->dials[lane] = false;
     if (l->up[lane] || !n->up || !m->up) return; /* who starts dials all */
+    if (world_above && !world_above->knows(w, a, b)) return; /* who is told of one dials all */
     if (until_us > w->now_us) {
         if (until_us != FOREVER)
             dial_later(w, a, b, lane, until_us - w->now_us + world_below(w, 500 * MS));

@@ -53,6 +53,7 @@ struct node *node_new(struct world *w)
         n->hosts[g].group = g;
         list_init(&n->hosts[g].asks);
     }
+    if (world_above) world_above->node_new(w, n);
     return n;
 }
 
@@ -112,10 +113,17 @@ void node_turn(struct world *w, struct node *n, unsigned loop)
 
     n->loops[loop].woken = false;
     n->turning = true;
+    if (world_above) world_above->turn(w, n, loop);
     next_ms = raft_turn(n->raft, loop, node_mono_ms(w, n));
     n->turning = false;
     if (n->dying) return;
     check_turn(w, n);
+    if (world_above) {
+        uint64_t above_ms = world_above->next(w, n, loop);
+
+        world_above->check(w, n);
+        if (above_ms < next_ms) next_ms = above_ms;
+    }
     sync_begin(w, n);
     for (unsigned i = 0; i < w->plan.loops; i++) {
         if (n->loops[i].woken)
@@ -138,7 +146,7 @@ static void on_failed(void *arg)
 static bool has_recovered(const struct node *n, const struct host *h)
 {
     struct store_group *log = check_malloc(sizeof *log);
-    bool ok = store_group_read(n->store, h->group + 1, log, NULL) == 0 && !log->tainted;
+    bool ok = store_group_read(n->store, world_group(h->group), log, NULL) == 0 && !log->tainted;
 
     free(log);
     return ok;
@@ -160,7 +168,7 @@ void node_synced(struct world *w, struct node *n)
     for (unsigned g = 0; g < w->plan.groups; g++) {
         struct host *h = &n->hosts[g];
 
-        if (!h->impaired || !has_recovered(n, h)) continue;
+        if (!h->impaired || !h->raft || !has_recovered(n, h)) continue;
         h->impaired = false;
         TRACE(w, "n%u g%u has again what it had lost", n->at + 1, g);
     }
@@ -219,6 +227,7 @@ static void config_for(const struct world *w, const struct node *n, unsigned gro
     const struct core_config *c = &w->check.canon[group].config;
 
     *out = w->first_config[group];
+    if (world_above) return; /* all are told the founders */
     for (unsigned i = 0; i < out->count; i++)
         if (out->members[i].node == n->at + 1) return;
     *out = (struct core_config){ .spread = c->spread };
@@ -256,7 +265,7 @@ void node_open_group(struct world *w, struct node *n, unsigned group)
     h->led_term = h->doubt_term = 0;
     h->role = RAFT_FOLLOWER;
     config_for(w, n, group, &config);
-    if (raft_group_open(n->raft, group + 1, group % w->plan.loops, &config, &machine,
+    if (raft_group_open(n->raft, world_group(group), group % w->plan.loops, &config, &machine,
                         h->machine_upto, &h->raft, &why) != 0)
         refuse(w, n, h, why.text);
     else
@@ -266,7 +275,8 @@ void node_open_group(struct world *w, struct node *n, unsigned group)
 
 void node_open_all(struct world *w, struct node *n)
 {
-    for (unsigned g = 0; g < w->plan.groups && !n->dying; g++)
+    if (world_above) world_above->open(w, n);
+    for (unsigned g = 0; !world_above && g < w->plan.groups && !n->dying; g++)
         if (w->wanted[g][n->at]) node_open_group(w, n, g);
     for (unsigned i = 0; i < w->plan.loops; i++)
         wake(&n->loops[i]);
@@ -334,6 +344,7 @@ void node_crash(struct world *w, struct node *n)
         store_mem_keep(n->store, n->batch);
     store_mem_power_cut(n->store);
     net_gone(w, n);
+    if (world_above) world_above->close(w, n);
     raft_close(&n->raft);
     for (unsigned g = 0; g < w->plan.groups; g++) {
         n->hosts[g].raft = NULL;
@@ -367,6 +378,7 @@ void node_lose(struct world *w, struct node *n)
 
 void node_free(struct node *n)
 {
+    if (world_above) world_above->node_free(n);
     store_close(&n->store);
     store_close(&n->image);
     for (unsigned g = 0; g < GROUPS_MAX; g++)

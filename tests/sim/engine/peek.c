@@ -18,7 +18,7 @@ int peek_read(const struct host *h, uint64_t index, enum core_entry_kind *kind, 
 {
     struct store *s = h->node->store;
     uint64_t reads = *store_mem_hole_reads(s);
-    int rv = store_entry_read(s, h->group + 1, index, kind, term, head, body);
+    int rv = store_entry_read(s, world_group(h->group), index, kind, term, head, body);
 
     *store_mem_hole_reads(s) = reads;
     return rv;
@@ -51,7 +51,7 @@ uint64_t peek_first(const struct host *h)
     if (h->raft) return h->raft->first;
     if (!h->node->store) return first;
     log = check_malloc(sizeof *log);
-    if (store_group_read(h->node->store, h->group + 1, log, NULL) == 0) first = log->first;
+    if (store_group_read(h->node->store, world_group(h->group), log, NULL) == 0) first = log->first;
     free(log);
     return first;
 }
@@ -107,7 +107,7 @@ static void expect_loop(struct world *w, const struct node *n, const struct engi
     const struct plan *p = &w->plan;
     size_t slack = 0;
 
-    EXPECT(w, count(&l->shipments) <= 2 * RAFT_SHIPMENTS_MAX + GROUPS_MAX * NODES_MAX,
+    EXPECT(w, count(&l->shipments) <= 2 * RAFT_SHIPMENTS_MAX + n->world->plan.groups * NODES_MAX,
            "n%u: %u snapshots are on their way", n->at + 1, count(&l->shipments));
     for (unsigned g = 0; g < p->groups; g++)
         if (n->hosts[g].raft && n->hosts[g].raft->loop == l)

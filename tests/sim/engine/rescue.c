@@ -36,7 +36,7 @@ static bool is_empty(const struct world *w, unsigned group, uint64_t number)
 {
     const struct node *n = &w->nodes[number - 1];
     struct store_group *log = check_malloc(sizeof *log);
-    bool empty = store_group_read(n->store, group + 1, log, NULL) != 0 || log->last == 0;
+    bool empty = store_group_read(n->store, world_group(group), log, NULL) != 0 || log->last == 0;
 
     free(log);
     return empty;

@@ -69,6 +69,10 @@ static bool do_outer(struct world *w, const struct action *a)
     case ACT_DIAL:
         net_dial(w, a->node, (unsigned)a->b, (enum wire_lane)a->a);
         return true;
+    case ACT_ABOVE:
+        if (a->life != 0) return false;
+        world_above->act(w, n, a);
+        return true;
     case ACT_SILENCE:
         net_silence(w, a->node, (unsigned)a->b);
         return true;
@@ -119,6 +123,9 @@ static void do_inner(struct world *w, struct node *n, const struct action *a)
     case ACT_REMOTE:
         mail_remote(w, &n->hosts[a->group], a->thing);
         return;
+    case ACT_ABOVE:
+        world_above->act(w, n, a);
+        return;
     default:
         UNREACHED();
     }
@@ -163,16 +170,20 @@ static void begin(struct world *w, uint64_t seed, bool loud)
     arena_init(&w->arena, 1u << 20);
     buf_init(&w->head, PROTO_COMMAND_SIZE_MAX);
     draw_plan(w);
+    if (world_above) world_above->draw(w);
     w->format = w->plan.format_min;
     for (unsigned i = 0; i < w->plan.nodes + w->plan.spares; i++)
         node_new(w);
-    draw_groups(w);
+    if (world_above)
+        world_above->begin(w);
+    else
+        draw_groups(w);
     for (unsigned g = 0; g < w->plan.groups; g++)
         w->check.canon[g].config = w->first_config[g];
     if (loud) draw_print(w);
     for (unsigned i = 0; i < w->node_count; i++)
         world_at(w, world_below(w, 500 * MS), &(struct action){ .kind = ACT_START, .node = i });
-    for (unsigned g = 0; g < w->plan.groups; g++)
+    for (unsigned g = 0; !world_above && g < w->plan.groups; g++)
         world_at(w, SECOND, &(struct action){ .kind = ACT_CLIENT, .group = g });
     world_at(w, w->plan.length_us, &(struct action){ .kind = ACT_CALM });
     faults_begin(w);
@@ -200,6 +211,7 @@ void world_end(struct world *w)
 
         if (a.thing) mail_ask_free(a.thing);
     }
+    if (world_above) world_above->end(w);
     net_free(w);
     free(w->agenda.list);
     check_free(w);

@@ -11,7 +11,7 @@
  *   faults.c  who breaks what and when; operators         rescue.c  a quorum that is lost for good
  *   calm.c    the second phase: a quorum heals, the rest stays broken, and all must drain
  *   check.c   what may never happen                       peek.c    the same, by what only the engine's inside shows
- *   trace.c   the hash of all that happened, and its text
+ *   trace.c   the hash of all that happened, and its text       alone.c   nobody stands on the engine: struct above
  * Time: microseconds of the world; each process has a clock that drifts, and a wall clock that jumps.
  */
 #ifndef SIM_ENGINE_WORLD_H
@@ -29,7 +29,7 @@
 #include "tests/sim/shared/regions.h"
 
 #define NODES_MAX  12u /* ever, in one run */
-#define GROUPS_MAX 5u
+#define GROUPS_MAX 28u
 #define LOOPS_MAX  2u
 #define TOKENS_MAX 1024u
 #define REFS_MAX   8u
@@ -124,6 +124,7 @@ struct node {
     uint16_t free_permille;
     uint32_t
         format; /* what is on it may be written in: no version runs on it that cannot read that */
+    struct stand *stand; /* of who stands above */
 };
 
 /* ---- mail.c */
@@ -132,7 +133,8 @@ enum token_state { TOKEN_ASKED, TOKEN_ACKED, TOKEN_UNKNOWN, TOKEN_REFUSED };
 struct token { /* one try of a client to hand in one mail */
     enum token_state state;
     unsigned group;
-    bool excused; /* a recovery from a lost quorum may have lost it, or a part of its story */
+    bool was_late; /* it came into a queue that was closed, which refused it */
+    bool excused;  /* a recovery from a lost quorum may have lost it, or a part of its story */
     uint64_t asked_us, accepted_index;
     unsigned accepts, arrived, doubts, ended;
     unsigned chunk_count; /* as the history says */
@@ -260,6 +262,7 @@ enum action_kind {
     ACT_RESCUE,
     ACT_CALM,
     ACT_OPEN,
+    ACT_ABOVE,
 };
 struct rescue {
     bool on;
@@ -293,9 +296,42 @@ struct world {
     struct check check;
     uint64_t hash;
     bool loud;
+    struct town *town; /* of who stands above */
     uint64_t events, frames, commits, snapshots, elections, crashes, rescues, reads, ended, refused,
         uploads, upgrades;
 };
+
+/* Who stands on the engine and says which groups there are (tests/sim/control). NULL: nobody, the groups are drawn. Then group 0
+ * is his, and no queue. Where nothing else is said, NULL is allowed in no place. */
+struct above {
+    const char *name;               /* of the tests that replay a seed */
+    void (*draw)(struct world *w);  /* behind the world's own draw */
+    void (*begin)(struct world *w); /* nodes are there, and nothing runs */
+    void (*end)(struct world *w);
+    void (*node_new)(struct world *w, struct node *n);
+    void (*node_free)(struct node *n);
+    void (*open)(struct world *w, struct node *n);  /* the process is up: it opens its groups */
+    void (*close)(struct world *w, struct node *n); /* it ends, and its engine is still there */
+    void (*turn)(struct world *w, struct node *n, unsigned loop); /* before the engine's */
+    uint64_t (*next)(struct world *w, const struct node *n, unsigned loop); /* mono ms */
+    void (*check)(struct world *w, struct node *n);                         /* after it */
+    void (*act)(struct world *w, struct node *n, const struct action *a);   /* ACT_ABOVE */
+    bool (*knows)(const struct world *w, unsigned a, unsigned b); /* one dials the other one */
+    int (*peer)(struct node *n, uint64_t to);                     /* wire_peer */
+    bool (*takes)(const struct host *h);                          /* mail */
+    bool (*claims)(const struct host *h);
+    void (*config)(struct world *w, unsigned group, const struct core_config *before,
+                   const struct core_config *now); /* committed */
+    bool (*may_lose)(const struct world *w); /* what is lost for good may be so now */
+    bool (*calm)(struct world *w);           /* true: all of it heals */
+    const char *(*missing)(struct world *w, unsigned group, bool *is_over); /* is_over: ask no more */
+};
+extern const struct above *const world_above;
+/* The number that the engine knows the group by. */
+static inline uint64_t world_group(unsigned group)
+{
+    return world_above ? group : group + 1;
+}
 
 uint64_t world_below(struct world *w, uint64_t n);
 uint64_t world_between(struct world *w, uint64_t min, uint64_t max);
@@ -388,7 +424,7 @@ void upload_learn_chunk(struct world *w, uint64_t index, const Angarium__Chunk *
 void upload_learn_accept(struct world *w, unsigned token, const Angarium__Accept *c);
 
 /* format.c */
-struct blob *format_write(const struct node *n, struct blob *head); /* takes head */
+struct blob *format_pack(const struct node *n, struct blob *head); /* takes head */
 /* As the version that runs on n reads it; n NULL: as one that knows all. */
 struct span format_read(const struct world *w, const struct node *n, struct span head);
 uint32_t format_min(const struct node *n); /* as it announces */
