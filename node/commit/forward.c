@@ -17,7 +17,7 @@ struct forward {
     struct commit_upload *upload;
     uint64_t tried[LEADERS_TRIES_MAX];
     unsigned tried_count;
-    int rv; /* when nobody takes it */
+    bool is_full, is_cut; /* somebody has no room; somebody did not take it for another reason */
 };
 
 bool forward_is_refused(const struct peer_call *call, int rv)
@@ -63,20 +63,24 @@ static int send_to(struct forward *f, uint64_t node)
     return peer_call(f->commit->o.peers, f->loop, &f->call);
 }
 
+/* Want of room is said only when that is all that there is: one that goes or is cut off may have some, and a retry finds it. */
+static int why_nobody(const struct forward *f)
+{
+    return f->is_full && !f->is_cut ? ERR_FULL : ERR_NOT_LEADER;
+}
+
 /* The next leader that can be asked. Else why there is none. */
 static int offer(struct forward *f)
 {
     while (f->tried_count < LEADERS_TRIES_MAX) {
         uint64_t node = leaders_choose(f->commit, f->tried, f->tried_count);
-        int rv;
 
         if (node == 0) break;
         f->tried[f->tried_count++] = node;
-        rv = send_to(f, node);
-        if (rv == 0) return 0;
-        if (rv == ERR_FULL) f->rv = ERR_FULL;
+        if (send_to(f, node) == 0) return 0;
+        f->is_cut = true;
     }
-    return f->rv;
+    return why_nobody(f);
 }
 
 static void on_done(struct peer_call *call, int rv, struct span answer, struct span body)
@@ -91,7 +95,7 @@ static void on_done(struct peer_call *call, int rv, struct span answer, struct s
     else
         rv = forward_error(call, rv);
     if (rv != 0 && is_refused && !f->upload && f->base.owner) {
-        if (rv == ERR_FULL) f->rv = ERR_FULL;
+        *(rv == ERR_FULL ? &f->is_full : &f->is_cut) = true;
         rv = offer(f);
         if (rv == 0) return;
     }
@@ -106,9 +110,8 @@ static void on_upload_complete(void *arg, int rv)
     struct forward *f = arg;
 
     if (rv == 0) {
-        rv = send_to(f, commit_upload_to(f->upload));
-        if (rv == 0) return;
-        if (rv != ERR_FULL) rv = ERR_NOT_LEADER;
+        if (send_to(f, commit_upload_to(f->upload)) == 0) return;
+        rv = ERR_NOT_LEADER;
     }
     finish(f, rv, 0);
 }
@@ -162,7 +165,6 @@ int forward_command(struct commit *c, struct loop *l, struct commit_mail *m, str
 
     f->commit = c;
     f->loop = l;
-    f->rv = ERR_NOT_LEADER;
     buf_init(&f->request, WORDS_REQUEST_MAX);
     f->upload = m->upload;
     rv = begin(f, command, &m->body);

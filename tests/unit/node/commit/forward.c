@@ -398,6 +398,18 @@ static void when_none_has_room_that_is_said(void **state)
     assert_false(commit_is_ready(town.nodes[3].commit, why, sizeof why));
 }
 
+/* A node that has no room, and one that goes and has some: the next try may find it, so this is no want of room. */
+static void one_is_full_and_another_goes(void **state)
+{
+    const struct commit_limits no_room = { .queue_bytes_max = 1 };
+
+    (void)state;
+    commit_set_limits(town.nodes[1].commit, &no_room);
+    commit_drain(town.nodes[2].commit);
+    assert_int_equal(send_mail(NULL), ERR_NOT_LEADER);
+    assert_int_equal(accepted(), 0);
+}
+
 static void when_nobody_leads_that_is_said(void **state)
 {
     char why[160];
@@ -602,6 +614,7 @@ int main(void)
         T(a_leader_that_does_not_take_it_says_so_and_another_does),
         T(what_a_shard_here_does_not_take_goes_on),
         T(when_none_has_room_that_is_said),
+        T(one_is_full_and_another_goes),
         T(when_nobody_leads_that_is_said),
         T(without_an_answer_it_is_not_known_and_not_sent_again),
         T(an_answer_that_comes_late_enough_counts),
