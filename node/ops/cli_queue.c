@@ -58,43 +58,30 @@ static void add_doubt(struct cli_table *t, const json_t *message, const json_t *
     cli_table_add(t, "%s", *cli_text(r, "last_host") ? cli_text(r, "last_host") : "-");
 }
 
-static void print_doubts(const json_t *items)
+/* A row for each recipient of each message. */
+static void print_items(const json_t *items, const char *const *heads, unsigned count,
+                        void (*add)(struct cli_table *t, const json_t *message, const json_t *r))
 {
-    static const char *const heads[] = { "ID",    ">NO",            "FROM",    "TO",
-                                         "STATE", "IN DOUBT SINCE", ">DOUBTS", "LAST HOST" };
     struct cli_table t;
     const json_t *message, *r;
     size_t i, k;
 
     if (json_array_size(items) == 0) return;
-    cli_table_start(&t, heads, 8);
+    cli_table_start(&t, heads, count);
     json_array_foreach(items, i, message)
     {
         json_t *recipients = json_object_get(message, "recipients");
 
-        json_array_foreach(recipients, k, r) add_doubt(&t, message, r);
+        json_array_foreach(recipients, k, r) add(&t, message, r);
     }
     cli_table_print(&t, stdout);
 }
 
-static void print_items(const json_t *items)
-{
-    static const char *const heads[] = { "ID",    "ACCEPTED",  ">SIZE",        "FROM",      "TO",
+static const char *const doubt_heads[] = { "ID",      ">NO",      "FROM",
+                                           "TO",      "STATE",    "IN DOUBT SINCE",
+                                           ">DOUBTS", "LAST HOST" };
+static const char *const row_heads[] = { "ID",    "ACCEPTED",  ">SIZE",        "FROM",      "TO",
                                          "STATE", ">ATTEMPTS", "NEXT ATTEMPT", "LAST REPLY" };
-    struct cli_table t;
-    const json_t *message, *r;
-    size_t i, k;
-
-    if (json_array_size(items) == 0) return;
-    cli_table_start(&t, heads, 9);
-    json_array_foreach(items, i, message)
-    {
-        json_t *recipients = json_object_get(message, "recipients");
-
-        json_array_foreach(recipients, k, r) add_row(&t, message, r);
-    }
-    cli_table_print(&t, stdout);
-}
 
 struct queue_args {
     struct cli_target target;
@@ -125,9 +112,9 @@ static int show(const struct queue_args *a)
         cli_print_json(answer.json);
     } else if (rv == CLI_DONE) {
         if (a->in_doubt)
-            print_doubts(json_object_get(answer.json, "items"));
+            print_items(json_object_get(answer.json, "items"), doubt_heads, 8, add_doubt);
         else
-            print_items(json_object_get(answer.json, "items"));
+            print_items(json_object_get(answer.json, "items"), row_heads, 9, add_row);
         print_counts(json_object_get(answer.json, "counts"));
         if (*cli_text(answer.json, "next_cursor"))
             fprintf(stderr, "there is more: --cursor %s\n", cli_text(answer.json, "next_cursor"));
@@ -158,14 +145,17 @@ static int run(int argc, char **argv)
 
 const struct cli_verb cli_verb_queue = {
     .name = "queue",
-    .usage = "[--state waiting|claimed|held] [--in-doubt] [--domain D] [--limit N] [--cursor C] [-o table|json]",
+    .usage = "[--state waiting|claimed|held] [--in-doubt] [--domain D] [--limit N] [--cursor C] "
+             "[-o table|json]",
     .line = "show the messages that wait, and why",
     .help = "Shows pending recipients message by message with the last reply and the time of the "
             "next attempt.\n"
             "  --state S    only recipients in that state (claimed: an attempt is in the air)\n"
             "  --domain D   only recipients at that domain\n"
-            "  --in-doubt   only recipients that may have arrived although they are pending: since when, and the\n"
-            "               host of the last attempt; end it with angarium message ID release, or cancel\n"
+            "  --in-doubt   only recipients that may have arrived although they are pending: since "
+            "when, and the\n"
+            "               host of the last attempt; end it with angarium message ID release, or "
+            "cancel\n"
             "  --limit N    messages of a page (50); --cursor C: the next page\n"
             "\n"
             "Examples:\n"

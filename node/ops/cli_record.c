@@ -129,24 +129,31 @@ static int run_ls(const struct record_args *a)
     return rv;
 }
 
-static int run_show(const struct record_args *a)
+/* The answer is to be freed in any case. */
+static int call_one(const struct record_args *a, const char *method, struct cli_answer *answer)
 {
-    struct cli_answer answer = { 0 };
     struct buf path;
     int rv;
 
     make_path(a, a->words[1], &path);
-    rv = cli_call(&a->target, "GET", buf_cstr(&path), NULL, (struct span){ 0 }, &answer);
-    if (rv == CLI_DONE && a->target.json) {
-        cli_print_json(answer.json);
-    } else if (rv == CLI_DONE) {
+    rv = cli_call(&a->target, method, buf_cstr(&path), NULL, (struct span){ 0 }, answer);
+    buf_deinit(&path);
+    if (rv == CLI_DONE && a->target.json) cli_print_json(answer->json);
+    return rv;
+}
+
+static int run_show(const struct record_args *a)
+{
+    struct cli_answer answer = { 0 };
+    int rv = call_one(a, "GET", &answer);
+
+    if (rv == CLI_DONE && !a->target.json) {
         json_t *items = json_pack("[O]", answer.json);
 
         print_records(a, items);
         json_decref(items);
     }
     cli_answer_free(&answer);
-    buf_deinit(&path);
     return rv;
 }
 
@@ -258,14 +265,9 @@ static int run_set(const struct record_args *a)
 static int run_rm(const struct record_args *a)
 {
     struct cli_answer answer = { 0 };
-    struct buf path;
-    int rv;
+    int rv = call_one(a, "DELETE", &answer);
 
-    make_path(a, a->words[1], &path);
-    rv = cli_call(&a->target, "DELETE", buf_cstr(&path), NULL, (struct span){ 0 }, &answer);
-    if (rv == CLI_DONE && a->target.json) cli_print_json(answer.json);
     cli_answer_free(&answer);
-    buf_deinit(&path);
     return rv;
 }
 
@@ -380,7 +382,8 @@ const struct cli_verb cli_verb_tenant = {
     .help = "A tenant goes only when it has no credentials, domains and rules any more.\n" COMMON
             "  angarium tenant ls\n"
             "  angarium tenant set acme\n"
-            "  angarium tenant set acme in_doubt=hold   mail that may have arrived is not sent again by itself\n"
+            "  angarium tenant set acme in_doubt=hold   mail that may have arrived is not sent "
+            "again by itself\n"
             "  angarium tenant rm acme\n",
     .run = run,
 };
