@@ -104,7 +104,10 @@ class Anywhere(Town):
         self.wait_all_up()
         done = self.cli("node", "drain", str(NODES))
         self.expect(done.returncode == 0, "drain ended with %d: %s" % (done.returncode, done.stderr))
-        self.expect(self.get(NODES, "/api/v1/shards?scope=node")["items"] == [], "node 4 is drained and holds shards")
+        end = time.monotonic() + 5  # the node that was asked knows it first, node 4 when the entry has come there
+        while self.get(NODES, "/api/v1/shards?scope=node")["items"]:
+            self.expect(time.monotonic() < end, "node 4 is drained and holds shards")
+            time.sleep(0.05)
         self.say("node 4 is drained")
         self.listeners = [Listener(self.cluster, 1, True), Listener(self.cluster, NODES, False)]
         for listener in self.listeners:
