@@ -120,6 +120,7 @@ class Moving(Town):
     def wait_stopped(self, node):
         log = self.cluster["nodes"][node - 1]["log_file"]
         self.wait("node %d has stopped" % node, lambda: "event=node.stopped" in open(log).read(), 20)
+        self.wait_ended(node, "it said that it has stopped")
         left = [line for line in open(log) if "event=node.left" in line]
         if not left or "leads=0" not in left[-1]:
             raise Failed("node %d stopped and led shards yet: %s" % (node, left))

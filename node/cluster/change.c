@@ -9,6 +9,8 @@
 
 #include "node/cluster/inside.h"
 
+#define NEWS_ROUNDS_MAX 32u /* then the next heartbeat tells */
+
 /* ---- asking */
 
 static void done(struct cluster_ask *a, int rv)
@@ -109,6 +111,46 @@ static void end_late(struct cluster *c)
     }
 }
 
+/* ---- the news that it is in force: a node that asked hears with the next heartbeat that its entry is committed, as far as its own disk is
+ * known to have it. So that it waits for no beat's time, a read barrier makes the beats, until all that are up have the entry. */
+
+static bool all_have(const struct cluster *c, uint64_t index)
+{
+    const struct core_config *now = raft_group_config(c->group);
+    struct core_peer_view v;
+
+    for (unsigned i = 0; i < now->count; i++)
+        if (raft_group_peer(c->group, i, &v) && v.up && v.match < index) return false;
+    return true;
+}
+
+static void on_news(struct raft_read *read, int rv);
+
+static void tell_news(struct cluster *c)
+{
+    c->news_are_last = all_have(c, c->news_upto);
+    c->news = (struct raft_read){ .on_done = on_news };
+    c->news_out = raft_group_read(c->group, &c->news) == 0;
+    if (c->news_out) loop_again(c->o.loop);
+}
+
+static void on_news(struct raft_read *read, int rv)
+{
+    struct cluster *c = CONTAINER_OF(read, struct cluster, news);
+
+    c->news_out = false;
+    if (rv == 0 && !c->closing && !c->news_are_last && ++c->news_rounds < NEWS_ROUNDS_MAX)
+        tell_news(c);
+}
+
+static void spread_news(struct cluster *c, uint64_t index)
+{
+    c->news_upto = index;
+    c->news_rounds = 0;
+    c->news_are_last = false; /* of a round that is out: it began without this one */
+    if (!c->news_out && !c->closing) tell_news(c);
+}
+
 /* ---- being asked */
 
 struct served {
@@ -131,6 +173,7 @@ static void on_served(struct cluster_ask *a, int rv)
     proto_pack(&m.base, &bytes);
     peer_answer(v->from, rv, buf_span(&bytes), (struct span){ 0 });
     buf_deinit(&bytes);
+    if (rv == 0) spread_news(a->cluster, a->index);
     free(v);
 }
 

@@ -27,6 +27,10 @@ struct cluster {
     struct list behind;  /* it is in force there, and not here yet */
     struct list reports; /* struct report */
     unsigned ask_count;
+    struct raft_read news; /* a round of heartbeats, which say what is committed */
+    bool news_out, news_are_last;
+    unsigned news_rounds;
+    uint64_t news_upto;
 
     /* keep.c */
     struct loop_timer timer;
