@@ -142,6 +142,20 @@ static bool promote_one(const struct cluster *c, struct core_config *aim)
     return true;
 }
 
+/* Who was to get a vote and is down is counted on no more: else voters would come and go in his place for ever. */
+static bool take_back(const struct cluster *c, struct core_config *aim)
+{
+    for (unsigned i = 0; i < aim->count; i++) {
+        struct core_member *m = &aim->members[i];
+
+        if (!(m->flags & CORE_PROMOTE)) continue;
+        if (cluster_is_up(c, m->node) && may_vote(c, m->node)) continue;
+        m->flags = CORE_LEARNS;
+        return true;
+    }
+    return false;
+}
+
 /* Who gives its vote up next: who may not vote, or of too many one that was not promoted, is down, is the last. -1: nobody. */
 static int one_too_many(const struct cluster *c, const struct core_config *g)
 {
@@ -206,7 +220,8 @@ void members_see_to(struct cluster *c)
     raft_group_see(c->group, &view);
     if (now->joint || !view.config_committed || !save_knows_nodes(c)) return;
     hand_over(c, now);
-    if (!learn_new(c, &aim) && !promote_one(c, &aim) && !demote_one(c, &aim) && !drop_gone(c, &aim))
+    if (!learn_new(c, &aim) && !take_back(c, &aim) && !promote_one(c, &aim) &&
+        !demote_one(c, &aim) && !drop_gone(c, &aim))
         return;
     if (raft_group_change(c->group, &aim, now->version) == 0)
         log_event(LOG_INFO, "control.members", LOG_NUM("members", aim.count),
