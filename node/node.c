@@ -187,6 +187,13 @@ static void on_shard(void *arg, const struct cluster_shard *s)
     commit_place(n->commit, &p);
 }
 
+static void on_shard_ended(void *arg, uint32_t shard)
+{
+    struct node *n = arg;
+
+    commit_forget(n->commit, shard);
+}
+
 static void on_state(void *arg, enum control_node_state state)
 {
     struct node *n = arg;
@@ -298,8 +305,10 @@ static int open_cluster(struct node *n, struct errmsg *why)
                             .import = n->own.list,
                             .import_count = n->own.count,
                             .calls = { .arg = n,
-                                       .on_format = on_format, .on_shard = on_shard,
+                                       .on_format = on_format,
+                                       .on_shard = on_shard,
                                        .on_confirmed = on_confirmed,
+                                       .on_shard_ended = on_shard_ended,
                                        .on_state = on_state,
                                        .on_records = on_records } },
                         why);

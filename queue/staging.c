@@ -272,6 +272,23 @@ int queue_staging_end(const struct queue_staging *g, struct queue_state *out)
     return queue_state_take(span_of(g->state, STATE_SIZE), out) ? 0 : ERR_CORRUPT;
 }
 
+bool queue_forget(struct queue_store *s, uint32_t shard)
+{
+    struct queue_key key = queue_key(shard, 'S');
+    struct buf state;
+    int rv;
+
+    buf_init(&state, STATE_SIZE);
+    rv = s->calls->get(s->self, queue_key_span(&key), &state);
+    buf_deinit(&state);
+    if (rv == ERR_NOT_FOUND) return false;
+    s->calls->unstage(s->self, shard);
+    s->calls->swap(s->self, shard);
+    first_forget_all(s->first);
+    CHECK(s->calls->flush(s->self, NULL) == 0); /* a failed write ended the process already */
+    return true;
+}
+
 int queue_staging_install(struct queue_staging *g, uint64_t index)
 {
     const struct queue_store *s = g->store;

@@ -165,6 +165,10 @@ int raft_group_open(struct raft *r, uint64_t group, unsigned loop, const struct 
 /* Waits until the log thread has let go of the group's bytes (a sync at most), then answers its requests with
  * RAFT_UNKNOWN. On the group's loop, or when loops have stopped; never inside a call-back. */
 void raft_group_close(struct raft_group **g);
+/* All that the log holds of a group goes, its terms and votes, too: gone for good when this returns. Waits for a sync: not on
+ * a loop. Only for a group that has ended: a member that is asked again after it has forgotten its promises breaks them.
+ * *had: there was something. ERR_EXISTS: the group is open. */
+int raft_group_forget(struct raft *r, uint64_t group, bool *had, struct errmsg *why);
 
 enum raft_answer {
     RAFT_COMMITTED,  /* committed and applied */

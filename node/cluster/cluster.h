@@ -70,6 +70,8 @@ struct cluster_calls {
     void (*on_shard)(void *arg, const struct cluster_shard *s);
     /* cluster_confirm: that placement is the newest one. NULL: nobody asks. */
     void (*on_confirmed)(void *arg, uint32_t shard, uint32_t version, uint64_t term);
+    /* A shard has ended, on all nodes and for ever. Told once; again after a start. NULL: nothing is to be removed. */
+    void (*on_shard_ended)(void *arg, uint32_t shard);
     /* The state of this node has changed. */
     void (*on_state)(void *arg, enum control_node_state state);
     /* Records of control have changed: those of cluster_control are in force. NULL: nobody wants to know. */

@@ -4,6 +4,8 @@
 
 #include "node/cluster/inside.h"
 
+#define ENDED UINT64_MAX /* a mark: of a shard that is closed */
+
 static bool is_lost(const struct cluster *c, uint64_t node)
 {
     for (unsigned i = 0; i < c->self.lost_count; i++)
@@ -83,6 +85,13 @@ static void tell_shard(struct cluster *c, const struct control_shard *s)
     c->o.calls.on_shard(c->o.calls.arg, &told);
 }
 
+static void tell_ended(struct cluster *c, const struct control_shard *s)
+{
+    if (c->told[s->number - 1] == ENDED) return;
+    c->told[s->number - 1] = ENDED;
+    if (c->o.calls.on_shard_ended) c->o.calls.on_shard_ended(c->o.calls.arg, s->number);
+}
+
 static void tell_state(struct cluster *c)
 {
     const struct control_node *n = control_node(c->control, c->self.node);
@@ -101,6 +110,7 @@ void tell_shards(struct cluster *c)
     for (unsigned i = 1; i <= count; i++) {
         const struct control_shard *s = control_shard(c->control, i);
 
+        if (s->state == CONTROL_CLOSED) tell_ended(c, s);
         if (control_holds(s, c->self.node)) tell_shard(c, s);
     }
 }

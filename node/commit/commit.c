@@ -24,6 +24,7 @@ static uint64_t on_turn(struct loop_hook *hook, uint64_t mono_ms)
         attempt_flush(s);
         house_purge(s, mono_ms);
         house_cut_late(s);
+        forget_turn(s); /* last: the shard may be gone then */
     }
     next = raft_turn(c->o.raft, cl->number, mono_ms);
     return next < mono_ms + 1000 ? next : mono_ms + 1000;

@@ -103,6 +103,9 @@ struct commit_placement {
 void commit_place(struct commit *c, const struct commit_placement *p);
 /* Asked after calls.on_confirm, control said that the placement is the newest one. Any thread. */
 void commit_confirm(struct commit *c, uint32_t shard, uint32_t version, uint64_t term);
+/* The shard has ended, on all nodes and for ever (it was closed, and empty): what this node has of it goes, event
+ * shard.removed. Any thread; again at every start. */
+void commit_forget(struct commit *c, uint32_t shard);
 /* No new mail here, or again: what this node leads it goes on with. Any thread. */
 void commit_set_cordoned(struct commit *c, bool cordoned);
 /* This node goes: each leadership is handed to another voter that can take it, when nothing is in the air, again and again. New

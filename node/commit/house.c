@@ -7,8 +7,8 @@
  *   3. the store is flushed: state up to target and the copies are durable
  *   4. on each shard's loop: copies whose body died meanwhile are forgotten, the group cuts its log
  * So nothing is ever only in the part of the log that goes away.
- * Snapshots that came are installed in between, by the same pool: what moves bodies and what replaces them all exclude each
- * other. While one goes out of a shard its log is not cut (snapshot.c).
+ * Jobs (snapshots that came are installed, shards that ended are removed) run in between, by the same pool: what moves bodies
+ * and what replaces them all exclude each other. While one goes out of a shard its log is not cut (snapshot.c).
  */
 #include <sys/statvfs.h>
 
@@ -33,15 +33,6 @@ struct cut {
     struct moved moved;
 };
 
-struct install {
-    struct loop_letter letter; /* to the house's loop and back */
-    struct list link;          /* in house.installs */
-    struct shard *shard;
-    struct queue_staging *staging;
-    uint64_t index;
-    int rv;
-};
-
 struct house {
     struct commit *commit;
     struct loop *loop; /* the first one */
@@ -52,8 +43,8 @@ struct house {
     size_t unflushed; /* bytes moved since the last flush; the work's */
     struct cut *cuts; /* one per shard; from == to: nothing to do */
     unsigned cuts_away;
-    struct list installs; /* they wait */
-    struct install *installing;
+    struct list jobs; /* they wait */
+    struct house_job *job;
 };
 
 /* Waits for the disk: on the pool only. */
@@ -120,8 +111,8 @@ static void on_run(struct loop_work *w)
 {
     struct house *h = CONTAINER_OF(w, struct house, work);
 
-    if (h->installing) {
-        h->installing->rv = queue_staging_install(h->installing->staging, h->installing->index);
+    if (h->job) {
+        h->job->run(h->job);
         return;
     }
     h->disk_free = disk_free(h->commit->o.data_dir);
@@ -131,7 +122,7 @@ static void on_run(struct loop_work *w)
     flush(h);
 }
 
-static void next_install(struct house *h);
+static void next_job(struct house *h);
 
 static void on_cut_back(struct loop_letter *letter)
 {
@@ -141,7 +132,7 @@ static void on_cut_back(struct loop_letter *letter)
     k->from = k->to;
     k->house->cuts_away--;
     if (k->house->cuts_away == 0) k->house->busy = false;
-    next_install(k->house);
+    next_job(k->house);
 }
 
 /* A snapshot that is open reads bodies which have died since: the log keeps them until it is closed. */
@@ -154,10 +145,8 @@ void house_cut_late(struct shard *s)
     shard_see(s);
 }
 
-/* On the shard's loop. */
-static void on_cut_arrives(struct loop_letter *letter)
+static void take_cut(struct cut *k)
 {
-    struct cut *k = CONTAINER_OF(letter, struct cut, letter);
     struct shard *s = k->shard;
 
     queue_set_moved(s->queue, k->to);
@@ -169,53 +158,58 @@ static void on_cut_arrives(struct loop_letter *letter)
     }
     s->cut_waits = k->to;
     house_cut_late(s);
+}
+
+/* On the shard's loop. */
+static void on_cut_arrives(struct loop_letter *letter)
+{
+    struct cut *k = CONTAINER_OF(letter, struct cut, letter);
+    struct shard *s = k->shard;
+
+    if (s->is_open) take_cut(k); /* else it has ended, and all of it goes next */
     k->letter.on_arrive = on_cut_back;
     loop_post(k->house->loop, &k->letter);
 }
 
-/* ---- snapshots that came */
+/* ---- what excludes cuts */
 
-static void on_install_back(struct loop_letter *letter)
+static void on_job_back(struct loop_letter *letter)
 {
-    struct install *i = CONTAINER_OF(letter, struct install, letter);
+    struct house_job *j = CONTAINER_OF(letter, struct house_job, letter);
 
-    snapshot_installed(i->shard, i->index, i->rv);
-    free(i);
+    j->done(j);
 }
 
-static void on_install_done(struct house *h)
+static void on_job_done(struct house *h)
 {
-    struct install *i = h->installing;
-    struct cut *k = &h->cuts[i->shard->number - 1];
+    struct house_job *j = h->job;
+    struct cut *k = &h->cuts[j->shard->number - 1];
 
-    h->installing = NULL;
+    h->job = NULL;
     h->busy = false;
-    if (i->rv == 0) {
-        k->from = k->to = i->shard->mark = i->index;
-        k->is_known = true;
+    if (j->rv == 0) {
+        k->from = k->to = j->shard->mark = j->index;
+        k->is_known = j->index > 0;
     }
-    i->letter.on_arrive = on_install_back;
-    loop_post(i->shard->loop, &i->letter);
-    next_install(h);
+    j->letter.on_arrive = on_job_back;
+    loop_post(j->shard->loop, &j->letter);
+    next_job(h);
 }
 
-static void on_install_arrives(struct loop_letter *letter)
+static void on_job_arrives(struct loop_letter *letter)
 {
-    struct install *i = CONTAINER_OF(letter, struct install, letter);
-    struct house *h = i->shard->commit->house;
+    struct house_job *j = CONTAINER_OF(letter, struct house_job, letter);
+    struct house *h = j->shard->commit->house;
 
-    list_add(&h->installs, &i->link);
-    next_install(h);
+    list_add(&h->jobs, &j->link);
+    next_job(h);
 }
 
-void house_install(struct shard *s, struct queue_staging *staging, uint64_t index)
+void house_do(struct house_job *j)
 {
-    struct install *i = check_calloc(1, sizeof *i);
-
-    *i = (struct install){ .shard = s, .staging = staging, .index = index };
-    list_init(&i->link);
-    i->letter.on_arrive = on_install_arrives;
-    loop_post(s->commit->house->loop, &i->letter);
+    list_init(&j->link);
+    j->letter.on_arrive = on_job_arrives;
+    loop_post(j->shard->commit->house->loop, &j->letter);
 }
 
 /* ---- the work */
@@ -231,8 +225,8 @@ static void on_work_done(struct loop_work *w)
     struct commit *c = h->commit;
     bool low;
 
-    if (h->installing) {
-        on_install_done(h);
+    if (h->job) {
+        on_job_done(h);
         return;
     }
     low = is_low(h);
@@ -249,7 +243,7 @@ static void on_work_done(struct loop_work *w)
         loop_post(k->shard->loop, &k->letter);
     }
     h->busy = h->cuts_away > 0;
-    next_install(h);
+    next_job(h);
 }
 
 static void start(struct house *h)
@@ -260,15 +254,15 @@ static void start(struct house *h)
 }
 
 /* One at a time, when nothing else is under way; what the pool has no room for waits for the timer. */
-static void next_install(struct house *h)
+static void next_job(struct house *h)
 {
-    if (h->busy || list_empty(&h->installs)) return;
-    h->installing = CONTAINER_OF(list_first(&h->installs), struct install, link);
-    list_remove(&h->installing->link);
+    if (h->busy || list_empty(&h->jobs)) return;
+    h->job = CONTAINER_OF(list_first(&h->jobs), struct house_job, link);
+    list_remove(&h->job->link);
     start(h);
     if (h->busy) return;
-    list_add_first(&h->installs, &h->installing->link);
-    h->installing = NULL;
+    list_add_first(&h->jobs, &h->job->link);
+    h->job = NULL;
 }
 
 /* A shard that was opened since the last look. */
@@ -306,7 +300,7 @@ static void on_timer(struct loop_timer *t)
     struct house *h = CONTAINER_OF(t, struct house, timer);
 
     loop_timer_start(t, COMMIT_HOUSE_EVERY_MS);
-    next_install(h);
+    next_job(h);
     if (h->busy) return;
     plan_cuts(h);
     start(h);
@@ -318,7 +312,7 @@ void house_open(struct commit *c)
 
     c->house = h;
     h->commit = c;
-    list_init(&h->installs);
+    list_init(&h->jobs);
     h->loop = c->loops[0].loop;
     h->cuts = check_calloc(c->shard_max, sizeof *h->cuts);
     for (unsigned i = 0; i < c->shard_max; i++) {
@@ -339,11 +333,12 @@ void house_close(struct commit *c)
     loop_timer_stop(&h->timer);
     for (unsigned i = 0; i < c->shard_max; i++)
         free(h->cuts[i].moved.entries);
-    while (!list_empty(&h->installs)) {
-        struct install *i = CONTAINER_OF(list_first(&h->installs), struct install, link);
+    while (!list_empty(&h->jobs)) {
+        struct house_job *j = CONTAINER_OF(list_first(&h->jobs), struct house_job, link);
 
-        list_remove(&i->link);
-        free(i);
+        list_remove(&j->link);
+        j->rv = ERR_CLOSED;
+        j->done(j);
     }
     free(h->cuts);
     free(h);

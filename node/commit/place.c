@@ -316,6 +316,7 @@ static void on_placing(struct loop_letter *letter)
     struct placing *l = CONTAINER_OF(letter, struct placing, letter);
     struct shard *s = l->shard;
 
+    CHECK(!s->has_ended);
     if (!s->is_open) open_here(s, &l->placement.founders);
     if (!s->place) s->place = check_calloc(1, sizeof *s->place);
     s->place->wanted = l->placement.wanted;

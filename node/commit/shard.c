@@ -168,6 +168,34 @@ static void show_gauges(const struct queue_counts *before, const struct queue_co
     gauge(M_QUEUE_HELD, before->held, now->held);
 }
 
+static void show(struct shard *s, const struct commit_shard_view *v)
+{
+    atomic_store(&s->messages_shared, v->counts.messages);
+    atomic_store(&s->bytes_shared, v->counts.bytes);
+    atomic_store(&s->log_bytes_shared, v->raft.log_bytes);
+    show_gauges(&s->view.counts, &v->counts); /* only this thread writes the view */
+    pthread_mutex_lock(&s->view_lock);
+    s->view = *v;
+    pthread_mutex_unlock(&s->view_lock);
+}
+
+void shard_end(struct shard *s)
+{
+    const struct commit_shard_view gone = { .shard = s->number };
+
+    s->is_leader = false;
+    if (s->leads) tell_lead(s, false);
+    attempt_drop(s);
+    place_close(s);
+    shard_close(s);
+    s->is_open = s->is_closing = false;
+    atomic_store(&s->is_open_shared, false);
+    s->refusals = NULL;
+    s->refusal_count = s->refusal_cap = 0;
+    s->cut = s->cut_waits = s->mark = 0;
+    show(s, &gone);
+}
+
 void shard_see(struct shard *s)
 {
     struct commit_shard_view v = {
@@ -179,11 +207,5 @@ void shard_see(struct shard *s)
     v.digest = queue_digest(s->queue);
     v.state = queue_applied(s->queue);
     v.is_closed = queue_is_closed(s->queue);
-    atomic_store(&s->messages_shared, v.counts.messages);
-    atomic_store(&s->bytes_shared, v.counts.bytes);
-    atomic_store(&s->log_bytes_shared, v.raft.log_bytes);
-    show_gauges(&s->view.counts, &v.counts); /* only this thread writes the view */
-    pthread_mutex_lock(&s->view_lock);
-    s->view = v;
-    pthread_mutex_unlock(&s->view_lock);
+    show(s, &v);
 }

@@ -76,6 +76,7 @@ struct shard {
     bool is_offered; /* mail may go to it, as far as the shard goes */
     bool is_sealing; /* a Close is on its way */
     bool is_purging, is_closing;
+    bool has_ended; /* for all nodes and for ever: what is here of it is removed */
     uint64_t purge_at_ms, mark; /* mono; where the state ended at the last mark, for the next cut */
     uint64_t cut;
     uint64_t cut_waits; /* this far, when no snapshot is open; 0: none */
@@ -143,13 +144,14 @@ bool command_refused(struct shard *s, uint64_t entry, uint64_t index, uint32_t r
 /* shard.c */
 int shard_open(struct shard *s, const struct core_config *config, struct errmsg *why);
 void shard_close(struct shard *s);
+void shard_end(struct shard *s); /* while others go on: on its loop, nothing of it under way */
 /* Mail goes to the shard, or not for now. */
 void shard_offer(struct shard *s, bool offered);
 void shard_see(struct shard *s); /* refreshes the view; on the loop, or after it has stopped */
 
 /* snapshot.c */
 struct raft_snapshot_calls snapshot_calls(void);
-void snapshot_installed(struct shard *s, uint64_t index, int rv); /* on the shard's loop */
+bool snapshot_is_away(const struct shard *s); /* one that comes is in the hands of a pool */
 
 /* place.c: who shall hold the shard */
 void place_turn(struct shard *s, uint64_t mono_ms);
@@ -168,6 +170,9 @@ bool attempt_waits(const struct shard *s);
 void attempt_settle_doubt(struct shard *s);
 void shard_lead(struct shard *s);
 
+/* forget.c: a shard that has ended is removed here, when nothing of it is under way */
+void forget_turn(struct shard *s);
+
 /* close.c: a shard that closes, where it leads; `tells`: now is the time to say that it is empty */
 void close_turn(struct shard *s, bool tells);
 
@@ -176,8 +181,18 @@ void house_open(struct commit *c);
 void house_close(struct commit *c);
 void house_purge(struct shard *s, uint64_t mono_ms);
 void house_cut_late(struct shard *s);
-/* Installs what is staged, when no cut is under way; snapshot_installed tells. On the shard's loop. */
-void house_install(struct shard *s, struct queue_staging *staging, uint64_t index);
+/* What replaces all of a shard's state. `run` on the DISK pool when no cut is under way; `done` then on the shard's loop, which
+ * may free it; also with ERR_CLOSED when it was not run before the end. After rv 0 the log is cut at `index`; 0: there is none. */
+struct house_job {
+    struct loop_letter letter;
+    struct list link;
+    struct shard *shard;
+    uint64_t index;
+    int rv;
+    void (*run)(struct house_job *j);
+    void (*done)(struct house_job *j);
+};
+void house_do(struct house_job *j);
 void house_purge_upload(struct shard *s, struct span upload);
 
 #endif

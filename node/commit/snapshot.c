@@ -10,6 +10,7 @@
 struct incoming {
     struct shard *shard;
     struct loop_work work;
+    struct house_job job;          /* installs it */
     struct queue_staging *staging; /* the work's, while it is away */
     struct blob *chunk;            /* the same */
     int rv;
@@ -157,6 +158,37 @@ static void on_drop(void *arg)
         end_incoming(in);
 }
 
+static void run_install(struct house_job *j)
+{
+    j->rv = queue_staging_install(CONTAINER_OF(j, struct incoming, job)->staging, j->index);
+}
+
+static void take_installed(struct shard *s, uint64_t index)
+{
+    struct errmsg why = { "" };
+
+    CHECK(queue_reload(s->queue, &why) == 0); /* it was checked when it was staged */
+    body_cache_clear(&s->cache);
+    s->cut = index;
+    s->cut_waits = 0;
+    free_incoming(s->incoming);
+    shard_see(s);
+}
+
+static void on_installed(struct house_job *j)
+{
+    struct shard *s = j->shard;
+    uint64_t index = j->index;
+    int rv = j->rv;
+
+    if (rv == ERR_CLOSED) return; /* the shard's end drops it */
+    s->incoming->is_away = false;
+    if (rv == 0) take_installed(s, index);
+    log_event(rv == 0 ? LOG_INFO : LOG_ERROR, "shard.installed", LOG_NUM("shard", s->number),
+              LOG_NUM("index", index), rv == 0 ? LOG_SKIP : LOG_TEXT("error", err_text(rv)));
+    raft_group_installed(s->group, rv == 0);
+}
+
 static int on_commit(void *arg, uint64_t index, uint64_t term)
 {
     struct shard *s = arg;
@@ -166,26 +198,14 @@ static int on_commit(void *arg, uint64_t index, uint64_t term)
     CHECK(in && !in->is_away && !in->is_dropped);
     if (!in->staging) return ERR_CORRUPT; /* an empty one */
     in->is_away = true;
-    house_install(s, in->staging, index);
+    in->job = (struct house_job){ .shard = s, .index = index, .run = run_install, .done = on_installed };
+    house_do(&in->job);
     return ERR_AGAIN;
 }
 
-void snapshot_installed(struct shard *s, uint64_t index, int rv)
+bool snapshot_is_away(const struct shard *s)
 {
-    struct errmsg why = { "" };
-
-    s->incoming->is_away = false;
-    if (rv == 0) {
-        CHECK(queue_reload(s->queue, &why) == 0); /* it was checked when it was staged */
-        body_cache_clear(&s->cache);
-        s->cut = index;
-        s->cut_waits = 0;
-        free_incoming(s->incoming);
-        shard_see(s);
-    }
-    log_event(rv == 0 ? LOG_INFO : LOG_ERROR, "shard.installed", LOG_NUM("shard", s->number),
-              LOG_NUM("index", index), rv == 0 ? LOG_SKIP : LOG_TEXT("error", err_text(rv)));
-    raft_group_installed(s->group, rv == 0);
+    return s->incoming && s->incoming->is_away;
 }
 
 struct raft_snapshot_calls snapshot_calls(void)

@@ -393,6 +393,30 @@ void raft_group_close(struct raft_group **pg)
     *pg = NULL;
 }
 
+static void on_forgotten(struct store_write *w)
+{
+    (void)w; /* the drain waits for it */
+}
+
+int raft_group_forget(struct raft *r, uint64_t group, bool *had, struct errmsg *why)
+{
+    struct store_op op = { .kind = STORE_FORGET, .entry = { .group = group } };
+    struct store_write w = { .ops = &op, .op_count = 1, .on_done = on_forgotten };
+    struct store_group *log;
+    int rv;
+
+    if (directory_has(r, group))
+        return errmsg_set(why, ERR_EXISTS, "group %llu is open", (unsigned long long)group);
+    log = check_malloc(sizeof *log);
+    rv = store_group_read(r->store, group, log, why);
+    *had = rv != 0 || log->known || log->config.n > 0 || log->last > 0;
+    free(log);
+    if (!*had) return 0;
+    store_submit(r->store, &w);
+    store_drain(r->store);
+    return 0;
+}
+
 /* ---- seeing */
 
 static size_t memory_of(const struct raft_group *g)

@@ -81,6 +81,7 @@ enum store_op_kind {
     STORE_BEGIN, /* it is installed: the log is emptied and begins behind pos; ends the intent, is its CONFIG */
     STORE_DROP,    /* it is not: ends the intent */
     STORE_UNTAINT, /* what the group had lost is here again */
+    STORE_FORGET,  /* all of the group goes, its terms and votes, too */
 };
 struct store_op {
     enum store_op_kind kind;

@@ -165,6 +165,11 @@ static void carry_out(struct mem *m, const struct store_op *op)
     case STORE_UNTAINT:
         g->overcome = m->taint;
         return;
+    case STORE_FORGET:
+        drop_from(g, g->first);
+        free(g->entries);
+        *g = (struct mem_group){ .number = g->number, .first = 1 };
+        return;
     }
     UNREACHED();
 }

@@ -115,6 +115,16 @@ static void add_delete(struct rocks *r, uint64_t group, uint8_t kind)
     rocksdb_writebatch_delete(r->batch, (const char *)key, sizeof key);
 }
 
+static void add_forget(struct rocks *r, uint64_t group)
+{
+    uint8_t first[KEY_SIZE], behind[KEY_SIZE];
+
+    key_pack(first, group, 0, 0);
+    key_pack(behind, group + 1, 0, 0);
+    rocksdb_writebatch_delete_range(r->batch, (const char *)first, sizeof first,
+                                    (const char *)behind, sizeof behind);
+}
+
 static void add_intent(struct rocks *r, const struct store_op *op)
 {
     uint8_t pos[PAIR_SIZE];
@@ -182,6 +192,9 @@ static void sink_add(void *arg, const struct store_op *op)
         return;
     case STORE_UNTAINT:
         add_pair(r, group, KEY_UNTAINTED, r->taint.index, 0);
+        return;
+    case STORE_FORGET:
+        add_forget(r, group);
         return;
     }
     UNREACHED();

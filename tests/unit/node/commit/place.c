@@ -621,6 +621,63 @@ static void a_shard_that_closes_takes_nothing_and_says_when_it_is_empty(void **s
     assert_int_equal(see(1).counts.kept_messages, 0);
 }
 
+static bool is_anywhere(void)
+{
+    for (unsigned i = 1; i <= 3; i++)
+        if (see(i).is_open) return true;
+    return false;
+}
+
+/* The leader hears it last. */
+static void a_shard_that_has_ended_leaves_nothing(void **state)
+{
+    struct errmsg why = { "" };
+    uint64_t index;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    index = send_mail(1);
+    assert_true(index > 0 && see(1).counts.messages == 1);
+    for (unsigned i = 3; i >= 1; i--)
+        commit_forget(town.nodes[i].commit, SHARD);
+    for (unsigned i = 0; i < TURNS_MAX && is_anywhere(); i++)
+        turn();
+    assert_false(is_anywhere());
+    for (unsigned i = 0; i < 200; i++)
+        turn(); /* the house has done it */
+    for (unsigned i = 1; i <= 3; i++) {
+        struct node *n = &town.nodes[i];
+        struct queue *q = NULL;
+        bool had = true;
+
+        assert_int_equal(n->leads_told, n->follows_told); /* deliver and the rest have let go */
+        assert_int_equal(see(i).counts.messages, 0);
+        assert_int_equal(raft_group_forget(n->raft, SHARD, &had, &why), 0);
+        assert_false(had);
+        assert_int_equal(queue_open(&q, n->store, SHARD, &why), 0);
+        assert_true(queue_applied(q) == 0 && !queue_is_closed(q));
+        queue_close(&q);
+        assert_false(queue_forget(n->store, SHARD));
+        commit_forget(n->commit, SHARD); /* told twice */
+    }
+    for (unsigned i = 0; i < 200; i++)
+        turn();
+    assert_false(is_anywhere());
+}
+
+static void what_is_open_is_not_forgotten(void **state)
+{
+    struct errmsg why = { "" };
+    bool had;
+
+    (void)state;
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+    assert_int_equal(raft_group_forget(town.nodes[2].raft, SHARD, &had, &why), ERR_EXISTS);
+    assert_true(see(2).is_open);
+}
+
 static void who_is_cordoned_takes_no_new_mail_and_goes_on_with_what_it_has(void **state)
 {
     struct send s;
@@ -746,6 +803,9 @@ int main(void)
                                         close_town),
         cmocka_unit_test_setup_teardown(a_shard_that_closes_takes_nothing_and_says_when_it_is_empty,
                                         open_town, close_town),
+        cmocka_unit_test_setup_teardown(a_shard_that_has_ended_leaves_nothing, open_town,
+                                        close_town),
+        cmocka_unit_test_setup_teardown(what_is_open_is_not_forgotten, open_town, close_town),
         cmocka_unit_test_setup_teardown(
             who_is_cordoned_takes_no_new_mail_and_goes_on_with_what_it_has, open_town, close_town),
         cmocka_unit_test_setup_teardown(a_leader_that_slept_sends_nothing, open_town, close_town),

@@ -264,6 +264,32 @@ static void an_intended_snapshot_is_remembered_until_it_is_installed(void **stat
     assert_int_equal(read_group(s, 5).last, 11);
 }
 
+static void a_group_that_is_forgotten_leaves_nothing(void **state)
+{
+    struct store *s = ((struct both *)*state)->store;
+    struct store_op intent = op_config(STORE_INTENT, 5, 7, "as of nine");
+    struct store_group g;
+
+    intent.pos = (struct core_pos){ 9, 4 };
+    for (uint64_t group = 4; group <= 6; group++) {
+        write_one(s, op_config(STORE_CONFIG, group, 0, "the first"));
+        write_one(s, op_hard(group, 4, 2));
+        write_entries(s, group, 1, 3, 1);
+    }
+    write_one(s, intent);
+    write_one(s, (struct store_op){ .kind = STORE_FORGET, .entry = { .group = 5 } });
+    g = read_group(s, 5);
+    assert_false(g.known);
+    assert_true(g.hard.term == 0 && g.hard.vote == 0 && g.first == 1 && g.last == 0);
+    assert_true(g.config.n == 0 && g.kept.n == 0 && g.intent.index == 0);
+    for (uint64_t index = 1; index <= 3; index++)
+        assert_int_equal(store_entry_read(s, 5, index, NULL, NULL, NULL, NULL), ERR_NOT_FOUND);
+    for (uint64_t group = 4; group <= 6; group += 2) { /* its neighbours are whole */
+        g = read_group(s, group);
+        assert_true(g.known && g.hard.term == 4 && g.last == 3 && g.config.n > 0);
+    }
+}
+
 #define FOR_BOTH(test)                                                                             \
     { #test " (rocks)", test, open_rocks, close_rocks, NULL },                                     \
     {                                                                                              \
@@ -281,6 +307,7 @@ int main(void)
         FOR_BOTH(terms_are_told_as_runs),
         FOR_BOTH(the_last_two_configurations_are_found),
         FOR_BOTH(an_intended_snapshot_is_remembered_until_it_is_installed),
+        FOR_BOTH(a_group_that_is_forgotten_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
