@@ -22,6 +22,7 @@
 struct backup_head {
     uint8_t cluster[CONTROL_CLUSTER_SIZE];
     uint32_t shard; /* 0: control */
+    uint32_t format; /* of the state, as it was read; written is the one in force */
     uint64_t index, term, digest, time_ms;
 };
 void backup_head_put(const struct backup_head *h, struct buf *out);
@@ -56,6 +57,7 @@ struct backup_entry {
 };
 struct backup_manifest {
     uint8_t cluster[CONTROL_CLUSTER_SIZE];
+    uint32_t format; /* the newest that a file is of: what who reads them must know */
     uint64_t begun_ms, ended_ms;
     struct backup_entry control;
     struct backup_entry *shards; /* ascending by head.shard */

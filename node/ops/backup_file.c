@@ -38,13 +38,13 @@ void backup_head_put(const struct backup_head *h, struct buf *out)
 
 int backup_head_take(struct span bytes, struct backup_head *out)
 {
-    uint32_t format, proto;
+    uint32_t format;
     struct cursor c;
 
     if (bytes.n != BACKUP_HEAD_SIZE || memcmp(bytes.p, MAGIC, MAGIC_SIZE) != 0) return ERR_CORRUPT;
     cursor_init(&c, span_from(bytes, MAGIC_SIZE));
     format = cursor_u32be(&c);
-    proto = cursor_u32be(&c);
+    out->format = cursor_u32be(&c);
     if (format > BACKUP_FORMAT) return ERR_VERSION; /* what follows may be anything */
     memcpy(out->cluster, cursor_span(&c, sizeof out->cluster).p, sizeof out->cluster);
     out->shard = cursor_u32be(&c);
@@ -53,8 +53,8 @@ int backup_head_take(struct span bytes, struct backup_head *out)
     out->digest = cursor_u64be(&c);
     out->time_ms = cursor_u64be(&c);
     if (cursor_u64be(&c) != XXH3_64bits(bytes.p, BACKUP_HEAD_SIZE - 8)) return ERR_CORRUPT;
-    if (proto > PROTO_FORMAT_VERSION) return ERR_VERSION;
-    if (format == 0 || proto == 0 || out->shard > PROTO_SHARD_MAX) return ERR_CORRUPT;
+    if (out->format > PROTO_FORMAT_VERSION) return ERR_VERSION;
+    if (format == 0 || out->format == 0 || out->shard > PROTO_SHARD_MAX) return ERR_CORRUPT;
     return out->index > PROTO_INDEX_MAX ? ERR_CORRUPT : 0;
 }
 
@@ -219,6 +219,9 @@ static int compare(const char *path, const struct backup_manifest *m, const stru
 {
     if (memcmp(f->head.cluster, m->cluster, sizeof m->cluster) != 0)
         return errmsg_set(why, ERR_CORRUPT, "%s: is of another cluster than manifest.json says",
+                          path);
+    if (f->head.format > m->format)
+        return errmsg_set(why, ERR_CORRUPT, "%s: is of a newer format than manifest.json says",
                           path);
     if (f->bytes != e->file.bytes || strcmp(f->sha256, e->file.sha256) != 0 ||
         f->head.index != e->file.head.index || f->head.term != e->file.head.term ||

@@ -42,7 +42,7 @@ json_t *backup_manifest_json(const struct backup_manifest *m)
     for (unsigned i = 0; i < m->shard_count; i++)
         json_array_append_new(shards, json_of_entry(&m->shards[i]));
     j = json_pack("{s:i, s:i, s:s, s:s, s:I, s:I, s:o, s:o}", "format", (int)BACKUP_FORMAT,
-                  "state_format", (int)PROTO_FORMAT_VERSION, "version", ANGARIUM_VERSION, "cluster",
+                  "state_format", (int)m->format, "version", ANGARIUM_VERSION, "cluster",
                   id, "begun_ms", (json_int_t)m->begun_ms, "ended_ms", (json_int_t)m->ended_ms,
                   "control", json_of_entry(&m->control), "shards", shards);
     CHECK(j);
@@ -125,6 +125,7 @@ int backup_manifest_take(const json_t *j, struct backup_manifest *out, struct er
                           "manifest.json: the backup is of format %" PRIu64 ".%" PRIu64
                           ", this program knows %u.%u; use a newer one",
                           format, state_format, BACKUP_FORMAT, PROTO_FORMAT_VERSION);
+    out->format = (uint32_t)state_format;
     if (!take(j, out))
         return errmsg_set(why, ERR_CORRUPT, "manifest.json: says nothing that makes sense");
     return 0;

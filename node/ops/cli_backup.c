@@ -182,6 +182,15 @@ static int fetch(struct backup *b, uint32_t shard, struct backup_entry *e, struc
     return rv;
 }
 
+/* The file of `e` is in the backup. */
+static void count_file(struct backup *b, const struct backup_entry *e)
+{
+    struct backup_manifest *m = &b->manifest;
+
+    if (e->file.head.shard > 0) m->shard_count++;
+    if (m->format < e->file.head.format) m->format = e->file.head.format;
+}
+
 static void tell_file(const struct backup *b, const struct backup_entry *e)
 {
     char name[24], size[16];
@@ -283,6 +292,7 @@ static int fetch_all(struct backup *b)
 
     if (fetch(b, 0, &m->control, &why) != 0)
         return cli_fail(CLI_NO_QUORUM, "control: %s", why.text);
+    count_file(b, &m->control);
     tell_file(b, &m->control);
     memcpy(m->cluster, m->control.file.head.cluster, sizeof m->cluster);
     rv = load_control(b);
@@ -293,7 +303,7 @@ static int fetch_all(struct backup *b)
         if (control_shard(b->control, i)->state == CONTROL_CLOSED) continue;
         if (fetch(b, i, e, &why) != 0)
             return cli_fail(CLI_NO_QUORUM, "shard %" PRIu32 ": %s", i, why.text);
-        m->shard_count++;
+        count_file(b, e);
         tell_file(b, e);
     }
     return rv;

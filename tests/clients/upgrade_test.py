@@ -96,6 +96,35 @@ def refused(answer, word):
     assert code == 5 and word in text, answer
 
 
+def backed_up(t, version, name):
+    """A backup by the program of that version; what its manifest says."""
+    directory = os.path.join(t.place, name)
+    done = subprocess.run([t.binary[version], "cluster", "backup", directory, "--dir", t.c.dir], capture_output=True, text=True,
+                          timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    with open(os.path.join(directory, "manifest.json")) as f:
+        return directory, json.load(f)
+
+
+def verified(t, version, directory):
+    done = subprocess.run([t.binary[version], "cluster", "backup", "verify", directory], capture_output=True, text=True,
+                          timeout=90, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def backups(t, in_force):
+    """Of the format in force, whoever takes it; the older version reads it as long as it knows that."""
+    directory, manifest = backed_up(t, NEW, "backup-%d" % in_force)
+    assert manifest["state_format"] == in_force, manifest
+    code, text = verified(t, NEW, directory)
+    assert code == 0, text
+    code, text = verified(t, OLD, directory)
+    if in_force == OLD:
+        assert code == 0, text
+    else:
+        assert code == 1 and "this program knows 1.1; use a newer one" in text, (code, text)
+
+
 def roll(t):
     """Each node in turn; in between old and new ones work together, and one goes back."""
     refused(t.upgrade(OLD, "finalize"), "knows no newer one")
@@ -156,7 +185,9 @@ def main():
     try:
         t.load()
         roll(t)
+        backups(t, OLD)
         finalize(t)
+        backups(t, NEW)
         no_way_back(t)
         settle(t)
     finally:

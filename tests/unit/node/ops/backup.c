@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "node/ops/backup.h"
 #include "node/ops/cli.h"
 
@@ -199,6 +202,16 @@ static void a_file_of_another_shard_is_refused(void **state)
     buf_deinit(&file);
 }
 
+static void sum_head(uint8_t *head)
+{
+    struct buf sum;
+
+    buf_init(&sum, 8);
+    buf_add_u64be(&sum, XXH3_64bits(head, BACKUP_HEAD_SIZE - 8));
+    memcpy(head + BACKUP_HEAD_SIZE - 8, sum.p, 8);
+    buf_deinit(&sum);
+}
+
 static void a_newer_format_is_refused_as_such(void **state)
 {
     struct backup_file f;
@@ -207,6 +220,12 @@ static void a_newer_format_is_refused_as_such(void **state)
     (void)state;
     make(SHARD, &file);
     file.p[11] = BACKUP_FORMAT + 1; /* its sum may be made in any way */
+    assert_int_equal(check(SHARD, buf_span(&file), 4096, &f), ERR_VERSION);
+    file.p[11] = BACKUP_FORMAT;
+    assert_int_equal(check(SHARD, buf_span(&file), 4096, &f), 0);
+    file.p[15] = PROTO_FORMAT_VERSION + 1;
+    assert_int_equal(check(SHARD, buf_span(&file), 4096, &f), ERR_CORRUPT); /* not what was summed */
+    sum_head(file.p);
     assert_int_equal(check(SHARD, buf_span(&file), 4096, &f), ERR_VERSION);
     buf_deinit(&file);
 }
@@ -250,6 +269,7 @@ static void save(struct saved *s)
     buf_deinit(&file);
     s->manifest.shards = &s->shard;
     s->manifest.shard_count = 1;
+    s->manifest.format = s->shard.file.head.format;
     write_manifest(s);
 }
 
@@ -300,6 +320,36 @@ static void a_directory_is_what_its_manifest_says(void **state)
     clear(&s);
 }
 
+/* Not the newest that the program knows: who goes back to an older one can still restore. */
+static void a_manifest_says_the_format_in_force(void **state)
+{
+    struct errmsg why = { "" };
+    struct backup_manifest m;
+    struct saved s;
+    json_t *j;
+
+    (void)state;
+    proto_format_set(PROTO_FORMAT_MIN);
+    save(&s);
+    proto_format_set(PROTO_FORMAT_VERSION);
+    assert_int_equal(s.manifest.control.file.head.format, PROTO_FORMAT_MIN);
+    j = backup_manifest_json(&s.manifest);
+    assert_int_equal(json_integer_value(json_object_get(j, "state_format")), PROTO_FORMAT_MIN);
+    assert_int_equal(backup_manifest_take(j, &m, &why), 0);
+    assert_int_equal(m.format, PROTO_FORMAT_MIN);
+    backup_manifest_deinit(&m);
+    json_object_set_new(j, "state_format", json_integer(PROTO_FORMAT_VERSION + 1));
+    assert_int_equal(backup_manifest_take(j, &m, &why), ERR_VERSION);
+    assert_non_null(strstr(why.text, "use a newer one"));
+    backup_manifest_deinit(&m);
+    json_decref(j);
+    s.manifest.format = 0; /* a file of a newer format than it says */
+    assert_int_equal(backup_file_check(s.dir, &s.manifest, &s.shard, NULL, NULL, &why),
+                     ERR_CORRUPT);
+    assert_non_null(strstr(why.text, "newer format"));
+    clear(&s);
+}
+
 static void without_a_manifest_it_is_no_backup(void **state)
 {
     struct errmsg why = { "" };
@@ -346,6 +396,7 @@ int main(void)
         cmocka_unit_test(a_file_of_another_shard_is_refused),
         cmocka_unit_test(a_newer_format_is_refused_as_such),
         cmocka_unit_test(a_directory_is_what_its_manifest_says),
+        cmocka_unit_test(a_manifest_says_the_format_in_force),
         cmocka_unit_test(without_a_manifest_it_is_no_backup),
         cmocka_unit_test(a_manifest_names_no_other_files),
     };
