@@ -254,10 +254,10 @@ static void close_world(struct world *w)
     double_dns_close(&w->dns);
     for (int i = 0; i < 5; i++)
         loop_turn(w->loop, 1);
+    loop_settle(w->loop); /* a read of a body may be on its way */
     double_close(&w->commit);
     for (unsigned i = 0; i < w->login_count; i++)
         login_unref(&w->logins[i]);
-    loop_settle(w->loop);
     loop_turn(w->loop, 0);
     loop_free(&w->loop);
     for (unsigned i = 0; i < w->mail_count; i++)
