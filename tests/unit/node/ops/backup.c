@@ -224,7 +224,8 @@ static void a_newer_format_is_refused_as_such(void **state)
     file.p[11] = BACKUP_FORMAT;
     assert_int_equal(check(SHARD, buf_span(&file), 4096, &f), 0);
     file.p[15] = PROTO_FORMAT_VERSION + 1;
-    assert_int_equal(check(SHARD, buf_span(&file), 4096, &f), ERR_CORRUPT); /* not what was summed */
+    assert_int_equal(check(SHARD, buf_span(&file), 4096, &f),
+                     ERR_CORRUPT); /* not what was summed */
     sum_head(file.p);
     assert_int_equal(check(SHARD, buf_span(&file), 4096, &f), ERR_VERSION);
     buf_deinit(&file);
