@@ -187,13 +187,24 @@ json_t *change_answer(const char *operation, json_t *does, bool dry_run)
 void change_answer_now(struct call *c, json_t *answer)
 {
     const char *operation = json_string_value(json_object_get(answer, "operation"));
-    char location[64];
+    char location[CHANGE_OPERATION_SIZE + 32];
 
     if (operation && !json_is_true(json_object_get(answer, "dry_run"))) {
         snprintf(location, sizeof location, "/api/v1/operations/%s", operation);
         http_add_header(c->request, "Location", location);
     }
     call_answer_json(c, 200, answer);
+}
+
+bool change_goes_on(struct call *c, int rv, const struct errmsg *why, const char *operation)
+{
+    json_t *does;
+
+    if (rv != ERR_EXISTS) return change_may(c, rv, why);
+    does = json_array();
+    change_says(does, "nothing: %s", why->text);
+    change_answer_now(c, change_answer(operation, does, change_take_flag(c, "dry_run")));
+    return false;
 }
 
 static void refuse(struct call *c, int rv)

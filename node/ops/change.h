@@ -1,13 +1,18 @@
-/* change - private to ops: operators' changes of nodes and shards (route_node.c, route_shard.c). */
+/* change - private to ops: operators' changes of nodes and shards (route_node.c, route_region.c, route_shard.c). */
 #ifndef OPS_CHANGE_H
 #define OPS_CHANGE_H
 
 #include "node/ops/inside.h"
 
+#define CHANGE_OPERATION_SIZE                                                                      \
+    (CONTROL_PLACE_SIZE_MAX + 32) /* the id of an operation, and its end */
+
 /* Each false: answered. */
 bool change_is_clustered(struct call *c);
 bool change_take_number(struct call *c, uint64_t *out); /* the {id} of the path */
 bool change_may(struct call *c, int rv, const struct errmsg *why);
+/* The same, but what is so already (ERR_EXISTS) is no refusal: answered as done, with its operation (NULL: none). */
+bool change_goes_on(struct call *c, int rv, const struct errmsg *why, const char *operation);
 bool change_take_flag(struct call *c, const char *key);
 
 /* Lines of what is done, into `does`: one in words; how a shard's voters change; what the plan does when the command is in force. */

@@ -1,4 +1,4 @@
-/* cli_change - what verbs of nodes and shards share: a change is asked for, what it does is told, and what takes long is waited
+/* cli_change - what verbs of nodes, regions and shards share: a change is asked for, what it does is told, and what takes long is waited
  * for, with its progress on standard error. Stopping to wait stops nothing.
  */
 #include <poll.h>

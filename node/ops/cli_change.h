@@ -1,4 +1,4 @@
-/* cli_change - private to cli_node.c and cli_shard.c. */
+/* cli_change - private to cli_node.c, cli_region.c and cli_shard.c. */
 #ifndef OPS_CLI_CHANGE_H
 #define OPS_CLI_CHANGE_H
 

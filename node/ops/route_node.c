@@ -70,18 +70,6 @@ static void send_state(struct call *c, uint64_t node, enum control_node_state to
         change_send(c, &command, change_answer(operation, does, false), NULL);
 }
 
-/* What is so already is no refusal; false: answered. */
-static bool goes_on(struct call *c, int rv, const struct errmsg *why, const char *operation)
-{
-    json_t *does;
-
-    if (rv != ERR_EXISTS) return change_may(c, rv, why);
-    does = json_array();
-    change_says(does, "nothing: %s", why->text);
-    change_answer_now(c, change_answer(operation, does, change_take_flag(c, "dry_run")));
-    return false;
-}
-
 static bool begin(struct call *c, uint64_t *node)
 {
     return change_is_clustered(c) && change_take_number(c, node);
@@ -94,7 +82,8 @@ void route_cordon(struct call *c)
     uint64_t node;
 
     if (!begin(c, &node)) return;
-    if (!goes_on(c, control_may_cordon(cluster_control(c->ops->o.cluster), node, &why), &why, NULL))
+    if (!change_goes_on(c, control_may_cordon(cluster_control(c->ops->o.cluster), node, &why), &why,
+                        NULL))
         return;
     does = json_array();
     change_says(does, "node %llu gets no new mail, shards or leaderships, and keeps what it has",
@@ -109,8 +98,8 @@ void route_uncordon(struct call *c)
     uint64_t node;
 
     if (!begin(c, &node)) return;
-    if (!goes_on(c, control_may_uncordon(cluster_control(c->ops->o.cluster), node, &why), &why,
-                 NULL))
+    if (!change_goes_on(c, control_may_uncordon(cluster_control(c->ops->o.cluster), node, &why),
+                        &why, NULL))
         return;
     does = json_array();
     change_says(does, "node %llu serves again: it gets replicas and leaderships", (ull)node);
@@ -131,7 +120,7 @@ void route_drain(struct call *c)
     up = cluster_up(cluster);
     snprintf(operation, sizeof operation, "drain-%llu", (ull)node);
     rv = control_may_drain(cluster_control(cluster), &up, node, &why);
-    if (!goes_on(c, rv, &why, operation)) return;
+    if (!change_goes_on(c, rv, &why, operation)) return;
     does = json_array();
     change_says(does,
                 "node %llu gets nothing new, and what it holds moves away, %u shards at a time",
@@ -174,7 +163,8 @@ void route_promote(struct call *c)
 
     if (!begin(c, &node)) return;
     up = cluster_up(cluster);
-    if (!goes_on(c, control_may_promote(cluster_control(cluster), &up, node, &why), &why, NULL))
+    if (!change_goes_on(c, control_may_promote(cluster_control(cluster), &up, node, &why), &why,
+                        NULL))
         return;
     does = json_array();
     change_says(does, "node %llu votes in control before others do", (ull)node);

@@ -70,15 +70,18 @@ void route_drain_region(struct call *c)
     const struct cluster *cluster = c->ops->o.cluster;
     Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
     Angarium__ControlRegionDrain drain = ANGARIUM__CONTROL_REGION_DRAIN__INIT;
+    char operation[CHANGE_OPERATION_SIZE];
     struct errmsg why = { "" };
     struct control_up up;
     json_t *does;
+    int rv;
 
     if (!change_is_clustered(c)) return;
     up = cluster_up(cluster);
-    if (!change_may(c, control_may_drain_region(cluster_control(cluster), &up, c->param, &why),
-                    &why))
-        return;
+    rv = control_may_drain_region(cluster_control(cluster), &up, c->param, &why);
+    snprintf(operation, sizeof operation, "drain-region-%.*s", (int)CONTROL_PLACE_SIZE_MAX,
+             c->param);
+    if (!change_goes_on(c, rv, &why, operation)) return;
     does = json_array();
     change_says(does, "the nodes of region %s get nothing new, and what they hold moves away",
                 c->param);
@@ -87,7 +90,7 @@ void route_drain_region(struct call *c)
     command.region_drain = &drain;
     change_plays(c, &command, does);
     if (change_take_flag(c, "dry_run"))
-        change_answer_now(c, change_answer(NULL, does, true));
+        change_answer_now(c, change_answer(operation, does, true));
     else
-        change_send(c, &command, change_answer(NULL, does, false), NULL);
+        change_send(c, &command, change_answer(operation, does, false), NULL);
 }

@@ -4,6 +4,7 @@
  * An operation has no record of its own: its id says what was begun, and how far it is stands in the state. So every node answers.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "node/ops/change.h"
 
@@ -286,6 +287,34 @@ static json_t *drain_progress(const struct call *c, const struct control_node *n
                     waits);
 }
 
+/* NULL: no node was ever there. Nodes that serve again count no more. */
+static json_t *region_progress(const struct call *c, const char *region)
+{
+    const struct control *control = control_of(c);
+    const char *waits = cluster_waits(c->ops->o.cluster);
+    unsigned found = 0, drain = 0, held = 0, led = 0;
+
+    for (unsigned i = 0; i < control_node_count(control); i++) {
+        const struct control_node *n = control_node_at(control, i);
+
+        if (strcmp(n->region, region) != 0) continue;
+        found++;
+        if (n->state != CONTROL_DRAINING) continue;
+        drain++;
+        held += control_held(control, n->id);
+        led += control_led(control, n->id);
+    }
+    if (found == 0) return NULL;
+    if (drain == 0)
+        return progress(c->param, true, "no node of region %s is drained any more", region);
+    if (held == 0)
+        return progress(c->param, true, "the draining nodes of region %s hold nothing", region);
+    return progress(
+        c->param, false,
+        "%u draining nodes of region %s hold %u replicas, are the first of %u shards%s%s", drain,
+        region, held, led, waits[0] ? "; " : "", waits);
+}
+
 static json_t *close_progress(const struct call *c, const struct control_shard *s)
 {
     struct commit_shard_view v = { 0 };
@@ -342,14 +371,19 @@ static json_t *shard_progress(const struct call *c)
                     "shard %u is led by node %llu", s->number, (ull)leader);
 }
 
+#define OF_REGION "drain-region-"
+
 void route_operation(struct call *c)
 {
+    const size_t of_region = strlen(OF_REGION);
     const struct control_node *n;
     uint64_t number, more;
     json_t *j = NULL;
 
     if (!change_is_clustered(c)) return;
-    if (parse(c->param, "drain", &number, &more)) {
+    if (strncmp(c->param, OF_REGION, of_region) == 0) {
+        j = region_progress(c, c->param + of_region);
+    } else if (parse(c->param, "drain", &number, &more)) {
         n = control_node(control_of(c), number);
         j = n ? drain_progress(c, n) : NULL;
     } else {

@@ -256,6 +256,15 @@ static void refused(const char *path, enum cli_exit wanted, long status, const c
     json_decref(j);
 }
 
+static void is_over(const char *path, const char *text)
+{
+    json_t *j = ask("GET", path, CLI_DONE, 200);
+
+    assert_true(json_is_true(json_object_get(j, "done")));
+    if (!strstr(cli_text(j, "progress"), text)) fail_msg("%s: %s", path, cli_text(j, "progress"));
+    json_decref(j);
+}
+
 static void state_is(const char *wanted)
 {
     json_t *j = ask("GET", "nodes/1", CLI_DONE, 200);
@@ -336,7 +345,7 @@ static void post_join(void)
     json_t *token = ask("POST", "join-tokens", CLI_DONE, 200);
     json_t *node = json_pack("{s:s, s:i, s:s, s:s, s:s, s:s}", "token", cli_text(token, "token"),
                              "node", 2, "uuid", "01234567-89ab-4cde-8f01-23456789abcd", "address",
-                             "127.0.0.1:8", "zone", "b", "region", "here");
+                             "127.0.0.1:8", "zone", "b", "region", "there");
     char *text = json_dumps(node, 0);
     struct cli_answer a;
 
@@ -367,6 +376,27 @@ static void a_second_node_comes(void **state)
     json_decref(j);
 }
 
+/* The command line waits for it, too. */
+static void a_region_that_is_down_is_drained(void **state)
+{
+    json_t *j;
+
+    (void)state;
+    is_over("operations/drain-region-there", "no node of region there is drained any more");
+    json_decref(ask("GET", "operations/drain-region-nowhere", CLI_NOT_FOUND, 404));
+    json_decref(ask("GET", "operations/drain-region-", CLI_NOT_FOUND, 404));
+    j = done("regions/there/drain?dry_run=1");
+    assert_string_equal(cli_text(j, "operation"), "drain-region-there");
+    json_decref(j);
+    assert_int_equal(RUN("region", "drain", "there"), CLI_DONE);
+    is_over("operations/drain-region-there", "hold nothing");
+    j = done("regions/there/drain"); /* what is so already is no refusal */
+    assert_string_equal(cli_text(j, "operation"), "drain-region-there");
+    json_decref(j);
+    do_it("nodes/2/uncordon");
+    is_over("operations/drain-region-there", "no node of region there is drained any more");
+}
+
 /* The command line waits for the drain, which is through: it holds nothing. */
 static void a_node_that_is_down_is_drained_and_removed(void **state)
 {
@@ -376,9 +406,7 @@ static void a_node_that_is_down_is_drained_and_removed(void **state)
     do_it("nodes/2/drain?dry_run=1");
     assert_int_equal(RUN("node", "show", "2"), CLI_DONE);
     assert_int_equal(RUN("node", "drain", "2"), CLI_DONE);
-    j = ask("GET", "operations/drain-2", CLI_DONE, 200);
-    assert_true(json_is_true(json_object_get(j, "done")));
-    json_decref(j);
+    is_over("operations/drain-2", "holds nothing");
     assert_int_equal(RUN("node", "remove", "2"), CLI_DONE);
     j = ask("GET", "nodes/2", CLI_DONE, 200);
     assert_string_equal(cli_text(j, "state"), "gone");
@@ -536,6 +564,7 @@ int main(void)
         cmocka_unit_test(operations_that_are_not_there),
         cmocka_unit_test(a_second_node_comes),
         cmocka_unit_test(a_node_is_cordoned_and_back),
+        cmocka_unit_test(a_region_that_is_down_is_drained),
         cmocka_unit_test(a_node_that_is_down_is_drained_and_removed),
         cmocka_unit_test(the_last_open_shard_stays),
     };
