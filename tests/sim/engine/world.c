@@ -138,6 +138,13 @@ static void drop(struct world *w, const struct action *a)
     if (a->kind == ACT_FRAME) w->paths[a->b][a->node].lanes[a->a].armed = false;
 }
 
+/* Who died at a step of its own, or of another one's that called it: a client's, an operator's, a lane's. */
+static void settle_all(struct world *w)
+{
+    for (unsigned i = 0; i < w->node_count; i++)
+        node_settle(w, &w->nodes[i]);
+}
+
 static void do_action(struct world *w, struct action *a)
 {
     struct node *n = &w->nodes[a->node];
@@ -146,7 +153,10 @@ static void do_action(struct world *w, struct action *a)
     w->events++;
     EXPECT(w, w->events < EVENTS_MAX, "it does not end");
     trace_mix(w, a->kind, a->node, a->group);
-    if (do_outer(w, a)) return;
+    if (do_outer(w, a)) {
+        settle_all(w);
+        return;
+    }
     if (!n->up || n->dying || (a->life && a->life != n->incarnation)) {
         drop(w, a);
     } else if (n->paused_until_us == FOREVER) {
@@ -156,7 +166,7 @@ static void do_action(struct world *w, struct action *a)
         agenda_add(&w->agenda, a);
     } else {
         do_inner(w, n, a);
-        node_settle(w, n);
+        settle_all(w);
     }
 }
 
