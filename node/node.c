@@ -201,6 +201,10 @@ static void on_state(void *arg, enum control_node_state state)
     commit_set_cordoned(n->commit, state == CONTROL_CORDONED || state == CONTROL_DRAINING ||
                                        state == CONTROL_GONE);
     log_event(LOG_INFO, "node.state", LOG_TEXT("state", control_node_state_name(state)));
+    if (state == CONTROL_GONE)
+        log_event(LOG_WARN, "node.removed", LOG_NUM("node", n->self.node),
+                  LOG_TEXT("help", "this node was removed from the cluster for ever: stop it, its data can go; with "
+                                   "an empty data directory, a new number and a new token it is a new node"));
 }
 
 /* What a shard's leader reports, from its loop to the first one. */

@@ -4,7 +4,8 @@ stopped politely and comes back; another one is drained and removed.
 
 Checks at the end, as failover.py does: every mail answered 250 arrived with all its recipients and unchanged; what arrived twice
 was in doubt; the audits of all replicas agree. Besides: clients heard nothing but 250 and replies that a retry cures; the fourth
-node holds and leads shards; the drained one holds nothing; what would lose a quorum is refused.
+node holds and leads shards; the drained one holds nothing, and knows that it was removed, also when it is started again; what would lose
+a quorum is refused.
 Use: moving.py [--build build/dev] [--seed N] [--dir DIR]
 """
 
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from failover import Failed, Town, main  # noqa: E402
@@ -23,7 +25,9 @@ REFUSED, NOT_FOUND = 5, 3
 
 
 class Moving(Town):
-    joiner = None
+    def __init__(self, *args, **named):
+        super().__init__(*args, **named)
+        self.own = {}  # processes that `dev` did not start
 
     def verb(self, *words, expect=0):
         done = self.cli(*words)
@@ -69,14 +73,19 @@ class Moving(Town):
         token = self.cli("cluster", "token").stdout
         self.write("node-4.token", token)
         log = os.path.join(self.dir, "node-4.log")
-        self.joiner = subprocess.Popen([self.binary, "node", "-c", os.path.join(self.dir, "node-4.yaml")], cwd=self.dir,
-                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(log, "w"))
+        self.start_own(4, log)
         node = {"id": 4, "data_dir": os.path.join(self.dir, "node-4"), "log_file": log}
         for name, k in (("http", 2), ("mx", 3)):
             node[name] = "127.0.0.1:%d" % (base + 30 + k)
         self.cluster["nodes"].append(node)
         self.nodes = 4
         self.wait("node 4 serves", lambda: self.shown(4)["state"] == "serving", 40)
+
+    def start_own(self, node, log):
+        with open(log, "a") as file:
+            self.own[node] = subprocess.Popen(
+                [self.binary, "node", "-c", os.path.join(self.dir, "node-%d.yaml" % node)], cwd=self.dir,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file)
 
     def has_its_share(self):
         shown = self.shown(4)
@@ -105,6 +114,23 @@ class Moving(Town):
             raise Failed("node 3 is drained and holds something")
         self.verb("node", "remove", "3")
         self.wait("control has let go of node 3", lambda: self.shown(3)["control"] == "learner")
+        self.wait("node 3 knows that it is removed", lambda: self.knows_it_is_removed(1))
+        self.dev("kill", "--node", "3", "--signal", "KILL")
+        self.wait_ended(3, "it was killed")
+        self.start_own(3, self.cluster["nodes"][2]["log_file"])
+        self.wait("node 3 knows it after a restart, too", lambda: self.knows_it_is_removed(2))
+
+    def knows_it_is_removed(self, times):
+        with open(self.cluster["nodes"][2]["log_file"]) as log:
+            if log.read().count("event=node.removed node=3 ") != times:
+                return False
+        try:
+            urllib.request.urlopen("http://%s/readyz" % self.cluster["nodes"][2]["http"], timeout=5)
+        except urllib.error.HTTPError as refused:
+            return refused.code == 503 and "was removed from the cluster" in refused.read().decode()
+        except OSError:
+            return False
+        return False
 
     def shards(self):
         made = int(re.search(r"shard (\d+)$", self.verb("shard", "create", "--node", "2").strip()).group(1))
@@ -137,25 +163,26 @@ class Moving(Town):
                       if len({seen[i].get(p["id"]) for i in p["voters"]}) > 1]
             if not differ:
                 count = len(self.placements())
-                self.stop_joiner()
+                self.stop_own()
                 return count
             if time.monotonic() > end:
                 raise Failed("replicas of shards %s differ" % differ)
             time.sleep(0.1)
 
-    def stop_joiner(self):
-        self.joiner.terminate()
-        self.joiner.wait(20)
-        if self.joiner.returncode != 0:
-            raise Failed("node 4 ended with %d" % self.joiner.returncode)
+    def stop_own(self):
+        for node, process in self.own.items():
+            process.terminate()
+            if process.wait(20) != 0:
+                raise Failed("node %d ended with %d" % (node, process.returncode))
 
     def verdict(self):
         return "moving: a node came, one was drained and removed, one was stopped and came back"
 
     def end(self):
-        if self.joiner and self.joiner.poll() is None:
-            self.joiner.kill()
-            self.joiner.wait()
+        for process in self.own.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait()
         super().end()
 
 

@@ -131,7 +131,10 @@ static void tell_news(struct cluster *c)
     c->news_are_last = all_have(c, c->news_upto);
     c->news = (struct raft_read){ .on_done = on_news };
     c->news_out = raft_group_read(c->group, &c->news) == 0;
-    if (c->news_out) loop_again(c->o.loop);
+    if (c->news_out)
+        loop_again(c->o.loop);
+    else
+        c->news_are_last = false;
 }
 
 static void on_news(struct raft_read *read, int rv)
@@ -139,16 +142,22 @@ static void on_news(struct raft_read *read, int rv)
     struct cluster *c = CONTAINER_OF(read, struct cluster, news);
 
     c->news_out = false;
+    if (rv != 0) c->news_are_last = false;
     if (rv == 0 && !c->closing && !c->news_are_last && ++c->news_rounds < NEWS_ROUNDS_MAX)
         tell_news(c);
 }
 
-static void spread_news(struct cluster *c, uint64_t index)
+void change_spread_news(struct cluster *c, uint64_t index)
 {
     c->news_upto = index;
     c->news_rounds = 0;
     c->news_are_last = false; /* of a round that is out: it began without this one */
     if (!c->news_out && !c->closing) tell_news(c);
+}
+
+bool change_is_told(const struct cluster *c, uint64_t index)
+{
+    return c->news_upto >= index && c->news_are_last && !c->news_out;
 }
 
 /* ---- being asked */
@@ -173,7 +182,7 @@ static void on_served(struct cluster_ask *a, int rv)
     proto_pack(&m.base, &bytes);
     peer_answer(v->from, rv, buf_span(&bytes), (struct span){ 0 });
     buf_deinit(&bytes);
-    if (rv == 0) spread_news(a->cluster, a->index);
+    if (rv == 0) change_spread_news(a->cluster, a->index);
     free(v);
 }
 

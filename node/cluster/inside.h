@@ -31,6 +31,8 @@ struct cluster {
     bool news_out, news_are_last;
     unsigned news_rounds;
     uint64_t news_upto;
+    uint64_t farewell; /* what members hear that are gone, before they are dropped: an index */
+    unsigned farewell_count;
 
     /* keep.c */
     struct loop_timer timer;
@@ -64,6 +66,9 @@ int change_ask(struct cluster *c, struct cluster_ask *a, const Angarium__Control
 void change_applied(struct cluster *c);
 void change_tick(struct cluster *c);
 void change_close(struct cluster *c);
+/* Beats that say what is committed, until all members that are up have the entry, and then one more. */
+void change_spread_news(struct cluster *c, uint64_t index);
+bool change_is_told(const struct cluster *c, uint64_t index); /* that last one is through */
 int change_propose(struct cluster *c, struct cluster_ask *a,
                    const Angarium__ControlCommand *command);
 

@@ -1,8 +1,8 @@
 /* members - who is in group 0, where it leads: one change at a time, the next when it has committed.
  *
  * Up to five voters, an odd number (two of two nodes), in different zones when it can be; every other node learns. Those who were
- * promoted vote before others. Who drains gives its vote to another one, if there is one; who is gone goes. A voter that is down
- * stays one: stop never changes membership.
+ * promoted vote before others. Who drains gives its vote to another one, if there is one; who is gone goes when it has heard so,
+ * if it is up. A voter that is down stays one: stop never changes membership.
  */
 #include "node/cluster/inside.h"
 #include "proto/ground/mutation.h"
@@ -183,15 +183,39 @@ static bool demote_one(const struct cluster *c, struct core_config *aim)
     return true;
 }
 
+static bool is_gone_learner(const struct cluster *c, const struct core_member *m)
+{
+    return m->flags == CORE_LEARNS && is_in_state(c, m->node, CONTROL_GONE);
+}
+
+/* Nobody tells a node anything who is no member any more: who is up hears before that it is gone. */
+static bool have_heard(struct cluster *c, const struct core_config *now)
+{
+    struct core_peer_view v;
+    unsigned gone = 0, up = 0;
+
+    for (unsigned i = 0; i < now->count; i++) {
+        if (!is_gone_learner(c, &now->members[i])) continue;
+        gone++;
+        up += raft_group_peer(c->group, i, &v) && v.up;
+    }
+    if (gone != c->farewell_count) c->farewell = control_applied(c->control);
+    c->farewell_count = gone;
+    if (up == 0 || change_is_told(c, c->farewell)) return true;
+    if (!c->news_out) change_spread_news(c, c->farewell);
+    return false;
+}
+
 /* Voters give their vote up first. */
-static bool drop_gone(const struct cluster *c, struct core_config *aim)
+static bool drop_gone(struct cluster *c, struct core_config *aim)
 {
     unsigned kept = 0, before = aim->count;
 
+    if (!have_heard(c, aim)) return false;
     for (unsigned i = 0; i < aim->count; i++) {
         const struct core_member *m = &aim->members[i];
 
-        if (m->flags == CORE_LEARNS && is_in_state(c, m->node, CONTROL_GONE)) continue;
+        if (is_gone_learner(c, m)) continue;
         aim->members[kept++] = *m;
     }
     aim->count = kept;

@@ -67,14 +67,10 @@ const struct cli_verb cli_verb_region = {
     .name = "region",
     .usage = "ls | drain REGION [--dry-run] [--no-wait]",
     .line = "list the regions, move everything away from one",
-    .help = "ls shows how many nodes a region has and what they hold. drain: its nodes get nothing "
-            "new, and all "
-            "replicas and\n"
-            "leaderships move to nodes of other regions; waited for, with its progress, unless "
-            "--no-wait. Refused (5) when\n"
-            "nobody else could take them, or a shard would lose its quorum. `angarium node "
-            "uncordon` takes nodes back,\n"
-            "one by one.\n"
+    .help = "ls shows how many nodes a region has and what they hold. drain: its nodes get nothing new, and all\n"
+            "replicas and leaderships move to nodes of other regions; waited for, with its progress, unless --no-wait.\n"
+            "Refused (5) when nobody else could take them, or a shard would lose its quorum. `angarium node uncordon`\n"
+            "takes nodes back, one by one.\n"
             "\n"
             "Examples:\n"
             "  angarium region ls\n"

@@ -56,6 +56,17 @@ static struct check records_check(const struct ops *ops)
     return check;
 }
 
+static struct check member_check(const struct ops *ops)
+{
+    struct check check = { .name = "member", .ok = true };
+    const struct control_node *n = NULL;
+
+    if (ops->o.cluster) n = control_node(cluster_control(ops->o.cluster), ops->o.node);
+    if (n) check.ok = n->state != CONTROL_GONE;
+    snprintf(check.why, sizeof check.why, "this node was removed from the cluster: stop it, its data can go");
+    return check;
+}
+
 void route_livez(struct call *c)
 {
     struct check checks[] = { { .name = "loop", .ok = true } };
@@ -75,7 +86,8 @@ void route_readyz(struct call *c)
 {
     struct ops *ops = c->ops;
     struct check checks[] = {
-        shards_check(ops), { .name = "serving" }, { .name = "room" }, records_check(ops)
+        shards_check(ops), { .name = "serving" }, { .name = "room" }, records_check(ops),
+        member_check(ops)
     };
     int rv = commit_may_take(ops->o.commit, 0);
 
@@ -83,5 +95,5 @@ void route_readyz(struct call *c)
     snprintf(checks[1].why, sizeof checks[1].why, "the node is shutting down");
     checks[2].ok = rv != ERR_FULL;
     snprintf(checks[2].why, sizeof checks[2].why, "the queue or the disk has reached its reserve");
-    answer(c, "readyz", checks, ops->o.cluster ? 4 : 3);
+    answer(c, "readyz", checks, ops->o.cluster ? 5 : 3);
 }
