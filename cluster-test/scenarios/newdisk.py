@@ -97,6 +97,7 @@ class NewDisk(Town):
         place = self.rng.randint(0, self.nodes - 1)
         ask = (place + 1) % self.nodes
         lost = self.number(place)
+        self.wait("all shards are on the three before", lambda: self.is_whole(ask), 60)  # one of two voters is no quorum
         time.sleep(self.rng.uniform(0.5, 1.2))
         self.kill(place)
         shutil.rmtree(self.cluster["nodes"][place]["data_dir"])
