@@ -11,6 +11,11 @@ uint32_t proto_format(void)
     return atomic_load(&in_force);
 }
 
+bool proto_writes(uint32_t added)
+{
+    return proto_format() >= added;
+}
+
 void proto_format_set(uint32_t format)
 {
     CHECK(format >= PROTO_FORMAT_MIN && format <= PROTO_FORMAT_VERSION);

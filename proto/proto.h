@@ -19,15 +19,17 @@
 #include "proto/queue.pb-c.h"
 
 /* Formats of commands, records, frames and stores: the oldest and the newest that this program reads and can write; announced,
- * checked in every store. The newer one is ANGARIUM_FORMAT_VERSION=next: the build that tests upgrade to. */
+ * checked in every store. The build ANGARIUM_FORMAT_VERSION=previous knows one less: what tests upgrade from. */
 #define PROTO_FORMAT_MIN 1u
-#ifdef ANGARIUM_FORMAT_NEXT
-#define PROTO_FORMAT_VERSION 2u
-#else
+#ifdef ANGARIUM_FORMAT_PREVIOUS
 #define PROTO_FORMAT_VERSION 1u
+#else
+#define PROTO_FORMAT_VERSION 2u
 #endif
-/* From this one on, commands of control say under which format they were written. */
-#define PROTO_FORMAT_SAYS_SO   2u
+/* What a format added, and which: written only where proto_writes says so, by whoever proposes; never asked in apply (P6). */
+#define PROTO_ADDED_WRITTEN_AS   2u /* ControlCommand.written_as */
+#define PROTO_ADDED_CLAIM_HOSTS  2u /* Claim.hosts, RecipientRef.host */
+#define PROTO_ADDED_REGION_DRAIN 2u /* ControlRegionDrain */
 #define PROTO_SHARD_MAX        ((1u << 20) - 1)
 #define PROTO_INDEX_MAX        ((1ull << 44) - 1)
 #define PROTO_COMMAND_SIZE_MAX (768u << 10) /* a packed head */
@@ -113,6 +115,7 @@ const char *proto_result_name(Angarium__Result r);
 
 /* The format that this process writes: the newest, or what its cluster has in force (docs/ARCHITECTURE.md, Formats). Any thread. */
 uint32_t proto_format(void);
+bool proto_writes(uint32_t added); /* PROTO_ADDED_*: the format in force has it */
 void proto_format_set(uint32_t format); /* PROTO_FORMAT_MIN to PROTO_FORMAT_VERSION */
 
 #endif

@@ -192,10 +192,10 @@ static unsigned take_claims(struct shard *s, struct list *into)
     return refs;
 }
 
-/* Its number among the claim's hosts; 0: it has none, or there are too many. */
+/* Its number among the claim's hosts; 0: it has none, there are too many, or the format in force has no place for it. */
 static uint32_t host_of(Angarium__Claim *claim, struct span host)
 {
-    if (host.n == 0) return 0;
+    if (host.n == 0 || !proto_writes(PROTO_ADDED_CLAIM_HOSTS)) return 0;
     for (size_t i = 0; i < claim->n_hosts; i++)
         if (span_eq(proto_span(claim->hosts[i]), host)) return (uint32_t)i + 1;
     if (claim->n_hosts == PROTO_HOSTS_MAX) return 0;

@@ -111,7 +111,8 @@ struct control_answer {
 /* Applies the entry at `index` (> control_applied). A head that does not pass control_unpack is our bug or damage: CHECK. */
 void control_apply(struct control *c, uint64_t index, struct span head, struct control_answer *out);
 
-/* Appends the packed command. ERR_CORRUPT: it does not pass the checks. ERR_FULL: `out` is full. */
+/* Appends the packed command. ERR_CORRUPT: it does not pass the checks. ERR_VERSION: the format in force does not
+ * have it (PROTO_ADDED_*). ERR_FULL: `out` is full. */
 int control_pack(const Angarium__ControlCommand *command, struct buf *out);
 /* Unpacks and checks; free with control_command_free. ERR_TOO_LONG, ERR_CORRUPT, ERR_VERSION (a newer format). */
 int control_unpack(struct span head, Angarium__ControlCommand **out);

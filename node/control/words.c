@@ -152,7 +152,10 @@ int control_pack(const Angarium__ControlCommand *command, struct buf *out)
     Angarium__ControlCommand said = *command;
 
     if (!command_ok(command)) return ERR_CORRUPT;
-    said.written_as = proto_format() >= PROTO_FORMAT_SAYS_SO ? proto_format() : 0;
+    if (command->kind_case == ANGARIUM__CONTROL_COMMAND__KIND_REGION_DRAIN &&
+        !proto_writes(PROTO_ADDED_REGION_DRAIN))
+        return ERR_VERSION;
+    said.written_as = proto_writes(PROTO_ADDED_WRITTEN_AS) ? proto_format() : 0;
     proto_pack(&said.base, out);
     return buf_failed(out) ? ERR_FULL : 0;
 }

@@ -50,6 +50,16 @@ bool change_may(struct call *c, int rv, const struct errmsg *why)
     return false;
 }
 
+bool change_is_written(struct call *c, uint32_t added, const char *what)
+{
+    if (proto_writes(added)) return true;
+    call_answer_problem(c, PROBLEM_UNSAFE,
+                        "%s needs format %u, and %u is in force: first `angarium cluster upgrade "
+                        "finalize`, when all nodes run a version that knows it",
+                        what, added, proto_format());
+    return false;
+}
+
 /* ---- what it does */
 
 static json_t *list_of(const uint64_t *nodes, unsigned count)

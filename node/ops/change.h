@@ -13,6 +13,8 @@ bool change_take_number(struct call *c, uint64_t *out); /* the {id} of the path 
 bool change_may(struct call *c, int rv, const struct errmsg *why);
 /* The same, but what is so already (ERR_EXISTS) is no refusal: answered as done, with its operation (NULL: none). */
 bool change_goes_on(struct call *c, int rv, const struct errmsg *why, const char *operation);
+/* The format in force has it (PROTO_ADDED_*); else answers what to do. */
+bool change_is_written(struct call *c, uint32_t added, const char *what);
 bool change_take_flag(struct call *c, const char *key);
 
 /* Lines of what is done, into `does`: one in words; how a shard's voters change; what the plan does when the command is in force. */

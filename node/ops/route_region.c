@@ -76,7 +76,9 @@ void route_drain_region(struct call *c)
     json_t *does;
     int rv;
 
-    if (!change_is_clustered(c)) return;
+    if (!change_is_clustered(c) ||
+        !change_is_written(c, PROTO_ADDED_REGION_DRAIN, "draining a region"))
+        return;
     up = cluster_up(cluster);
     rv = control_may_drain_region(cluster_control(cluster), &up, c->param, &why);
     snprintf(operation, sizeof operation, "drain-region-%.*s", (int)CONTROL_PLACE_SIZE_MAX,

@@ -1,6 +1,6 @@
 """From one version to the next, node by node under load, and back, and on: no mail is lost, no client sees anything but 421 and 451;
 what the older version cannot read is written only after `cluster upgrade finalize`, which is refused while somebody does not know
-it. Two real builds of neighbouring format versions: the first argument's, and build/next (or the second argument's)."""
+it. Two real builds of neighbouring format versions: build/previous (or the second argument's), and the first argument's."""
 import collections
 import json
 import os
@@ -22,11 +22,11 @@ OLD, NEW = 1, 2
 
 class Town:
     def __init__(self, place):
-        next_build = sys.argv[2] if len(sys.argv) > 2 else os.path.join(cluster.ROOT, "build", "next")
+        previous = sys.argv[2] if len(sys.argv) > 2 else os.path.join(cluster.ROOT, "build", "previous")
         self.place, self.generators = place, []
         self.sink = load.Sink(cluster.build_dir(), place)
-        self.c = cluster.Cluster(cluster.build_dir(), place, next_hop=self.sink.port, nodes=NODES)
-        self.binary = {OLD: self.c.binary, NEW: find_binary(next_build)}
+        self.c = cluster.Cluster(previous, place, next_hop=self.sink.port, nodes=NODES)
+        self.binary = {OLD: self.c.binary, NEW: find_binary(cluster.build_dir())}
         self.nodes = self.c.json["nodes"]
 
     def dev(self, version, *words):
@@ -72,6 +72,17 @@ class Town:
         code, text = self.upgrade(NEW, "status", "-o", "json", of=[node])
         assert code == 0, text
         return json.loads(text)
+
+    def digests(self, node):
+        ask = urllib.request.Request("http://%s/api/v1/shards?scope=node" % self.nodes[node - 1]["http"],
+                                     headers={"Authorization": "Bearer " + self.c.json["api_token"]})
+        with urllib.request.urlopen(ask, timeout=10) as answer:
+            return {s["id"]: s["digest"] for s in json.loads(answer.read())["items"]}
+
+    def drain_region(self, version):
+        done = subprocess.run([self.binary[version], "region", "drain", "nowhere", "--dir", self.c.dir, "--endpoint",
+                               "http://" + self.nodes[0]["http"]], capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout + done.stderr
 
     def log(self, node):
         with open(self.nodes[node - 1]["log_file"]) as f:
@@ -132,7 +143,10 @@ def roll(t):
     refused(t.upgrade(NEW, "finalize", of=[1]), "knows formats up to 1, not 2")
     state = t.formats(1)
     assert state["format"] == OLD and state["known"] == NEW and not state["may_finalize"], state
+    for version in (OLD, NEW):
+        refused(t.drain_region(version), "cluster upgrade finalize")
     t.restart(1, OLD)
+    refused(t.drain_region(OLD), "cluster upgrade finalize")
     for node in range(1, NODES + 1):
         t.restart(node, NEW)
     assert all(t.formats(n)["format"] == OLD for n in range(1, NODES + 1)), "nobody was asked yet"
@@ -152,6 +166,8 @@ def finalize(t):
     cluster.wait_until(lambda: all("event=cluster.format format=2" in t.log(n) for n in range(1, NODES + 1)),
                        "the format on all disks")
     refused(t.upgrade(NEW, "finalize"), "knows no newer one")
+    code, text = t.drain_region(NEW)
+    assert code == 3 and "finalize" not in text, (code, text)
 
 
 def no_way_back(t):
@@ -180,6 +196,19 @@ def settle(t):
     print("%s; clients saw %s" % (ledger.summary(), dict(codes)))
 
 
+def same(t):
+    """Whoever applied what, with whichever program: the same states, that hold together."""
+    def equal():
+        seen = [t.digests(n) for n in range(1, NODES + 1)]
+        return len(seen[0]) > 0 and all(s == seen[0] for s in seen)
+
+    cluster.wait_until(equal, "the same digests everywhere")
+    t.c.stop()
+    for node in t.nodes:
+        done = subprocess.run([t.binary[NEW], "audit", node["data_dir"]], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def main():
     t = Town(cluster.place_for("upgrade"))
     try:
@@ -190,6 +219,7 @@ def main():
         backups(t, NEW)
         no_way_back(t)
         settle(t)
+        same(t)
     finally:
         for process in [g.process for g in t.generators]:
             process.kill()

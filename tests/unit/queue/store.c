@@ -334,7 +334,7 @@ static void a_shard_opens_where_it_was_flushed(void **state)
 
 static void a_newer_or_damaged_format_is_refused(void **state)
 {
-    static const char *const values[] = { "\0\0\0\2", "xy" };
+    static const char *const values[] = { "\0\0\0\x63", "xy" };
     static const int errors[] = { ERR_VERSION, ERR_CORRUPT };
     static const size_t sizes[] = { 4, 2 };
     struct stage *t = *state;

@@ -337,6 +337,44 @@ static void a_mail_is_accepted_claimed_and_delivered_once(void **state)
     remove_dir(&w);
 }
 
+/* The host that recipient 0 of a mail is claimed for, as the state says it. */
+static void assert_claimed_for(struct world *w, const char *host)
+{
+    uint64_t id = send_one(w, "body", 1);
+    Angarium__RecipientRecord *r;
+    struct ask a = { .rv = 1 };
+
+    a.refs[0] = (struct commit_ref){ .index = proto_id_index(id) };
+    a.claim = (struct commit_claim){
+        .refs = a.refs, .count = 1, .on_done = on_claimed, .host = span_cstr("mx.one.test")
+    };
+    assert_int_equal(commit_claim(w->commit, proto_id_shard(id), &a.claim), 0);
+    wait_for(w, claim_is_answered, &a);
+    assert_int_equal(a.rv, 0);
+    assert_int_equal(
+        queue_recipient_get(w->store, proto_id_shard(id), proto_id_index(id), 0, &r), 0);
+    assert_int_equal(r->state, ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED);
+    assert_true(span_eq(proto_span(r->claimed_host), span_cstr(host)));
+    queue_recipient_free(&r);
+}
+
+static void a_claim_names_its_host_when_the_format_in_force_has_it(void **state)
+{
+    struct world w = { .leading = 0 };
+
+    (void)state;
+    make_dir(&w);
+    open_world(&w, 1, 0);
+    assert_claimed_for(&w, "mx.one.test");
+    proto_format_set(PROTO_ADDED_CLAIM_HOSTS - 1);
+    assert_claimed_for(&w, "");
+    proto_format_set(PROTO_FORMAT_VERSION);
+    assert_claimed_for(&w, "mx.one.test");
+    assert_sound(&w, 1);
+    close_world(&w);
+    remove_dir(&w);
+}
+
 /* What a killed process leaves behind: 3 mails, of one the recipients are claimed. */
 static void crash(const char *dir, uint64_t ids[3], int out)
 {
@@ -672,6 +710,7 @@ int main(void)
         cmocka_unit_test(
             after_a_crash_doubt_is_exact), /* forks: first, while there are no threads */
         cmocka_unit_test(a_mail_is_accepted_claimed_and_delivered_once),
+        cmocka_unit_test(a_claim_names_its_host_when_the_format_in_force_has_it),
         cmocka_unit_test(a_body_outlives_the_log),
         cmocka_unit_test(an_idle_shard_is_cut_no_further_than_its_state),
         cmocka_unit_test(chunks_become_a_mail_or_are_forgotten),

@@ -379,7 +379,7 @@ static void the_format_in_force_never_goes_back(void **state)
     assert_int_equal(control_format(s.control), PROTO_FORMAT_MIN);
     assert_int_equal(put_format(&s, PROTO_FORMAT_MIN, PROTO_FORMAT_MIN), ERR_EXISTS);
     assert_int_equal(put_format(&s, PROTO_FORMAT_VERSION, PROTO_FORMAT_MIN + 9), ERR_SUPERSEDED);
-    if (PROTO_FORMAT_VERSION > PROTO_FORMAT_MIN) { /* in the build that tests upgrade to */
+    if (PROTO_FORMAT_VERSION > PROTO_FORMAT_MIN) { /* not in the build that tests upgrade from */
         assert_int_equal(put_format(&s, PROTO_FORMAT_VERSION, PROTO_FORMAT_MIN), 0);
         assert_int_equal(put_format(&s, PROTO_FORMAT_MIN, PROTO_FORMAT_VERSION), ERR_EXISTS);
         assert_int_equal(control_format(s.control), PROTO_FORMAT_VERSION);
@@ -394,6 +394,30 @@ static void the_format_in_force_never_goes_back(void **state)
     assert_null(back);
     buf_deinit(&head);
     control_free(&s.control);
+}
+
+/* Written only when everybody can read it; read whatever is in force. */
+static void what_a_format_added_waits_for_it(void **state)
+{
+    Angarium__ControlRegionDrain drain = ANGARIUM__CONTROL_REGION_DRAIN__INIT;
+    SCENE_COMMAND(REGION_DRAIN, region_drain, &drain);
+    Angarium__ControlCommand *back;
+    struct buf head;
+
+    (void)state;
+    drain.region = proto_bytes(span_cstr("r1"));
+    buf_init(&head, 4096);
+    proto_format_set(PROTO_ADDED_REGION_DRAIN - 1);
+    assert_int_equal(control_pack(&c, &head), ERR_VERSION);
+    assert_int_equal(head.n, 0);
+    proto_format_set(PROTO_FORMAT_VERSION);
+    assert_int_equal(control_pack(&c, &head), 0);
+    proto_format_set(PROTO_FORMAT_MIN);
+    assert_int_equal(control_unpack(buf_span(&head), &back), 0);
+    proto_format_set(PROTO_FORMAT_VERSION);
+    assert_int_equal(back->written_as, PROTO_FORMAT_VERSION);
+    control_command_free(&back);
+    buf_deinit(&head);
 }
 
 struct recovered {
@@ -471,6 +495,7 @@ int main(void)
         cmocka_unit_test(a_node_may_move_with_its_disk),
         cmocka_unit_test(zones_are_numbered_by_who_named_them_first),
         cmocka_unit_test(the_format_in_force_never_goes_back),
+        cmocka_unit_test(what_a_format_added_waits_for_it),
         cmocka_unit_test(bounds_are_answered),
         cmocka_unit_test(words_that_cannot_be_are_not_packed),
     };

@@ -465,6 +465,9 @@ static void nodes_that_are_not_there(void **state)
         refused(path, CLI_NOT_FOUND, 404, "not-found");
     }
     refused("regions/nowhere/drain", CLI_NOT_FOUND, 404, "not-found");
+    proto_format_set(PROTO_ADDED_REGION_DRAIN - 1); /* until the upgrade is finalized nobody could read it */
+    refused("regions/nowhere/drain", CLI_REFUSED, 409, "refused-for-safety");
+    proto_format_set(PROTO_FORMAT_VERSION);
     json_decref(ask("GET", "nodes/9", CLI_NOT_FOUND, 404));
 }
 
