@@ -6,7 +6,8 @@
  *
  * When the leader's node is known to be down (a hint), the waits are short. Two may stand at once then and share the
  * votes: whoever sees that it cannot win any more waits a short while again, twice as long as before, HINT_ROUNDS times;
- * then the whole timeout. A leader that lives after all is not disturbed: those who hear it refuse.
+ * then the whole timeout. A leader that lives after all is not disturbed: those who hear it refuse. Who knows that those who
+ * are up could commit nothing asks nobody.
  */
 #include "raft/core/inside.h"
 
@@ -130,6 +131,13 @@ static enum tally tally(const struct core *c, bool by_up)
     return new == TALLY_WON && old == TALLY_WON ? TALLY_WON : TALLY_OPEN;
 }
 
+/* With spread a majority may elect who can commit nothing. Each time it would leave one more term in the log that is not
+ * committed; when they are more than are remembered, nobody can say to who comes back what stands before them (trail.c). */
+static bool is_fruitless(const struct core *c)
+{
+    return c->config->spread != CORE_SPREAD_NONE && !c->rescue.on && !commit_could(c, true);
+}
+
 void elect_begin(struct core *c, struct core_update *u)
 {
     if (c->role != CORE_PRECANDIDATE) become(c, CORE_PRECANDIDATE);
@@ -141,7 +149,7 @@ void elect_begin(struct core *c, struct core_update *u)
         elect_stand(c, false, u);
         return;
     }
-    ask_votes(c, CORE_MSG_PREVOTE, c->hard.term + 1, false, u);
+    if (!is_fruitless(c)) ask_votes(c, CORE_MSG_PREVOTE, c->hard.term + 1, false, u);
 }
 
 void elect_stand(struct core *c, bool disrupt, struct core_update *u)
