@@ -288,6 +288,7 @@ static bool promote(const struct core *c, struct core_config *next)
         struct core_member *m = &aim.members[i];
 
         if (!(m->flags & CORE_PROMOTE) || !progress_is_near(c, &c->peers[i])) continue;
+        if (c->peers[i].match < c->config->index) continue; /* alive since it was asked for its vote */
         if (voters == CORE_VOTERS_MAX) break;
         m->flags = CORE_VOTES_NEW;
         voters++;
