@@ -1594,6 +1594,7 @@ int node_run(const char *settings_file)
     struct buf errors;
     int rv;
 
+    check_explain_aborts();
     buf_init(&errors, 64u << 10);
     rv = settings_read(&n->settings, settings_file, &errors);
     if (rv != 0) {

@@ -7,6 +7,7 @@
 #include "proto/ground/check.h"
 
 #include <execinfo.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,22 @@ void check_failed(const char *fact, const char *file, int line, const char *func
     stderr_add("\n");
     backtrace_symbols_fd(frames, backtrace(frames, TRACE_DEPTH_MAX), STDERR_FILENO);
     abort();
+}
+
+static void on_abort(int signal)
+{
+    (void)signal; /* when it returns, abort() ends the process */
+    stderr_add(
+        "angarium: the check above did not hold: ending now, so that nothing is promised that is not on the disk. When it "
+        "names a file of RocksDB, a write has failed: check the disk and the file system (is it full?), then start again. "
+        "Else please report it, with the lines above.\n");
+}
+
+void check_explain_aborts(void)
+{
+    struct sigaction action = { .sa_handler = on_abort };
+
+    CHECK(sigaction(SIGABRT, &action, NULL) == 0);
 }
 
 void *check_malloc(unsigned long size)

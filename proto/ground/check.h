@@ -16,6 +16,10 @@ _Noreturn void check_failed(const char *fact, const char *file, int line, const 
  * never retries: after a failed write or sync nobody knows what is on the disk. */
 _Noreturn void check_last_word(const char *store, const char *what, const char *error);
 
+/* From now on a process that aborts says so, too: a library may find that a write has failed before we do (RocksDB has
+ * assertions of its own), and its words say nothing to whoever is paged. It ends by SIGABRT as before. */
+void check_explain_aborts(void);
+
 /* malloc, calloc, realloc that end the process when memory is out (small, bounded things only). */
 void *check_malloc(unsigned long size);
 void *check_calloc(unsigned long count, unsigned long size);

@@ -52,6 +52,12 @@ static void fail_a_check(void)
     CHECK(apples == 4);
 }
 
+static void abort_like_a_library(void)
+{
+    check_explain_aborts();
+    abort();
+}
+
 static void reach_the_unreached(void)
 {
     UNREACHED();
@@ -127,12 +133,23 @@ static void memory_that_is_out_ends_the_process(void **state)
 }
 #endif
 
+static void an_abort_is_explained_and_still_one(void **state)
+{
+    struct ending end = run_child(abort_like_a_library);
+
+    (void)state;
+    assert_true(WIFSIGNALED(end.status));
+    assert_int_equal(WTERMSIG(end.status), SIGABRT);
+    assert_non_null(strstr(end.text, "check the disk and the file system"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_false_fact_prints_and_aborts),
         cmocka_unit_test(a_true_fact_does_nothing),
         cmocka_unit_test(memory_is_never_null),
+        cmocka_unit_test(an_abort_is_explained_and_still_one),
 #ifndef ANGARIUM_SANITIZED
         cmocka_unit_test(memory_that_is_out_ends_the_process),
 #endif
