@@ -180,6 +180,8 @@ static int remove_one(const char *path, const struct stat *s, int kind, struct F
 static int close_town(void **state)
 {
     (void)state;
+    for (unsigned i = 1; i <= NODES; i++)
+        town.nodes[i].is_cut = true; /* nothing is sent to one that is gone */
     for (unsigned i = 1; i <= NODES; i++) {
         struct node *n = &town.nodes[i];
 
