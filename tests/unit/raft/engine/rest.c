@@ -4,7 +4,7 @@
 #include "tests/unit/raft/engine/town.h"
 
 #ifdef ANGARIUM_SANITIZED
-#define GROUPS 1500u
+#define GROUPS 500u
 #else
 #define GROUPS 10000u
 #endif
