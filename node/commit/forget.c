@@ -3,7 +3,7 @@
  * Order: 1. nothing of the shard is under way   2. the group is closed, on the shard's loop   3. the log forgets it, synced
  *        4. the store forgets it.
  * Control says so at every start, so what a crash leaves of 3 and 4 goes then. Nobody needs the promises that the log forgets:
- * all of the shard was taken out of all nodes' hands before it ended, and its number is never given again.
+ * its leader said that it was empty before control closed it, and its number is never given again.
  */
 #include "node/commit/shard.h"
 
