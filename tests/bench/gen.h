@@ -24,6 +24,7 @@ struct gen_plan {
     size_t size_least, size_most;
     double rate; /* mails a second, begun when they are due; 0: as fast as answers come */
     uint64_t seed;
+    bool resume; /* TLS sessions of the connection before */
     bool bdat, pipelining, quickack, nodelay, keep_trying;
 };
 
@@ -37,6 +38,7 @@ struct gen_samples {
 
 struct gen_tally {
     uint64_t acked, refused, unsure, lost, connections, connect_failures, bytes;
+    uint64_t full, resumed; /* TLS handshakes */
     uint64_t by_code[GEN_CODES];
     struct gen_samples whole, dot; /* MAIL..250, end of mail..250 */
     uint64_t first_us, last_us;    /* of the acked */

@@ -99,6 +99,10 @@ static void shake_hands(struct gen_session *s)
         broken(s);
     } else if (turn == WIRE_MOVED) {
         s->secured = true;
+        if (SSL_session_reused(s->wire.ssl))
+            s->gen->tally.resumed++;
+        else
+            s->gen->tally.full++;
         if (s->gen->plan.tls == GEN_TLS_STARTTLS)
             say_ehlo(s);
         else
@@ -135,11 +139,13 @@ static void idle(struct gen_session *s)
 
 static void after_ehlo(struct gen_session *s)
 {
-    s->gen->tally.connections++;
     if (s->gen->plan.tls == GEN_TLS_STARTTLS && !s->secured) {
         bytes_addf(&s->wire.out, "STARTTLS\r\n");
         s->phase = GEN_STARTTLS;
-    } else if (s->gen->plan.user) {
+        return;
+    }
+    s->gen->tally.connections++;
+    if (s->gen->plan.user) {
         say_auth(s);
     } else {
         idle(s);

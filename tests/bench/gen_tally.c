@@ -75,6 +75,8 @@ static void write_json(const struct gen_tally *t, double seconds, struct figures
                "\"connections\":%llu,\"connect_failures\":%llu,\"bytes\":%llu,\"seconds\":%.4f,",
                (unsigned long long)t->connections, (unsigned long long)t->connect_failures,
                (unsigned long long)t->bytes, seconds);
+    bytes_addf(&out, "\"tls\":{\"full\":%llu,\"resumed\":%llu},", (unsigned long long)t->full,
+               (unsigned long long)t->resumed);
     bytes_addf(&out, "\"mails_per_s\":%.1f,", seconds > 0 ? (double)t->acked / seconds : 0.0);
     bytes_addf(&out, "\"whole_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"max\":%.3f},", whole.p50, whole.p99,
                whole.most);

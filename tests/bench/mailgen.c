@@ -24,7 +24,7 @@ static volatile sig_atomic_t told_to_stop;
 
 static const char usage[] =
     "usage: mailgen --to HOST:PORT [options]\n"
-    "  --tls none|starttls|implicit  --ca FILE  --user NAME  --password TEXT\n"
+    "  --tls none|starttls|implicit  --ca FILE  --resume  --user NAME  --password TEXT\n"
     "  --sessions N (1)  --mails N | --seconds S  --per-session M (0: all)  --rate R (0: closed "
     "loop)\n"
     "  --size BYTES | LEAST-MOST (2048)  --recipients R (1)  --from ADDRESS  --rcpt-domain D[,D..] "
@@ -115,6 +115,7 @@ enum option_id {
     O_TO = 1,
     O_TLS,
     O_CA,
+    O_RESUME,
     O_USER,
     O_PASSWORD,
     O_SESSIONS,
@@ -144,6 +145,7 @@ static const struct option options[] = {
     { "to", 1, NULL, O_TO },
     { "tls", 1, NULL, O_TLS },
     { "ca", 1, NULL, O_CA },
+    { "resume", 0, NULL, O_RESUME },
     { "user", 1, NULL, O_USER },
     { "password", 1, NULL, O_PASSWORD },
     { "sessions", 1, NULL, O_SESSIONS },
@@ -177,6 +179,9 @@ struct files {
 static void take_flag(struct gen_plan *p, int id)
 {
     switch (id) {
+    case O_RESUME:
+        p->resume = true;
+        break;
     case O_BDAT:
         p->bdat = true;
         break;
@@ -270,18 +275,6 @@ static void take_option(struct gen *g, struct files *f, int id, const char *v)
     }
 }
 
-static void make_tls(struct gen_plan *p, const char *ca)
-{
-    if (p->tls == GEN_TLS_NONE) return;
-    p->ctx = SSL_CTX_new(TLS_client_method());
-    if (!p->ctx) abort();
-    SSL_CTX_set_mode(p->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    if (!ca) return;
-    if (SSL_CTX_load_verify_locations(p->ctx, ca, NULL) != 1)
-        wrong("--ca: the file cannot be used");
-    SSL_CTX_set_verify(p->ctx, SSL_VERIFY_PEER, NULL);
-}
-
 static void read_options(struct gen *g, struct files *f, int argc, char **argv)
 {
     struct gen_plan *p = &g->plan;
@@ -305,7 +298,7 @@ static void read_options(struct gen *g, struct files *f, int argc, char **argv)
     if (p->mails == 0 && p->seconds == 0) p->mails = 1;
     if (p->domain_count == 0) take_domains(p, "example.test");
     wire_address(f->to, &p->to);
-    make_tls(p, f->ca);
+    if (p->tls != GEN_TLS_NONE) p->ctx = wire_context(f->ca, p->resume);
     g->seed = p->seed;
 }
 

@@ -88,17 +88,65 @@ void wire_adopt(struct wire *w, int fd)
 
 void wire_close(struct wire *w)
 {
-    if (w->ssl) SSL_free(w->ssl);
+    /* OpenSSL would resume no session that was not shut down. */
+    if (w->ssl) SSL_set_shutdown(w->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(w->ssl);
     w->ssl = NULL;
     if (w->fd >= 0) close(w->fd);
     w->fd = -1;
+}
+
+static int trust(X509_STORE_CTX *chain, void *arg)
+{
+    (void)chain;
+    (void)arg;
+    return 1;
+}
+
+static int keep_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct wire *w = SSL_get_app_data(ssl);
+
+    SSL_SESSION_free(w->session);
+    w->session = session;
+    return 1; /* the reference is ours */
+}
+
+SSL_CTX *wire_context(const char *ca, bool resume)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    if (!ctx) abort();
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(ctx, resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
+                                               : SSL_SESS_CACHE_OFF);
+    if (resume) SSL_CTX_sess_set_new_cb(ctx, keep_session);
+    if (!ca) {
+        SSL_CTX_set_cert_verify_callback(ctx, trust, NULL);
+        return ctx;
+    }
+    if (SSL_CTX_load_verify_locations(ctx, ca, NULL) != 1)
+        refuse(ca, "no file of certificates that can be used");
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    return ctx;
+}
+
+/* A copy: OpenSSL uses a session of TLS 1.3 once, and a server need not give another one each time. */
+static void offer_session(struct wire *w)
+{
+    SSL_SESSION *copy = w->session ? SSL_SESSION_dup(w->session) : NULL;
+
+    if (copy && SSL_set_session(w->ssl, copy) != 1) abort();
+    SSL_SESSION_free(copy);
 }
 
 void wire_tls(struct wire *w, SSL_CTX *ctx)
 {
     w->ssl = SSL_new(ctx);
     if (!w->ssl || SSL_set_fd(w->ssl, w->fd) != 1) abort();
+    SSL_set_app_data(w->ssl, w);
     SSL_set_connect_state(w->ssl);
+    offer_session(w);
 }
 
 static enum wire_turn tls_turn(struct wire *w, int rv)

@@ -10,6 +10,7 @@
 struct wire {
     int fd; /* -1: closed */
     SSL *ssl;
+    SSL_SESSION *session; /* the newest that a server gave, for the next connection; NULL: none */
     bool quickack; /* acknowledge at once, as no ordinary client does */
     struct bytes in, out;
     size_t in_at, out_at; /* what is consumed, what is written */
@@ -31,6 +32,10 @@ bool wire_connect(struct wire *w, const struct wire_address *to);
 void wire_adopt(struct wire *w, int fd);
 void wire_close(struct wire *w);
 
+/* For clients. resume: each wire offers the newest session that it was given on its next connection (RFC 5077,
+ * RFC 8446 2.2), as a mail server with a cache of sessions does; else every handshake is a full one. ca: NULL: any
+ * certificate will do; ends the process when it cannot be read. */
+SSL_CTX *wire_context(const char *ca, bool resume);
 /* TLS as a client on what is connected; then wire_handshake until it says WIRE_MOVED. */
 void wire_tls(struct wire *w, SSL_CTX *ctx);
 enum wire_turn wire_handshake(struct wire *w);
