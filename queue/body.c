@@ -30,7 +30,7 @@ struct queue_key body_key(uint32_t shard, uint64_t entry)
     return queue_key_1(shard, 'B', entry);
 }
 
-uint64_t body_moved_upto(struct queue_store *s, uint32_t shard)
+uint64_t queue_moved_upto(struct queue_store *s, uint32_t shard)
 {
     struct queue_key key = queue_key(shard, 'M');
     struct blob *value = NULL;
@@ -53,7 +53,7 @@ void queue_body_put(struct queue_store *s, uint32_t shard, uint64_t entry, struc
 
     queue_key_u64(&upto, entry);
     changes[1].value = queue_key_span(&upto);
-    s->calls->write(s->self, changes, entry > body_moved_upto(s, shard) ? 2 : 1);
+    s->calls->write(s->self, changes, entry > queue_moved_upto(s, shard) ? 2 : 1);
 }
 
 int queue_body_get(struct queue_store *s, uint32_t shard, uint64_t entry, struct blob **out)

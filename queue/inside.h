@@ -130,7 +130,6 @@ void event_add(struct work *w, Angarium__EventType type, const struct work_messa
 void body_keep(struct work *w, uint64_t entry, uint64_t owner);
 void body_release(struct work *w, uint64_t entry);
 struct queue_key body_key(uint32_t shard, uint64_t entry);
-uint64_t body_moved_upto(struct queue_store *s, uint32_t shard);
 
 /* cmd_*.c */
 void cmd_accept(struct work *w, const Angarium__Accept *c);

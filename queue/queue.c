@@ -103,7 +103,7 @@ int queue_open(struct queue **out, struct queue_store *s, uint32_t shard, struct
         queue_close(&q);
         return rv;
     }
-    q->moved_upto = body_moved_upto(s, shard);
+    q->moved_upto = queue_moved_upto(s, shard);
     q->is_closed = is_there(q, 'x');
     *out = q;
     return 0;
@@ -115,7 +115,7 @@ int queue_reload(struct queue *q, struct errmsg *why)
 
     memset(&q->state, 0, sizeof q->state);
     rv = read_state(q, why);
-    q->moved_upto = body_moved_upto(q->store, q->shard);
+    q->moved_upto = queue_moved_upto(q->store, q->shard);
     q->is_closed = is_there(q, 'x');
     q->effect_count = 0;
     return rv;

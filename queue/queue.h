@@ -185,6 +185,8 @@ size_t queue_live_bodies(struct queue_store *s, uint32_t shard, uint64_t from, u
  * they are gone. Told after a move, and at opening with where the log begins. On the shard's loop.
  */
 void queue_set_moved(struct queue *q, uint64_t upto);
+/* The bodies of entries up to this one, as far as they are live, are in the store. Any thread. */
+uint64_t queue_moved_upto(struct queue_store *s, uint32_t shard);
 /* Keeps a body in the store / reads one / forgets one (also called by apply when the body is gone).
  */
 void queue_body_put(struct queue_store *s, uint32_t shard, uint64_t entry, struct span body);

@@ -1,7 +1,8 @@
 /* read - bodies: out of memory, else out of the log, else out of the store for those that outlived it.
  *
  * The order matters: a body is put into the store, durably, before the log forgets it; who misses it in the
- * log finds it in the store.
+ * log finds it in the store. What the store has the log is not asked for: where a snapshot has just been installed the state is
+ * the new one already, and the log still the old one, in which other entries may stand at its end that never were committed.
  */
 #include "node/commit/shard.h"
 
@@ -16,8 +17,10 @@ struct blob *commit_body_cached(struct commit *c, uint32_t shard, uint64_t entry
 
 int commit_body_get(struct commit *c, uint32_t shard, uint64_t entry, struct blob **out)
 {
-    int rv = raft_entry_read(c->o.raft, shard, entry, NULL, out);
+    int rv = ERR_NOT_FOUND;
 
+    if (entry > queue_moved_upto(c->o.store, shard))
+        rv = raft_entry_read(c->o.raft, shard, entry, NULL, out);
     if (rv == ERR_NOT_FOUND) rv = queue_body_get(c->o.store, shard, entry, out);
     metric_add(M_BODY_LOG_READS, 1);
     return rv;

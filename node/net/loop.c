@@ -49,6 +49,12 @@ uint64_t loop_wall_ms(const struct loop *l)
     return with_time(l)->wall_ms;
 }
 
+void loop_set_clock(struct loop *l, const struct clock *clock)
+{
+    l->clock = clock;
+    read_clock(l);
+}
+
 const struct clock *loop_clock(const struct loop *l)
 {
     return l->clock;
@@ -292,7 +298,8 @@ void loop_stop(struct loop *l)
 void loop_turn(struct loop *l, unsigned wait_ms)
 {
     uv_update_time(&l->uv);
-    l->turn_end_ms = loop_mono_ms(l) + wait_ms;
+    read_clock(l);
+    l->turn_end_ms = l->mono_ms + wait_ms;
     uv_run(&l->uv, wait_ms == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
     l->turn_end_ms = UINT64_MAX;
 }

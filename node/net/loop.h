@@ -17,6 +17,8 @@ int loop_new(struct loop **out, unsigned number, struct errmsg *why);
 /* After loop_run returned (or never ran). Works that are out come back first; streams that are closing are
  * cut off, and their on_closed comes. All else of the loop must have been closed. */
 void loop_free(struct loop **l);
+/* For tests, at once after loop_new: what it takes for the time. Borrowed; sleeps are as long as they would be. */
+void loop_set_clock(struct loop *l, const struct clock *clock);
 unsigned loop_number(const struct loop *l);
 struct uv_loop_s *loop_uv(struct loop *l); /* for node/net only */
 /* Runs until loop_stop. Call it on the thread that is to be the loop's. */

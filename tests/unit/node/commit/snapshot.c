@@ -1,163 +1,62 @@
-/* snapshot - three nodes in one thread, each with loop, log, store and commit as in production: a shard's state goes to one
- * that was not there while mails came and the log was cut, empty or stale; the process ends at each step of the way.
+/* snapshot - three nodes (town.h): a shard's state goes to one that was not there while mails came and the log was cut, empty or
+ * stale; the process ends at each step of the way; no body is read that is another mail's.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "tests/unit/node/commit/town.h"
+
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "node/commit/commit.h"
-#include "proto/ground/check.h"
 #include "proto/ground/metric.h"
-#include "raft/engine/engine.h"
 
-#define NODES     3
+#define NODES     TOWN_NODES
 #define LATE      3 /* the node that comes late */
-#define TURNS_MAX 20000
 #define SHARD     1
 #define BODY_SIZE 9000
+#define CUT_BYTES 200000
+#define CUT_MAILS 48 /* a log with all of them in it is cut, whatever came before */
+#define KEPT_MAX  400
 
-struct node {
-    uint64_t number;
-    struct loop *loop; /* NULL: down */
-    struct raft *raft;
-    struct queue_store *store;
-    struct commit *commit;
-    struct wire wire;
-    struct wire_events events;
-};
-static struct town {
-    char dir[64];
-    struct node nodes[NODES + 1];
-    uint64_t incarnation;
-} town;
-
-static int send_frame(struct wire *w, uint64_t to, enum wire_lane lane, struct blob *frame)
-{
-    struct node *from = CONTAINER_OF(w, struct node, wire), *n = &town.nodes[to];
-
-    if (!n->loop) return ERR_CLOSED;
-    n->events.on_frame(n->events.arg, from->number, lane, blob_ref(frame));
-    return 0;
-}
-
-static void tell_link(struct node *n, const struct node *other, bool up)
-{
-    for (unsigned lane = 0; lane < WIRE_LANES; lane++)
-        n->events.on_peer(n->events.arg, &(struct wire_link){ .node = other->number,
-                                                              .lane = (enum wire_lane)lane,
-                                                              .up = up,
-                                                              .incarnation = town.incarnation });
-}
-
-static void turn(void)
-{
-    for (unsigned i = 1; i <= NODES; i++)
-        if (town.nodes[i].loop) loop_turn(town.nodes[i].loop, 1);
-}
+static unsigned leader; /* where clients are */
 
 static void start(unsigned number)
 {
-    static const struct wire_calls calls = { .send = send_frame };
-    struct node *n = &town.nodes[number];
     struct core_config members = raft_config_of((uint64_t[]){ 1, 2, 3 }, 3);
-    struct raft_loop_port port;
-    char path[128], data[100];
-    struct errmsg why = { "" };
 
     members.members[0].priority = 9;
-    *n = (struct node){ .number = number, .wire.calls = &calls };
-    snprintf(data, sizeof data, "%s/%u", town.dir, number);
-    CHECK(loop_new(&n->loop, 0, &why) == 0);
-    port = (struct raft_loop_port){ .arg = n->loop, .wake = loop_wake_arg };
-    snprintf(path, sizeof path, "%s-log", data);
-    CHECK(raft_open(&n->raft,
-                    &(struct raft_options){ .dir = path,
-                                            .node_id = number,
-                                            .loops = &port,
-                                            .loop_count = 1,
-                                            .incarnation = ++town.incarnation,
-                                            .seed = town.incarnation,
-                                            .snapshot_bytes_per_s = 4u << 20,
-                                            .memtable_bytes = 4u << 20 },
-                    NULL, &why) == 0);
-    n->events = raft_wire_events(n->raft);
-    raft_wire_attach(n->raft, &n->wire);
-    snprintf(path, sizeof path, "%s-state", data);
-    CHECK(queue_store_open(&n->store, path, &why) == 0);
-    CHECK(commit_open(&n->commit,
-                      &(struct commit_options){ .loops = &n->loop,
-                                                .loop_count = 1,
-                                                .raft = n->raft,
-                                                .store = n->store,
-                                                .data_dir = town.dir,
-                                                .node = number,
-                                                .config = &members,
-                                                .shard_count = 1,
-                                                .limits.body_cache_bytes = 1,
-                                                .cut_bytes = 200000 },
-                      &why) == 0);
-    for (unsigned i = 1; i <= NODES; i++) {
-        if (i == number || !town.nodes[i].loop) continue;
-        tell_link(n, &town.nodes[i], true);
-        tell_link(&town.nodes[i], n, true);
-    }
+    town_start(number, &(struct town_start){ .keeps_state = true,
+                                             .snapshot_bytes_per_s = 4u << 20,
+                                             .commit = { .config = &members,
+                                                         .shard_count = 1,
+                                                         .limits.body_cache_bytes = 1,
+                                                         .cut_bytes = CUT_BYTES } });
 }
 
-static void stop(unsigned number)
+static void start_all(void)
 {
-    struct node *n = &town.nodes[number];
-
     for (unsigned i = 1; i <= NODES; i++)
-        if (i != number && town.nodes[i].loop) tell_link(&town.nodes[i], n, false);
-    loop_settle(n->loop);
-    commit_close(&n->commit);
-    raft_close(&n->raft);
-    queue_store_close(&n->store);
-    loop_free(&n->loop);
+        start(i);
 }
 
-static void stop_all(void)
+static bool is_up(unsigned number)
 {
-    for (unsigned i = 1; i <= NODES; i++)
-        if (town.nodes[i].loop) stop(i);
+    return town.nodes[number].loop;
 }
 
 static struct commit_shard_view see(unsigned number)
 {
-    struct commit_shard_view v;
-
-    commit_shard_see(town.nodes[number].commit, SHARD, &v);
-    return v;
+    return town_see(number, SHARD);
 }
 
-/* ---- what clients do, on node 1, which leads */
-
-struct send {
-    struct commit_mail mail;
-    int rv; /* 1: no answer yet */
-    uint64_t id;
-};
-
-static void on_mail(struct commit_mail *m, int rv, uint64_t id)
+static bool leads(unsigned number)
 {
-    struct send *s = CONTAINER_OF(m, struct send, mail);
-
-    s->rv = rv;
-    s->id = id;
+    return is_up(number) && see(number).leads;
 }
 
-static void wait_for_leader(void)
+/* ---- what clients do */
+
+static void wait_for_leader(unsigned number)
 {
-    for (unsigned i = 0; i < TURNS_MAX && !see(1).leads; i++)
-        turn();
-    CHECK(see(1).leads);
+    leader = number;
+    TOWN_UNTIL(leads(leader));
 }
 
 /* Bodies tell from which mail they are. */
@@ -172,126 +71,84 @@ static struct blob *body_of(unsigned n)
     return b;
 }
 
-static uint64_t send_mail(unsigned number)
+/* Four mails at once. */
+#define BATCH 4u
+
+static void send_batch(unsigned first, uint64_t ids[BATCH])
 {
-    Angarium__Accept accept = ANGARIUM__ACCEPT__INIT;
-    Angarium__Recipient r = ANGARIUM__RECIPIENT__INIT, *list = &r;
-    Angarium__BodyFacts facts = ANGARIUM__BODY_FACTS__INIT;
-    Angarium__Origin origin = ANGARIUM__ORIGIN__INIT;
-    struct node *n = &town.nodes[1];
-    struct send s = { .rv = 1 };
+    struct town_mail sent[BATCH];
 
-    r.address = proto_bytes(SPAN_LIT("to@example.org"));
-    r.domain = proto_bytes(SPAN_LIT("example.org"));
-    facts.size = BODY_SIZE;
-    accept.time_ms = loop_wall_ms(n->loop);
-    accept.mail_from = proto_bytes(SPAN_LIT("from@example.test"));
-    accept.recipients = &list;
-    accept.n_recipients = 1;
-    accept.body = &facts;
-    accept.origin = &origin;
-    accept.expires_at_ms = accept.time_ms + 1000000;
-    s.mail.accept = &accept;
-    s.mail.body = body_of(number);
-    s.mail.on_done = on_mail;
-    CHECK(commit_mail(n->commit, n->loop, &s.mail) == 0);
-    for (unsigned i = 0; i < TURNS_MAX && s.rv == 1; i++)
-        turn();
-    CHECK(s.rv == 0);
-    return s.id;
-}
-
-struct claim {
-    struct commit_claim claim;
-    struct commit_ref ref;
-    int rv;
-};
-
-static void on_claimed(struct commit_claim *c, int rv)
-{
-    CONTAINER_OF(c, struct claim, claim)->rv = rv;
-}
-
-static void claim(uint64_t id)
-{
-    struct claim c = { .rv = 1, .ref.index = proto_id_index(id) };
-
-    c.claim.refs = &c.ref;
-    c.claim.count = 1;
-    c.claim.on_done = on_claimed;
-    CHECK(commit_claim(town.nodes[1].commit, SHARD, &c.claim) == 0);
-    for (unsigned i = 0; i < TURNS_MAX && c.rv == 1; i++)
-        turn();
-    CHECK(c.rv == 0 && !c.ref.refused);
-}
-
-static void deliver(uint64_t id)
-{
-    Angarium__RecipientOutcome o = ANGARIUM__RECIPIENT_OUTCOME__INIT;
-
-    claim(id);
-    o.index = proto_id_index(id);
-    o.result = ANGARIUM__RESULT__RESULT_DELIVERED;
-    commit_outcome(town.nodes[1].commit, SHARD, &o, 1);
-}
-
-struct order {
-    struct commit_order order;
-    int rv;
-};
-
-static void on_ordered(struct commit_order *o, int rv)
-{
-    CONTAINER_OF(o, struct order, order)->rv = rv;
+    for (unsigned i = 0; i < BATCH; i++)
+        assert_int_equal(town_mail(leader, &sent[i], body_of(first + i)), 0);
+    for (unsigned i = 0; i < BATCH; i++) {
+        TOWN_UNTIL(sent[i].rv != 1);
+        assert_int_equal(sent[i].rv, 0);
+        ids[i] = sent[i].id;
+    }
 }
 
 static void hold(uint64_t id)
 {
     Angarium__Command command = ANGARIUM__COMMAND__INIT;
     Angarium__Hold what = ANGARIUM__HOLD__INIT;
-    struct order o = { .rv = 1 };
-    struct node *n = &town.nodes[1];
 
-    what.time_ms = loop_wall_ms(n->loop);
+    what.time_ms = loop_wall_ms(town.nodes[leader].loop);
     what.index = proto_id_index(id);
     command.kind_case = ANGARIUM__COMMAND__KIND_HOLD;
     command.hold = &what;
-    o.order = (struct commit_order){ .command = &command, .shard = SHARD, .on_done = on_ordered };
-    CHECK(commit_order(n->commit, n->loop, &o.order) == 0);
-    for (unsigned i = 0; i < TURNS_MAX && o.rv == 1; i++)
-        turn();
-    CHECK(o.rv == 0);
+    assert_int_equal(town_order(leader, SHARD, &command), 0);
 }
 
-/* Some wait, some are claimed, held, over; ids and numbers of those whose bodies are needed. */
+/* The first waits, the second is claimed, the third held, the last one delivered. */
+static void treat_batch(const uint64_t ids[BATCH])
+{
+    struct town_claim c[2];
+
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(town_claim(leader, SHARD, &c[i], proto_id_index(ids[2 * i + 1])), 0);
+    hold(ids[2]);
+    for (unsigned i = 0; i < 2; i++) {
+        TOWN_UNTIL(c[i].rv != 1);
+        assert_true(c[i].rv == 0 && !c[i].ref.refused);
+    }
+    town_delivered(leader, SHARD, proto_id_index(ids[3]));
+}
+
+/* Ids and numbers of those whose bodies are needed. */
 struct kept {
-    uint64_t ids[200];
-    unsigned numbers[200], count, sent;
+    uint64_t ids[KEPT_MAX];
+    unsigned numbers[KEPT_MAX], count, sent;
+    uint64_t had; /* where the log of the late one ended */
 };
 
 static void traffic(struct kept *k, unsigned mails)
 {
-    for (unsigned i = 0; i < mails; i++) {
-        unsigned number = k->sent++;
-        uint64_t id = send_mail(number);
+    uint64_t ids[BATCH];
 
-        if (number % 4 == 1) claim(id);
-        if (number % 4 == 2) hold(id);
-        if (number % 4 == 3) {
-            deliver(id);
-            continue;
+    CHECK(mails % BATCH == 0 && k->count + mails <= KEPT_MAX);
+    for (; mails > 0; mails -= BATCH) {
+        send_batch(k->sent, ids);
+        treat_batch(ids);
+        for (unsigned i = 0; i + 1 < BATCH; i++) {
+            k->ids[k->count] = ids[i];
+            k->numbers[k->count++] = k->sent + i;
         }
-        k->ids[k->count] = id;
-        k->numbers[k->count++] = number;
+        k->sent += BATCH;
     }
 }
 
-/* The logs of nodes 1 and 2 begin behind all that the late one has. */
+static bool is_cut(uint64_t behind)
+{
+    for (unsigned i = 1; i <= NODES; i++)
+        if (is_up(i) && see(i).cut <= behind) return false;
+    return true;
+}
+
+/* The logs of all who are up begin behind that. */
 static void wait_for_cut(struct kept *k, uint64_t behind)
 {
-    for (unsigned i = 0; i < 100 && (see(1).cut <= behind || see(2).cut <= behind); i++)
-        traffic(k, 4);
-    CHECK(see(1).cut > behind && see(2).cut > behind);
+    traffic(k, CUT_MAILS);
+    TOWN_UNTIL(is_cut(behind));
 }
 
 /* ---- what is the same */
@@ -311,9 +168,7 @@ static bool agree(void)
 
 static void wait_until_same(void)
 {
-    for (unsigned i = 0; i < TURNS_MAX && !agree(); i++)
-        turn();
-    assert_true(agree());
+    TOWN_UNTIL(agree());
 }
 
 struct fetch {
@@ -330,22 +185,21 @@ static void on_fetched(struct commit_read *r, int rv, struct blob *body)
     f->body = body;
 }
 
-static void expect_body(struct node *n, uint64_t id, unsigned number)
+static void expect_body(struct town_node *n, uint64_t id, unsigned number)
 {
     struct fetch f = { .rv = 1, .read = { .shard = SHARD, .on_done = on_fetched } };
     struct blob *want = body_of(number);
 
     f.read.entry = proto_id_index(id);
     assert_int_equal(commit_body_read(n->commit, n->loop, &f.read), 0);
-    for (unsigned i = 0; i < TURNS_MAX && f.rv == 1; i++)
-        turn();
+    TOWN_UNTIL(f.rv != 1);
     assert_int_equal(f.rv, 0);
     assert_true(span_eq(blob_span(f.body), blob_span(want)));
     blob_unref(&f.body);
     blob_unref(&want);
 }
 
-static void expect_sound(const struct kept *k)
+static void expect_sound(const struct kept *k, unsigned reader)
 {
     wait_until_same();
     for (unsigned i = 1; i <= NODES; i++) {
@@ -355,7 +209,7 @@ static void expect_sound(const struct kept *k)
             fail_msg("node %u: %s", i, why.text);
     }
     for (unsigned i = 0; i < k->count; i++)
-        expect_body(&town.nodes[LATE], k->ids[i], k->numbers[i]);
+        expect_body(&town.nodes[reader], k->ids[i], k->numbers[i]);
 }
 
 /* ---- the tests */
@@ -363,24 +217,13 @@ static void expect_sound(const struct kept *k)
 static int make_town(void **state)
 {
     (void)state;
-    memset(&town, 0, sizeof town);
-    snprintf(town.dir, sizeof town.dir, "/tmp/angarium-snapshot-XXXXXX");
-    return mkdtemp(town.dir) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
+    return town_make("snapshot");
 }
 
 static int remove_town(void **state)
 {
     (void)state;
-    stop_all();
-    return nftw(town.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return town_remove();
 }
 
 static void an_empty_node_gets_the_state(void **state)
@@ -390,17 +233,17 @@ static void an_empty_node_gets_the_state(void **state)
     (void)state;
     start(1);
     start(2);
-    wait_for_leader();
+    wait_for_leader(1);
     wait_for_cut(&k, 1);
     start(LATE);
     traffic(&k, 20); /* while it goes */
-    expect_sound(&k);
+    expect_sound(&k, LATE);
     assert_true(see(LATE).cut > 1);
-    stop(LATE);
+    town_stop(LATE);
     traffic(&k, 4);
     start(LATE); /* log and state meet */
     traffic(&k, 4);
-    expect_sound(&k);
+    expect_sound(&k, LATE);
 }
 
 static void a_stale_node_gets_the_state(void **state)
@@ -409,28 +252,28 @@ static void a_stale_node_gets_the_state(void **state)
     uint64_t had;
 
     (void)state;
-    for (unsigned i = 1; i <= NODES; i++)
-        start(i);
-    wait_for_leader();
+    start_all();
+    wait_for_leader(1);
     traffic(&k, 24);
     wait_until_same();
     for (unsigned round = 0; round < 2; round++) { /* into each of the two places */
         had = see(LATE).raft.last;
-        stop(LATE);
+        town_stop(LATE);
         wait_for_cut(&k, had);
         start(LATE);
-        expect_sound(&k);
+        expect_sound(&k, LATE);
         assert_true(see(LATE).cut > had);
         wait_for_cut(&k, see(LATE).state); /* its own logs are cut, too, its bodies moved */
-        expect_sound(&k);
+        expect_sound(&k, LATE);
     }
 }
 
-/* ---- the process ends */
+/* ---- steps of the way, of the node that gets it. What a turn gives to the log is there when the turn is over, what becomes of
+ * that comes with the next one: so between two turns each step is seen. */
 
-enum step { STEP_STAGED, STEP_INTENDED, STEP_SWAPPED, STEP_COUNT };
+enum step { STEP_STAGED, STEP_INTENDED, STEP_SWAPPED };
 
-static bool has_intent(struct node *n)
+static bool has_intent(const struct town_node *n)
 {
     struct store_group *g = check_malloc(sizeof *g);
     bool has;
@@ -441,38 +284,32 @@ static bool has_intent(struct node *n)
     return has;
 }
 
-static bool is_at(enum step step, uint64_t had)
+/* Its log ended with `had`. */
+static bool is_at(enum step step, unsigned number, uint64_t had)
 {
-    struct node *n = &town.nodes[LATE];
-    struct queue *q = NULL;
-    uint64_t applied;
+    bool intended = has_intent(&town.nodes[number]), swapped = see(number).cut > had;
 
-    if (step == STEP_STAGED) return metric_get(M_RAFT_SNAPSHOT_BYTES_IN) > 0;
-    if (step == STEP_INTENDED) return has_intent(n);
-    CHECK(queue_open(&q, n->store, SHARD, NULL) == 0);
-    applied = queue_applied(q);
-    queue_close(&q);
-    return applied > had + 1 && see(LATE).state <= had;
+    if (step == STEP_STAGED)
+        return metric_get(M_RAFT_SNAPSHOT_BYTES_IN) > 0 && !intended && !swapped;
+    return intended && swapped == (step == STEP_SWAPPED);
 }
+
+/* ---- the process ends */
 
 /* In a child: until the late node is there; then all of it ends as it stands. */
 static void end_at(enum step step, int out)
 {
     struct kept k = { .count = 0 };
-    uint64_t had;
 
-    for (unsigned i = 1; i <= NODES; i++)
-        start(i);
-    wait_for_leader();
+    start_all();
+    wait_for_leader(1);
     traffic(&k, 12);
     wait_until_same();
-    had = see(LATE).raft.last;
-    stop(LATE);
-    wait_for_cut(&k, had);
+    k.had = see(LATE).raft.last;
+    town_stop(LATE);
+    wait_for_cut(&k, k.had);
     start(LATE);
-    for (unsigned i = 0; i < TURNS_MAX && !is_at(step, had); i++)
-        turn();
-    CHECK(is_at(step, had));
+    TOWN_UNTIL(is_at(step, LATE, k.had));
     CHECK(write(out, &k, sizeof k) == sizeof k);
     _exit(0);
 }
@@ -492,11 +329,12 @@ static void the_process_ends(enum step step)
     close(pipes[0]);
     close(pipes[1]);
     town.incarnation = 1000;
-    for (unsigned i = 1; i <= NODES; i++)
-        start(i);
-    wait_for_leader();
+    start_all();
+    assert_int_equal(see(LATE).cut > k.had, step == STEP_SWAPPED); /* the new state, or the old */
+    wait_for_leader(1);
     traffic(&k, 4);
-    expect_sound(&k);
+    expect_sound(&k, LATE);
+    assert_true(see(LATE).cut > k.had);
 }
 
 static void it_ends_while_chunks_come(void **state)
@@ -515,6 +353,66 @@ static void it_ends_between_the_state_and_the_log(void **state)
 {
     (void)state;
     the_process_ends(STEP_SWAPPED);
+}
+
+/* ---- a leader that comes back with mails in its log that never were committed; others stand there */
+
+#define LOST 12u
+
+static unsigned leader_of_others(void)
+{
+    return leads(2) ? 2 : leads(3) ? 3 : 0;
+}
+
+static void leave_a_tail(void)
+{
+    struct town_mail lost[LOST];
+
+    town_link(1, false);
+    for (unsigned i = 0; i < LOST; i++)
+        assert_int_equal(town_mail(1, &lost[i], body_of(1000 + i)), 0);
+    town_turns(2);
+    for (unsigned i = 0; i < LOST; i++)
+        assert_int_equal(lost[i].rv, 1);
+    town_stop(1);
+    for (unsigned i = 0; i < LOST; i++)
+        assert_int_equal(lost[i].rv, ERR_UNKNOWN);
+}
+
+/* Its state is the new one, its log the old one: what is read then is what was sent. */
+static void a_log_that_is_not_replaced_yet_is_not_asked_for_bodies(void **state)
+{
+    struct kept k = { .count = 0 };
+    uint64_t had, end;
+    unsigned asked = 0;
+
+    (void)state;
+    start_all();
+    wait_for_leader(1);
+    traffic(&k, 8);
+    wait_until_same();
+    had = see(1).raft.last;
+    end = had + LOST;
+    leave_a_tail();
+    TOWN_UNTIL(leader_of_others() != 0);
+    leader = leader_of_others();
+    wait_for_cut(&k, end);
+    start(1);
+    TOWN_UNTIL(is_at(STEP_SWAPPED, 1, end));
+    for (unsigned i = 0; i < k.count; i++) {
+        uint64_t entry = proto_id_index(k.ids[i]);
+        struct blob *body = NULL, *want = body_of(k.numbers[i]);
+
+        asked += entry > had && entry <= end;
+        assert_int_equal(commit_body_get(town.nodes[1].commit, SHARD, entry, &body), 0);
+        assert_true(span_eq(blob_span(body), blob_span(want)));
+        blob_unref(&body);
+        blob_unref(&want);
+    }
+    assert_true(asked > 0);
+    wait_for_leader(1); /* it is the first again */
+    traffic(&k, 4);
+    expect_sound(&k, 1);
 }
 
 /* Each in a process of its own: one that has used RocksDB cannot be forked, for its threads stay behind. */
@@ -537,6 +435,8 @@ int main(void)
                                         remove_town),
         cmocka_unit_test_setup_teardown(an_empty_node_gets_the_state, make_town, remove_town),
         cmocka_unit_test_setup_teardown(a_stale_node_gets_the_state, make_town, remove_town),
+        cmocka_unit_test_setup_teardown(a_log_that_is_not_replaced_yet_is_not_asked_for_bodies,
+                                        make_town, remove_town),
     };
     int failed = 0;
 
