@@ -22,7 +22,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from ledger import Ledger, read_audit, read_doubts  # noqa: E402
 from load import Generator, Sink  # noqa: E402
-from node import find_binary, free_ports  # noqa: E402
+from node import find_binary, free_port_run  # noqa: E402
 
 NODES = 3
 STOPPED_S = 2.5  # longer than an election takes
@@ -70,7 +70,7 @@ class Town:
             raise Failed("dev %s ended with %d: %s" % (" ".join(words), done.returncode, done.stderr))
 
     def start(self):
-        base = free_ports(1)[0] // 100 * 100
+        base = free_port_run(100)
         self.before_start(base)
         self.dev("--nodes", str(self.nodes), *self.layout, "--base-port", str(base), "--next-hop", "127.0.0.1:%d" % self.sink.port,
                  "--set", "delivery.retry_base_ms=100ms", "--set", "delivery.retry_cap_ms=400ms",

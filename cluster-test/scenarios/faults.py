@@ -136,12 +136,32 @@ class Faults(Town):
         """What it leads, as it says itself."""
         return {s["id"] for s in self.get(node, "/api/v1/shards?scope=node")["items"] if s["leads"]}
 
+    def is_whole(self, node, shard):
+        """All who shall vote do. Before that others may be no quorum: a shard begins with the one voter that founded it."""
+        placement = self.get(node, "/api/v1/shards/%d" % shard)
+        return placement["in_force"] and len(placement["voters"]) == self.nodes
+
+    def draw_leader(self):
+        """A node, and what it leads that others can lead, too."""
+        found = {}
+
+        def look():
+            found.clear()
+            for node in range(1, self.nodes + 1):
+                shards = {shard for shard in self.leads(node) if self.is_whole(node, shard)}
+                if shards:
+                    found[node] = shards
+            return found
+
+        self.wait("somebody leads a shard that has all its voters", look)
+        node = self.rng.choice(sorted(found))
+        return node, found[node]
+
     def do_naps(self, _):
         """The one that wakes had claims in the air; another one leads by then, and sends."""
         for _ in range(NAPS):
-            self.wait("somebody leads", lambda: any(self.leads(n) for n in range(1, self.nodes + 1)))
-            node = self.rng.choice([n for n in range(1, self.nodes + 1) if self.leads(n)])
-            shards, others = self.leads(node), [n for n in range(1, self.nodes + 1) if n != node]
+            node, shards = self.draw_leader()
+            others = [n for n in range(1, self.nodes + 1) if n != node]
             self.dev("kill", "--node", str(node), "--signal", "STOP")
             try:
                 self.wait("others lead the shards of node %d" % node,
