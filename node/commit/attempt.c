@@ -167,6 +167,7 @@ static void on_claimed(struct command *cmd, int rv, uint64_t entry)
 {
     struct claim_batch *b = CONTAINER_OF(cmd, struct claim_batch, cmd);
 
+    cmd->shard->claims_away--;
     if (rv != 0) {
         answer_claims(b, rv);
         return;
@@ -252,7 +253,10 @@ static void flush_claims(struct shard *s)
         b->proved_ms = now_ms(s);
         refs = take_claims(s, &b->claims);
         rv = send_claims(s, b, refs);
-        if (rv != 0) on_claimed(&b->cmd, rv, 0);
+        if (rv == 0)
+            s->claims_away++;
+        else
+            answer_claims(b, rv);
     }
 }
 

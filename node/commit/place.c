@@ -6,9 +6,10 @@
  *   vote, knows that he lags: he changes nothing. Nor does he who has not heard from control, since he leads, that no later
  *   placement is wanted: one that is in force might be undone, and nobody would do it again.
  * Nobody goes before those who stay, and live, are a quorum.
- * Leader: the first of those who are wanted; when this node leaves, any other that can. It gets the leadership when it is up and has the log. Before that nothing may be in
- *   the air, or it would have doubts: no claims for at most HANDOVER_MS, while what is in the air ends and new mail goes to other
- *   shards. When that was not enough it is tried again after HANDOVER_PAUSE_MS.
+ * Leader: the first of those who are wanted; when this node leaves, any other that can. It gets the leadership when it is up and
+ *   has the log. Before that nothing may be in the air, or it would have doubts: no claims for at most HANDOVER_MS, while what is in
+ *   the air ends. Only then new mail goes to other shards, while what is in the log commits: a remote that answers slowly is not
+ *   waited for by those who send. When that was not enough it is tried again after HANDOVER_PAUSE_MS.
  */
 #include "node/commit/leaders.h"
 #include "node/commit/shard.h"
@@ -211,23 +212,46 @@ static void end_handover(struct shard *s, uint64_t mono_ms)
     if (s->leads) shard_offer(s, true);
 }
 
-static bool is_quiet(const struct shard *s)
+/* No recipient is with a remote, and no outcome is on its way. */
+static bool is_air_clear(const struct shard *s)
 {
     struct queue_counts counts;
 
     queue_counts(s->queue, &counts);
-    return counts.claimed == 0 && !attempt_waits(s) && list_empty(&s->in_flight);
+    return counts.claimed == 0 && s->claims_away == 0 && !attempt_waits(s);
+}
+
+static void ask_for_transfer(struct shard *s, uint64_t mono_ms)
+{
+    struct place *p = s->place;
+
+    p->is_asked = true;
+    if (raft_group_transfer(s->group, p->to, 0) != 0) {
+        end_handover(s, mono_ms);
+        return;
+    }
+    log_event(LOG_INFO, "shard.hands_over", LOG_NUM("shard", s->number), LOG_NUM("to", p->to),
+              LOG_NUM("waited_ms", mono_ms + HANDOVER_MS - p->handover_until_ms));
+}
+
+/* The library gave it up: the one that should lead went, or was too slow. */
+static bool is_given_up(const struct shard *s)
+{
+    struct raft_group_view v;
+
+    raft_group_see(s->group, &v);
+    return s->place->is_asked && v.transfer_to == 0;
 }
 
 static void hand_over(struct shard *s, uint64_t mono_ms)
 {
     struct place *p = s->place;
 
-    if (mono_ms >= p->handover_until_ms) {
+    if (mono_ms >= p->handover_until_ms || is_given_up(s)) {
         end_handover(s, mono_ms);
-    } else if (!p->is_asked && is_quiet(s)) {
-        p->is_asked = true;
-        if (raft_group_transfer(s->group, p->to, 0) != 0) end_handover(s, mono_ms);
+    } else if (!p->is_asked && is_air_clear(s)) {
+        if (s->is_offered) shard_offer(s, false);
+        if (list_empty(&s->in_flight)) ask_for_transfer(s, mono_ms);
     }
 }
 
@@ -243,7 +267,7 @@ static void see_to_leader(struct shard *s, uint64_t mono_ms)
     if (p->to == 0) return;
     p->handover_until_ms = mono_ms + HANDOVER_MS;
     p->is_asked = false;
-    shard_offer(s, false);
+    hand_over(s, mono_ms);
 }
 
 /* ---- the turn */

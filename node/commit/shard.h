@@ -69,6 +69,7 @@ struct shard {
     /* what this turn collected, proposed by the loop's hook */
     struct list claims; /* struct commit_claim */
     unsigned claim_refs;
+    unsigned claims_away; /* batches of them that are proposed and not yet applied */
     struct list outcome_batches; /* struct outcome_batch */
     struct queue_ref *expires;
     unsigned expire_count;
