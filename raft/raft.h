@@ -157,7 +157,7 @@ struct raft_machine {
  * that is added to a group opens it with the configuration that the group has now, and follows. The machine
  * has everything up to applied_at_open; entries after it are applied as they (re)commit. ERR_CORRUPT when
  * the log begins after applied_at_open + 1 (R7: a gap is fatal) or ends before it and is not tainted.
- * ERR_EXISTS when it is open. ERR_RANGE: a configuration that cannot be. ERR_FULL: too many peers (RAFT_PEERS_MAX).
+ * ERR_AGAIN: it is buried, and the machine is not empty. ERR_EXISTS when it is open. ERR_RANGE: a configuration that cannot be. ERR_FULL: too many peers (RAFT_PEERS_MAX).
  * Called before loops run, or on `loop`. The role is told inside. */
 int raft_group_open(struct raft *r, uint64_t group, unsigned loop, const struct core_config *config,
                     const struct raft_machine *machine, uint64_t applied_at_open,
@@ -169,6 +169,15 @@ void raft_group_close(struct raft_group **g);
  * a loop. Only for a group that has ended: a member that is asked again after it has forgotten its promises breaks them.
  * *had: there was something. ERR_EXISTS: the group is open. */
 int raft_group_forget(struct raft *r, uint64_t group, bool *had, struct errmsg *why);
+/* All that the log holds of a group goes but the terms and votes, of which a tombstone stays: gone for good when this returns. Waits
+ * for a sync: not on a loop. For a node that is not a member any more, and may become one again: opened again, the group is tainted
+ * (view.tainted) and its machine has to be empty: it follows, but neither votes nor leads until a leader has brought what it had
+ * committed, at least up to `upto`, which this node knows to be committed.
+ * *had: there was something besides. ERR_EXISTS: the group is open. ERR_CORRUPT, ERR_VERSION, ERR_IO: it is left as it is. */
+int raft_group_bury(struct raft *r, uint64_t group, uint64_t upto, bool *had, struct errmsg *why);
+/* Of a group, open or not: whether the log holds something besides a tombstone, and whether it is buried. Reads the group's log. */
+int raft_group_remains(struct raft *r, uint64_t group, bool *remains, bool *buried,
+                       struct errmsg *why);
 
 enum raft_answer {
     RAFT_COMMITTED,  /* committed and applied */

@@ -319,7 +319,7 @@ static void audit_shard(struct audit *a, uint32_t number)
     queue_close(&s.queue);
 }
 
-/* A node of several holds those shards that its log knows. */
+/* A node of several holds those shards that its log knows; of those that moved away a tombstone is left. */
 static uint32_t shards_max(const struct audit *a)
 {
     return a->in_cluster ? CONTROL_SHARDS_MAX : a->identity.shards;
@@ -331,7 +331,7 @@ static bool is_held(struct audit *a, uint32_t shard)
     struct errmsg why;
 
     if (!a->in_cluster) return true;
-    return store_group_read(a->log, shard, &g, &why) != 0 || g.known;
+    return store_group_read(a->log, shard, &g, &why) != 0 || (g.known && (!g.buried || g.last > 0));
 }
 
 static int audit_dir(struct audit *a, const char *dir)

@@ -163,7 +163,7 @@ static int step_boot(struct raft_group *g, const struct store_group *log,
     e.u.boot.config = configs->has_now;
     e.u.boot.before = configs->has_before;
     e.u.boot.tainted = log->tainted || g->raft->tainted;
-    e.u.boot.lost_upto.term = log->lost_term;
+    e.u.boot.lost_upto = (struct core_pos){ log->lost_index, log->lost_term };
     rv = group_step(g, &e, &g->loop->update);
     if (rv != 0) return rv;
     g->told_role = RAFT_FOLLOWER;
@@ -329,6 +329,9 @@ static int open_from(struct raft *r, uint64_t group, unsigned loop,
     int rv;
 
     settle_intent(log, applied, &begins);
+    if (log->buried && log->last == 0 && applied > 0)
+        return errmsg_set(why, ERR_AGAIN, "group %llu is buried: its machine is to be emptied first",
+                          (unsigned long long)group);
     g = new_group(r, group, loop, machine, log, applied);
     rv = make_core(g, config, why);
     if (rv == 0) {
@@ -393,28 +396,81 @@ void raft_group_close(struct raft_group **pg)
     *pg = NULL;
 }
 
-static void on_forgotten(struct store_write *w)
+static void on_written(struct store_write *w)
 {
     (void)w; /* the drain waits for it */
+}
+
+static void write_now(struct raft *r, struct store_op *ops, size_t count)
+{
+    struct store_write w = { .ops = ops, .op_count = count, .on_done = on_written };
+
+    store_submit(r->store, &w);
+    store_drain(r->store);
+}
+
+static int refuse_open(struct raft *r, uint64_t group, struct errmsg *why)
+{
+    if (!directory_has(r, group)) return 0;
+    return errmsg_set(why, ERR_EXISTS, "group %llu is open", (unsigned long long)group);
 }
 
 int raft_group_forget(struct raft *r, uint64_t group, bool *had, struct errmsg *why)
 {
     struct store_op op = { .kind = STORE_FORGET, .entry = { .group = group } };
-    struct store_write w = { .ops = &op, .op_count = 1, .on_done = on_forgotten };
     struct store_group *log;
-    int rv;
+    int rv = refuse_open(r, group, why);
 
-    if (directory_has(r, group))
-        return errmsg_set(why, ERR_EXISTS, "group %llu is open", (unsigned long long)group);
+    if (rv != 0) return rv;
     log = check_malloc(sizeof *log);
     rv = store_group_read(r->store, group, log, why);
     *had = rv != 0 || log->known || log->config.n > 0 || log->last > 0;
     free(log);
-    if (!*had) return 0;
-    store_submit(r->store, &w);
-    store_drain(r->store);
+    if (*had) write_now(r, &op, 1);
     return 0;
+}
+
+static bool has_remains(const struct store_group *log)
+{
+    return log->last > 0 || log->config.n > 0 || log->intent.index > 0 ||
+           (log->known && !log->buried);
+}
+
+/* A log that has lost synced data may hold an entry without the term it came in (boot.c): then it goes with the entry. */
+static void bury(struct raft *r, uint64_t group, const struct store_group *log, uint64_t upto)
+{
+    struct store_op ops[2] = { { .kind = STORE_BURY, .entry = { .group = group } },
+                               { .kind = STORE_HARD, .entry = { .group = group } } };
+
+    ops[0].pos.index = upto > log->lost_index ? upto : log->lost_index;
+    ops[1].hard = (struct core_hard){ log->last_term, CORE_VOTE_LOST };
+    write_now(r, ops, log->last_term > log->hard.term ? 2 : 1);
+}
+
+int raft_group_bury(struct raft *r, uint64_t group, uint64_t upto, bool *had, struct errmsg *why)
+{
+    struct store_group *log;
+    int rv = refuse_open(r, group, why);
+
+    if (rv != 0) return rv;
+    log = check_malloc(sizeof *log);
+    rv = store_group_read(r->store, group, log, why);
+    *had = rv == 0 && has_remains(log);
+    if (*had) bury(r, group, log, upto);
+    free(log);
+    return rv;
+}
+
+int raft_group_remains(struct raft *r, uint64_t group, bool *remains, bool *buried,
+                       struct errmsg *why)
+{
+    struct store_group *log = check_malloc(sizeof *log);
+    int rv = store_group_read(r->store, group, log, why);
+
+    *remains = rv == 0 && has_remains(log);
+    *buried = rv == 0 && log->buried;
+    free(log);
+    return rv;
 }
 
 /* ---- seeing */

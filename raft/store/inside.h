@@ -20,6 +20,7 @@
 #define ENTRY_LEAD_SIZE 14
 #define PAIR_SIZE       17
 #define KEY_CUT         'c'
+#define KEY_BURIED      'd'
 #define KEY_ENTRY       'e'
 #define KEY_CONFIG      'g'
 #define KEY_HARD        'h'

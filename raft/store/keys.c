@@ -3,6 +3,7 @@
  *   key    | group u64 | kind u8 | index u64 |              index 0 but for entries
  *
  *   'c'    | format u8 | index u64 | term u64 |             of the last entry that was cut away
+ *   'd'    | format u8 | upto u64 | 0 |                     the group was buried: all is gone but what it promised ('h')
  *   'e'    | format u8 | kind u8 | term u64 | head length u32 | head ... | body ... |
  *   'g'    as 'e', kind 3, no body: the configuration that counts behind the cut; its index stands as the term
  *   'h'    | format u8 | term u64 | vote u64 |

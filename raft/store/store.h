@@ -4,7 +4,7 @@
  * thread (log_thread.c) collects what all loops submit and writes it as one batch with one sync; completions come in
  * submission order for each group.
  *
- * Keys: group (u64 BE) | kind (u8: 'c' cut, 'e' entry, 'g' configuration, 'h' hard state, 'i' intent, 'u' untainted) |
+ * Keys: group (u64 BE) | kind (u8: 'c' cut, 'd' buried, 'e' entry, 'g' configuration, 'h' hard state, 'i' intent, 'u' untainted) |
  * index (u64 BE). An entry's value: format u8 | kind u8 | term u64 BE | head length u32 BE | head | body. The format
  * version of the store stands under its own key; a newer one is refused.
  *
@@ -16,6 +16,9 @@
  * than the watermark's has lost synced data: tainted. Then each group of it is, one by one, until STORE_UNTAINT says
  * that what it lost has come back. The first write to a tainted log notes the taint in the log itself. A missing or
  * damaged watermark says nothing.
+ *
+ * Tombstone: of a group that is buried its hard state stays, and a record that says so. It is tainted until STORE_UNTAINT, as if its
+ * log had been lost, which it was; but its terms and votes were not.
  */
 #ifndef RAFT_STORE_STORE_H
 #define RAFT_STORE_STORE_H
@@ -50,7 +53,9 @@ struct store_config {
 struct store_group {
     bool known; /* false: the group was never written */
     bool tainted;
-    uint64_t lost_term; /* tainted: bound of the terms that a synced write held; 0: not known */
+    uint64_t lost_term;  /* tainted: bound of the terms that a synced write held; 0: not known */
+    bool buried;         /* tainted, too */
+    uint64_t lost_index; /* buried: as STORE_BURY said */
     struct core_hard hard;
     uint64_t first, last; /* last = first - 1 when empty; first = 1 for a new group */
     uint64_t cut_term;    /* of the entry first - 1 */
@@ -80,7 +85,8 @@ enum store_op_kind {
     STORE_INTENT, /* a snapshot of position pos with configuration entry.head (of entry.index) is complete */
     STORE_BEGIN, /* it is installed: the log is emptied and begins behind pos; ends the intent, is its CONFIG */
     STORE_DROP,    /* it is not: ends the intent */
-    STORE_UNTAINT, /* what the group had lost is here again */
+    STORE_UNTAINT, /* what the group had lost is here again; ends its tombstone */
+    STORE_BURY,    /* all of the group goes but its terms and votes; what it held up to pos.index counts as lost */
     STORE_FORGET,  /* all of the group goes, its terms and votes, too */
 };
 struct store_op {
@@ -90,7 +96,7 @@ struct store_op {
     uint64_t cut_from, cut_to,
         cut_term;         /* CUT: forget entries cut_from..cut_to (disjoint from all before) */
     uint64_t truncate_to; /* TRUNCATE */
-    struct core_pos pos;  /* INTENT, BEGIN */
+    struct core_pos pos;  /* INTENT, BEGIN, BURY */
 };
 
 /* A submission of one loop: ops of many groups, answered together. Embedded in the caller's object. */

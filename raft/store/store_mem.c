@@ -18,9 +18,10 @@ struct mem_entry {
 
 struct mem_group {
     uint64_t number;
-    bool known, flipped;
+    bool known, flipped, buried;
     struct core_hard hard;
     uint64_t first, cut_term;
+    uint64_t lost_index; /* buried */
     uint64_t overcome; /* the taint that it has made good */
     struct core_pos intent;
     struct store_config intent_config, config;
@@ -128,6 +129,21 @@ static void begin(struct mem_group *g, const struct store_op *op)
     g->intent.index = 0;
 }
 
+static void bury(struct mem_group *g, const struct store_op *op)
+{
+    const struct mem_group before = *g;
+
+    drop_from(g, g->first);
+    free(g->entries);
+    *g = (struct mem_group){ .number = before.number,
+                             .known = before.known,
+                             .hard = before.hard,
+                             .overcome = before.overcome,
+                             .first = 1,
+                             .buried = true,
+                             .lost_index = op->pos.index };
+}
+
 static void carry_out(struct mem *m, const struct store_op *op)
 {
     struct mem_group *g = make_group(m, op->entry.group);
@@ -164,6 +180,10 @@ static void carry_out(struct mem *m, const struct store_op *op)
         return;
     case STORE_UNTAINT:
         g->overcome = m->taint;
+        g->buried = false;
+        return;
+    case STORE_BURY:
+        bury(g, op);
         return;
     case STORE_FORGET:
         drop_from(g, g->first);
@@ -212,6 +232,9 @@ static int mem_group_read(struct store *s, uint64_t group, struct store_group *o
     out->tainted = m->taint > (g ? g->overcome : 0);
     if (out->tainted) out->lost_term = m->lost_term;
     if (g) {
+        out->buried = g->buried;
+        out->tainted = out->tainted || g->buried;
+        out->lost_index = g->buried ? g->lost_index : 0;
         out->known = g->known;
         out->hard = g->hard;
         out->first = g->first;

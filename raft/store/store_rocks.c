@@ -141,6 +141,18 @@ static void add_begin(struct rocks *r, const struct store_op *op)
     add_delete(r, op->entry.group, KEY_INTENT);
 }
 
+/* What it promised stays: terms, votes, and that it has overcome an older loss. */
+static void add_bury(struct rocks *r, const struct store_op *op)
+{
+    static const uint8_t kinds[] = { KEY_CUT, KEY_CONFIG, KEY_INTENT };
+    uint64_t group = op->entry.group;
+
+    add_truncate(r, group, 0, UINT64_MAX);
+    for (unsigned i = 0; i < sizeof kinds; i++)
+        add_delete(r, group, kinds[i]);
+    add_pair(r, group, KEY_BURIED, op->pos.index, 0);
+}
+
 /* Where the log should have been is noted in it, and its numbers go on from there: the watermark speaks of those that
  * come from now on. */
 static void note_taint(struct rocks *r)
@@ -192,6 +204,10 @@ static void sink_add(void *arg, const struct store_op *op)
         return;
     case STORE_UNTAINT:
         add_pair(r, group, KEY_UNTAINTED, r->taint.index, 0);
+        add_delete(r, group, KEY_BURIED);
+        return;
+    case STORE_BURY:
+        add_bury(r, op);
         return;
     case STORE_FORGET:
         add_forget(r, group);
@@ -373,6 +389,10 @@ static int get_taint(struct rocks *r, uint64_t group, struct store_group *out, s
     if (rv != 0 && rv != ERR_NOT_FOUND) return rv;
     out->tainted = r->taint.index > overcome;
     out->lost_term = out->tainted ? r->taint.term : 0;
+    rv = get_pair(r, group, KEY_BURIED, &out->lost_index, &unused, why);
+    if (rv != 0 && rv != ERR_NOT_FOUND) return rv;
+    out->buried = rv == 0;
+    out->tainted = out->tainted || out->buried;
     return 0;
 }
 

@@ -290,6 +290,70 @@ static void a_group_that_is_forgotten_leaves_nothing(void **state)
     }
 }
 
+static void fill(struct store *s, uint64_t group)
+{
+    struct store_op intent = op_config(STORE_INTENT, group, 7, "as of nine");
+
+    intent.pos = (struct core_pos){ 9, 4 };
+    write_one(s, op_config(STORE_CONFIG, group, 0, "the first"));
+    write_one(s, op_hard(group, 4, 2));
+    write_entries(s, group, 1, 5, 1);
+    write_one(s, (struct store_op){ .kind = STORE_CUT,
+                                    .entry = { .group = group },
+                                    .cut_from = 1,
+                                    .cut_to = 2,
+                                    .cut_term = 1 });
+    write_one(s, intent);
+}
+
+/* A tombstone: what was promised stays, all else goes, and it says so until what was lost is here again. */
+static void a_group_that_is_buried_keeps_its_promises(void **state)
+{
+    struct store *s = ((struct both *)*state)->store;
+    struct store_group g;
+
+    for (uint64_t group = 4; group <= 6; group++)
+        fill(s, group);
+    write_one(s, (struct store_op){ .kind = STORE_BURY,
+                                    .entry = { .group = 5 },
+                                    .pos = { .index = 4 } });
+    g = read_group(s, 5);
+    assert_true(g.known && g.hard.term == 4 && g.hard.vote == 2);
+    assert_true(g.buried && g.tainted && g.lost_index == 4 && g.lost_term == 0);
+    assert_true(g.first == 1 && g.last == 0 && g.last_term == 0 && g.bytes == 0);
+    assert_true(g.config.n == 0 && g.kept.n == 0 && g.intent.index == 0);
+    for (uint64_t index = 1; index <= 5; index++)
+        assert_int_equal(store_entry_read(s, 5, index, NULL, NULL, NULL, NULL), ERR_NOT_FOUND);
+    for (uint64_t group = 4; group <= 6; group += 2) { /* its neighbours are whole */
+        g = read_group(s, group);
+        assert_true(g.known && !g.buried && !g.tainted && g.lost_index == 0);
+        assert_true(g.first == 3 && g.last == 5 && g.config.n > 0 && g.intent.index == 9);
+    }
+}
+
+static void a_tombstone_stays_until_the_group_is_whole_again(void **state)
+{
+    struct store *s = ((struct both *)*state)->store;
+    struct store_group g;
+
+    fill(s, 5);
+    write_one(s, (struct store_op){ .kind = STORE_BURY,
+                                    .entry = { .group = 5 },
+                                    .pos = { .index = 4 } });
+    write_one(s, op_hard(5, 6, 0));
+    write_entries(s, 5, 1, 4, 6);
+    g = read_group(s, 5);
+    assert_true(g.buried && g.tainted && g.lost_index == 4 && g.last == 4 && g.hard.term == 6);
+    write_one(s, (struct store_op){ .kind = STORE_UNTAINT, .entry = { .group = 5 } });
+    g = read_group(s, 5);
+    assert_true(!g.buried && !g.tainted && g.lost_index == 0 && g.last == 4);
+    write_one(s, (struct store_op){ .kind = STORE_BURY, .entry = { .group = 5 } });
+    assert_true(read_group(s, 5).buried);
+    write_one(s, (struct store_op){ .kind = STORE_FORGET, .entry = { .group = 5 } });
+    g = read_group(s, 5);
+    assert_true(!g.buried && !g.tainted && !g.known);
+}
+
 #define FOR_BOTH(test)                                                                             \
     { #test " (rocks)", test, open_rocks, close_rocks, NULL },                                     \
     {                                                                                              \
@@ -308,6 +372,8 @@ int main(void)
         FOR_BOTH(the_last_two_configurations_are_found),
         FOR_BOTH(an_intended_snapshot_is_remembered_until_it_is_installed),
         FOR_BOTH(a_group_that_is_forgotten_leaves_nothing),
+        FOR_BOTH(a_group_that_is_buried_keeps_its_promises),
+        FOR_BOTH(a_tombstone_stays_until_the_group_is_whole_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
