@@ -25,7 +25,7 @@ static void on_shard(void *arg, const struct cluster_shard *s)
                                         .in_force = s->in_force,
                                         .closes = s->closes };
 
-    commit_place(&stand->commit, &p);
+    late_place(stand, &p);
 }
 
 static void on_state(void *arg, enum control_node_state state)
@@ -50,7 +50,7 @@ static void on_confirm(void *arg, uint32_t shard, uint32_t version, uint64_t ter
 
 static void on_confirmed(void *arg, uint32_t shard, uint32_t version, uint64_t term)
 {
-    commit_confirm(&((struct stand *)arg)->commit, shard, version, term);
+    late_confirm(arg, shard, version, term);
 }
 
 static void on_change(void *arg, struct peer_ask *ask)
@@ -162,6 +162,7 @@ static void open_node(struct world *w, struct node *n)
 
     s->closing = false;
     loop_begin(s);
+    late_begin(s);
     memset(s->knows, 0, sizeof s->knows);
     if (disk_has(s, "cluster"))
         town_open(w, n);
@@ -177,6 +178,7 @@ static void close_node(struct world *w, struct node *n)
     (void)w;
     if (!s->peers) return;
     s->closing = true;
+    late_turn(s, true);
     peers_stop(s->peers);
     loop_letters(s);
     shards_close(s);
@@ -194,6 +196,7 @@ static void turn(struct world *w, struct node *n, unsigned loop)
     struct stand *s = n->stand;
 
     if (!s->cluster || loop != 0) return;
+    late_turn(s, false);
     loop_letters(s);
     loop_timers(w, s);
     shards_turn(w, s);
@@ -227,6 +230,9 @@ static void act(struct world *w, struct node *n, const struct action *a)
         return;
     case DO_OPERATE:
         operator_work(w);
+        return;
+    case DO_LATE:
+        late_work(w);
         return;
     case DO_OPEN:
         if (!n->stand->cluster) town_open(w, n);
@@ -308,6 +314,7 @@ static void draw(struct world *w)
     t->shards_per_node = 1 + (uint32_t)(p->nodes < 5 && world_chance(w, 400));
     t->spread = t->regions > 1 && world_chance(w, 400) ? CONTROL_SPREAD_REGION : CONTROL_SPREAD_ZONE;
     t->verb_every_us = world_chance(w, 100) ? 0 : world_between(w, 300 * MS, 4 * SECOND);
+    t->is_late = rng_below(&w->later, 1000) < 600;
     log_set_level((enum log_level)(LOG_ERROR + 1));
     proto_format_set(PROTO_FORMAT_VERSION);
 }
@@ -335,6 +342,8 @@ static void begin(struct world *w)
     found(&w->nodes[0]);
     if (w->town->verb_every_us)
         world_at(w, 3 * SECOND, &(struct action){ .kind = ACT_ABOVE, .a = DO_OPERATE });
+    if (w->town->is_late)
+        world_at(w, 3 * SECOND, &(struct action){ .kind = ACT_ABOVE, .a = DO_LATE });
 }
 
 static void end(struct world *w)
@@ -398,5 +407,6 @@ static const struct above above = { .name = "control",
                                     .config = judge_config,
                                     .may_lose = may_lose,
                                     .calm = rest_begin,
+                                    .may_heal = rest_may_begin,
                                     .missing = rest_missing };
 const struct above *const world_above = &above;

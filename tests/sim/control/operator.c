@@ -366,6 +366,24 @@ static void move(struct world *w, struct node *asked, const struct control_shard
     if (s && count > 0) place(w, asked, s, voters, count);
 }
 
+/* Another node in the place of a voter who is not `stays`. */
+void operator_exchange(struct world *w, uint32_t shard, uint64_t stays)
+{
+    struct node *asked = some_member(w);
+    const struct control *c = asked ? control_of(asked) : NULL;
+    const struct control_shard *s = c ? control_shard(c, shard) : NULL;
+    uint64_t voters[CONTROL_VOTERS_MAX], comes;
+    unsigned at;
+
+    if (!s || control_moves(s)) return;
+    at = (unsigned)world_below(w, s->voter_count);
+    comes = control_node_at(c, (unsigned)world_below(w, control_node_count(c)))->id;
+    if (s->voters[at] == stays || control_holds(s, comes)) return;
+    memcpy(voters, s->voters, sizeof voters);
+    voters[at] = comes;
+    place(w, asked, s, voters, s->voter_count);
+}
+
 /* ---- when */
 
 static void some_verb(struct world *w, struct node *asked)

@@ -13,6 +13,7 @@ bool rest_begin(struct world *w)
 {
     struct town *t = w->town;
 
+    late_end(w);
     t->whole = world_chance(w, 700);
     t->index_at_calm = t->index;
     t->count_at_calm = t->shard_count;
@@ -21,6 +22,42 @@ bool rest_begin(struct world *w)
     if (t->verb_every_us == 0)
         world_at(w, SECOND, &(struct action){ .kind = ACT_ABOVE, .a = DO_OPERATE });
     return t->whole;
+}
+
+/* ---- who heals */
+
+static bool quorate(const struct world *w, const struct control_shard *s, const bool set[NODES_MAX])
+{
+    unsigned count = 0, regions = 0, regions_in = 0;
+
+    for (unsigned i = 0; i < s->voter_count; i++) {
+        unsigned at = (unsigned)s->voters[i] - 1, region = 1u << (at % w->town->regions);
+
+        regions |= region;
+        if (!set[at]) continue;
+        regions_in |= region;
+        count++;
+    }
+    if (s->spread == CONTROL_SPREAD_REGION && (regions & (regions - 1)) &&
+        !(regions_in & (regions_in - 1)))
+        return false;
+    return 2 * count > s->voter_count;
+}
+
+/* A shard's leader may begin what is on its way before it sees who is down from now on, and then cannot go back. */
+bool rest_may_begin(const struct world *w, const bool set[NODES_MAX])
+{
+    bool all[NODES_MAX];
+
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        all[i] = !w->nodes[i].lost;
+    for (unsigned i = 0; i < w->town->shard_count; i++) {
+        const struct control_shard *s = &w->town->shards[i];
+
+        if (s->state == CONTROL_CLOSED || s->in_force == s->version) continue;
+        if (quorate(w, s, all) && !quorate(w, s, set)) return false;
+    }
+    return true;
 }
 
 /* ---- all of control */

@@ -5,6 +5,7 @@
  *   loop.c      a false node/net/loop.h: timers, letters, works that end later
  *   disk.c      false files: DATA/cluster, DATA/control
  *   shard.c     what place.c and close.c need of node/commit, over a host of the engine's world
+ *   late.c      a node whose shards hear late of control
  *   operator.c  who lets nodes join, drains, removes, closes, moves
  *   judge.c     what may never happen                 rest.c  what must have come about at the end
  * Group 0 of the engine is control; shard n is group n, of host n.
@@ -20,7 +21,7 @@
 #define FILES_MAX  2u
 
 /* Of ACT_ABOVE, in a; b is what each makes of it. */
-enum { DO_WORK, DO_JOIN, DO_OPERATE, DO_OPEN };
+enum { DO_WORK, DO_JOIN, DO_OPERATE, DO_OPEN, DO_LATE };
 
 struct file {
     char name[16];
@@ -46,6 +47,9 @@ struct stand { /* of a node */
     unsigned timer_count;
     bool knows[NODES_MAX]; /* wire_peer */
     uint64_t judged;       /* the state that was looked at last */
+    struct list news;      /* late.c: what its shards have not heard yet */
+    uint64_t late_until_us;
+    uint32_t heard[GROUPS_MAX]; /* the placement that shard number - 1 knows of */
 };
 
 struct town {
@@ -54,6 +58,7 @@ struct town {
     uint32_t shards_per_node, replicas;
     enum control_spread spread;
     uint64_t verb_every_us;
+    bool is_late; /* somebody may hear late of control */
     unsigned created; /* by operators */
     bool whole;       /* all that is not lost heals */
     /* the newest state that anybody has applied */
@@ -90,10 +95,19 @@ void shards_open(struct stand *s);
 void shards_turn(struct world *w, struct stand *s);
 void shards_close(struct stand *s);
 
+/* late.c */
+void late_begin(struct stand *s);
+void late_place(struct stand *s, const struct commit_placement *p);
+void late_confirm(struct stand *s, uint32_t shard, uint32_t version, uint64_t term);
+void late_turn(struct stand *s, bool forget);
+void late_work(struct world *w);
+void late_end(struct world *w); /* all hear */
+
 /* operator.c */
 void operator_join(struct world *w, struct node *n);
 void operator_join_later(struct world *w, struct node *n, uint64_t max_us);
 void operator_work(struct world *w);
+void operator_exchange(struct world *w, uint32_t shard, uint64_t stays);
 
 /* judge.c */
 void judge_node(struct world *w, struct node *n);
@@ -103,6 +117,7 @@ void judge_config(struct world *w, unsigned group, const struct core_config *bef
 
 /* rest.c */
 bool rest_begin(struct world *w);
+bool rest_may_begin(const struct world *w, const bool set[NODES_MAX]);
 const char *rest_missing(struct world *w, unsigned group, bool *is_over);
 
 #endif

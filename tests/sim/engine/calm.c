@@ -25,6 +25,11 @@ static void choose_apart(struct world *w, const bool set[NODES_MAX])
         }
 }
 
+static bool may_heal(const struct world *w, const bool set[NODES_MAX])
+{
+    return faults_all_quorate(w, set) && (!world_above || world_above->may_heal(w, set));
+}
+
 static void choose_core_set(struct world *w)
 {
     bool set[NODES_MAX] = { false };
@@ -40,7 +45,7 @@ static void choose_core_set(struct world *w)
 
         if (world_chance(w, 300)) continue;
         set[at] = false;
-        if (!faults_all_quorate(w, set)) set[at] = was;
+        if (!may_heal(w, set)) set[at] = was;
     }
     memcpy(w->core_set, set, sizeof set);
 }

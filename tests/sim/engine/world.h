@@ -324,6 +324,7 @@ struct above {
                    const struct core_config *now); /* committed */
     bool (*may_lose)(const struct world *w); /* what is lost for good may be so now */
     bool (*calm)(struct world *w);           /* true: all of it heals */
+    bool (*may_heal)(const struct world *w, const bool set[NODES_MAX]); /* these alone */
     const char *(*missing)(struct world *w, unsigned group, bool *is_over); /* is_over: ask no more */
 };
 extern const struct above *const world_above;
