@@ -111,6 +111,7 @@ struct client {
     bool ok, resumed;
     char names[256]; /* the common name of what was shown: make_certificate puts the names there */
     int key_kind;
+    char suite[64];
 };
 
 static int keep_session(SSL *ssl, SSL_SESSION *session)
@@ -144,6 +145,7 @@ static void look_at(struct client *c, SSL *mine)
 
     c->resumed = SSL_session_reused(mine) == 1;
     c->names[0] = '\0';
+    snprintf(c->suite, sizeof c->suite, "%s", SSL_get_cipher_name(mine));
     if (!shown) return;
     X509_NAME_get_text_by_NID(X509_get_subject_name(shown), NID_commonName, c->names,
                               sizeof c->names);
@@ -263,6 +265,43 @@ static void test_versions_and_suites(void **state)
         if (c.ok) fail_msg("%s was taken", refused[i]);
     }
     client_deinit(&c);
+    tls_unref(&t);
+}
+
+/* AES-128 with SHA-256 where the client can; else what it can. The client's order does not count, but for ChaCha20. */
+static void test_the_suite_that_costs_least(void **state)
+{
+    (void)state;
+    struct files f = make_files("order", "DNS:mx.test", false, 90);
+    const struct tls_pair pair = pair_of(&f);
+    static const struct {
+        int version;
+        const char *offered, *chosen;
+    } rows[] = {
+        { TLS1_3_VERSION,
+          "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+          "TLS_AES_128_GCM_SHA256" },
+        { TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384" },
+        { TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+          "TLS_CHACHA20_POLY1305_SHA256" },
+        { TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256",
+          "ECDHE-ECDSA-AES128-GCM-SHA256" },
+        { TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384" },
+    };
+    struct tls *t = server_of(&pair, 1, NULL);
+    struct client c;
+
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        client_init(&c, rows[i].version);
+        if (rows[i].version == TLS1_3_VERSION)
+            assert_int_equal(SSL_CTX_set_ciphersuites(c.ctx, rows[i].offered), 1);
+        else
+            assert_int_equal(SSL_CTX_set_cipher_list(c.ctx, rows[i].offered), 1);
+        meet(&c, t, NULL, false);
+        assert_true(c.ok);
+        assert_string_equal(c.suite, rows[i].chosen);
+        client_deinit(&c);
+    }
     tls_unref(&t);
 }
 
@@ -606,6 +645,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_two_kinds_of_keys_for_one_name),
         cmocka_unit_test(test_versions_and_suites),
+        cmocka_unit_test(test_the_suite_that_costs_least),
         cmocka_unit_test(test_facts),
         cmocka_unit_test(test_a_chain_out_of_order_is_told),
         cmocka_unit_test(test_expiry_stages),
