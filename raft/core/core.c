@@ -131,13 +131,13 @@ static void applied_upto(struct core *c, uint64_t index)
     if (c->role == CORE_LEADER && index >= c->own_first) c->ready = true;
 }
 
-static void cut_upto(struct core *c, uint64_t index)
+static void cut_upto(struct core *c, uint64_t index, uint64_t term)
 {
     CHECK(index <= c->applied);
     CHECK(index <= c->last);
     CHECK(!c->installing);
     if (index < c->first) return;
-    trail_cut(&c->trail, index);
+    trail_cut(&c->trail, (struct core_pos){ index, term });
     window_cut(&c->window, index);
     c->first = index + 1;
 }
@@ -164,7 +164,7 @@ static int dispatch(struct core *c, const struct core_event *e, struct core_upda
         applied_upto(c, e->u.applied.index);
         return 0;
     case CORE_CUT:
-        cut_upto(c, e->u.cut.index);
+        cut_upto(c, e->u.cut.index, e->u.cut.term);
         return 0;
     case CORE_READ:
         return read_ask(c, e->u.read.context);

@@ -133,10 +133,12 @@ struct core_msg {
     uint32_t era;      /* of the sender's configuration */
     uint64_t from, to;
     uint64_t term; /* the sender's; PREVOTE and a granting PREVOTE_REPLY: the term stood for */
-    struct core_pos prev; /* APPEND: before the entries. (PRE)VOTE: the candidate's last entry.
+    struct core_pos prev; /* APPEND: before the entries; in what is sent, .term 0 at an index that is
+                             not 0: not remembered, the host fills in what its log says.
+                             (PRE)VOTE: the candidate's last entry.
                              HEARTBEAT{rest}: the leader's last. SNAPSHOT: its position.
                              APPEND_REPLY{reject}: .index, what was asked for */
-    uint64_t commit;      /* APPEND, HEARTBEAT */
+    uint64_t commit;      /* APPEND, HEARTBEAT. APPEND_REPLY{reject}: the same here and there, at least up to */
     uint64_t context;     /* HEARTBEAT(_REPLY): round of reads; TIMEOUT_NOW: 0 */
     uint64_t match;       /* APPEND_REPLY: durable here and the same as there, up to */
     struct core_pos hint; /* APPEND_REPLY{reject}: the last that may agree (thesis 3.5).
@@ -147,6 +149,8 @@ struct core_msg {
     const struct core_entry *entries; /* RECV of APPEND: count of them, borrowed */
     const struct core_config
         *config; /* RECV of SNAPSHOT: the configuration at its position, borrowed */
+    const uint64_t *here; /* RECV, as many as core_asks_here() says: the terms that the own log holds at
+                             prev.index and behind it, borrowed */
 };
 
 /* ---- events */
@@ -215,6 +219,7 @@ struct core_event {
         } applied;
         struct {
             uint64_t index; /* nothing behind it goes; index <= applied */
+            uint64_t term;  /* of that entry */
         } cut;
         struct {
             uint64_t context; /* the host's own name for it, given back in update.reads */
@@ -372,6 +377,10 @@ int core_init(struct core *c, const struct core_options *o);
  *   RECOVER   ERR_DENIED: not a voter that follows nobody, or tainted, broken or with an empty log;
  *             ERR_RANGE: not a part of the voters, or one that is a quorum as it is; ERR_BUSY: one runs. */
 int core_step(struct core *c, const struct core_event *e, struct core_update *out);
+
+/* The message, about to be stepped, is to be compared with entries whose terms are not remembered: how many, from
+ * prev.index on, at most 1 + count. 0, as nearly always: `here` is not looked at. */
+unsigned core_asks_here(const struct core *c, const struct core_msg *m);
 
 /* ---- seeing */
 

@@ -131,8 +131,8 @@ static enum tally tally(const struct core *c, bool by_up)
     return new == TALLY_WON && old == TALLY_WON ? TALLY_WON : TALLY_OPEN;
 }
 
-/* With spread a majority may elect who can commit nothing. Each time it would leave one more term in the log that is not
- * committed; when they are more than are remembered, nobody can say to who comes back what stands before them (trail.c). */
+/* With spread a majority may elect who can commit nothing: each time one more term in the log that is not committed, for
+ * nothing. */
 static bool is_fruitless(const struct core *c)
 {
     return c->config->spread != CORE_SPREAD_NONE && !c->rescue.on && !commit_could(c, true);

@@ -42,7 +42,7 @@ void trail_init(struct trail *t, struct core_pos base);
 uint64_t trail_term(const struct trail *t, uint64_t index);
 void trail_add(struct trail *t, uint64_t term);            /* the next entry, last + 1 */
 void trail_truncate(struct trail *t, struct core_pos end); /* what is behind it goes */
-void trail_cut(struct trail *t, uint64_t upto);
+void trail_cut(struct trail *t, struct core_pos end);
 /* The largest index <= `index` whose term is <= `term`, or is not remembered (thesis 3.5). */
 uint64_t trail_find(const struct trail *t, uint64_t index, uint64_t term);
 
@@ -229,6 +229,8 @@ void send_heartbeats(struct core *c, struct core_update *u);
 void send_appends(struct core *c, struct core_update *u);
 
 /* ---- recv.c and one file a kind */
+/* 0: committed and not remembered, cut, or behind the end. */
+uint64_t term_here(const struct core *c, const struct core_msg *m, uint64_t index);
 int recv_any(struct core *c, const struct core_msg *m, struct core_update *u);
 int recv_prevote(struct core *c, const struct core_msg *m, struct core_update *u);
 int recv_prevote_reply(struct core *c, const struct core_msg *m, struct core_update *u);

@@ -72,7 +72,7 @@ void progress_acked(struct core *c, struct progress *p, uint64_t match)
     if (p->next <= p->match) p->next = p->match + 1;
     count_round(c, p);
     if (p->state == CORE_REPLICATES) return;
-    if (p->state == CORE_SNAPSHOTS && trail_term(&c->trail, p->match) == 0) return;
+    if (p->state == CORE_SNAPSHOTS && p->match + 1 < c->first) return;
     p->next = p->match + 1;
     p->waits = p->asked = c->now_ms < p->held_ms;
     p->state = p->waits ? CORE_PROBES : CORE_REPLICATES;

@@ -57,6 +57,30 @@ static bool is_message(const struct core *c, const struct core_msg *m)
     return true;
 }
 
+/* ---- what the trail does not remember */
+
+unsigned core_asks_here(const struct core *c, const struct core_msg *m)
+{
+    const struct trail *t = &c->trail;
+    uint64_t unknown_from = MAX(c->commit, t->base.index) + 1;
+    uint64_t known_from = t->edge.term ? t->edge.index : t->edge.index + 1;
+    uint64_t last = m->kind == CORE_MSG_APPEND ? m->prev.index + m->count : m->prev.index;
+
+    if (m->kind != CORE_MSG_APPEND && m->kind != CORE_MSG_SNAPSHOT) return 0;
+    if (last < unknown_from || m->prev.index >= known_from || unknown_from >= known_from) return 0;
+    return (unsigned)(MIN(last, known_from - 1) - m->prev.index) + 1;
+}
+
+uint64_t term_here(const struct core *c, const struct core_msg *m, uint64_t index)
+{
+    uint64_t term = trail_term(&c->trail, index);
+
+    if (term != 0 || index <= MAX(c->commit, c->trail.base.index) || index > c->last) return term;
+    CHECK(m->here); /* the host was asked (core_asks_here) */
+    CHECK(m->here[index - m->prev.index] != 0);
+    return m->here[index - m->prev.index];
+}
+
 /* ---- terms */
 
 /* Thesis 3.3: who is behind is told, so that it follows. That is also what frees a node which has a newer term

@@ -21,15 +21,14 @@ static struct core_msg *reply(struct core *c, const struct core_msg *m, struct c
     return r;
 }
 
-/* Thesis 3.5: back up by terms, not by entries. Up to its commit this log agrees with every leader's. What is
- * asked for may lie where no terms are remembered: then the edge can tell, above it. */
+/* Thesis 3.5: back up by terms, not by entries. Up to its commit this log agrees with every leader's. */
 static void reject(struct core *c, const struct core_msg *m, struct core_update *u)
 {
     uint64_t hint = trail_find(&c->trail, m->prev.index, m->prev.term);
     struct core_msg *r = reply(c, m, u);
 
-    hint = MAX(hint, MIN(c->commit, c->last));
-    if (trail_term(&c->trail, hint) == 0) hint = c->trail.edge.index;
+    r->commit = MIN(c->commit, c->last);
+    hint = MAX(hint, r->commit);
     if (MUTATED(R5_COMMIT_REGRESSES)) c->commit = MIN(c->commit, m->commit);
     r->reject = true;
     r->prev = m->prev;
@@ -46,29 +45,22 @@ static void accept(struct core *c, const struct core_msg *m, uint64_t match, str
     r->match = MUTATED(MATCH_IS_LAST) ? c->last : match;
 }
 
-/* How many of the message's entries are here already. ERR_CORRUPT: one differs that may not; ERR_AGAIN: this
- * cannot be told, because terms are not remembered and no entry behind them is the same. */
+/* How many of the message's entries are here already. ERR_CORRUPT: one differs that may not. */
 static int find_new(const struct core *c, const struct core_msg *m, unsigned *out)
 {
-    bool unknown = false;
     unsigned i = 0;
 
     for (; i < m->count && m->first + i <= c->last; i++) {
-        uint64_t index = m->first + i, term = trail_term(&c->trail, index);
+        uint64_t index = m->first + i, term = term_here(c, m, index);
 
-        if (term == 0) {
-            unknown |= index > c->commit;
-            continue;
-        }
-        if (term != m->entries[i].term) {
-            if (index <= settled(c)) return ERR_CORRUPT;
-            break;
-        }
-        unknown = false; /* log matching: all before it are the same */
+        if (term == 0) continue; /* committed, long ago */
+        if (term == m->entries[i].term) continue;
+        if (index <= settled(c)) return ERR_CORRUPT;
+        break;
     }
     if (MUTATED(STALE_APPEND_CUTS) && i > 0 && m->first > c->commit) i = 0;
     *out = i;
-    return unknown ? ERR_AGAIN : 0;
+    return 0;
 }
 
 /* The entry before the new ones: what it is here, too. */
@@ -116,12 +108,12 @@ int recv_append(struct core *c, const struct core_msg *m, struct core_update *u)
         if (term != 0 && term != m->prev.term) return ERR_CORRUPT;
     }
     rv = find_new(c, m, &skip);
-    if (rv == ERR_CORRUPT) return rv;
+    if (rv != 0) return rv;
     if (become_follower_of(c, m, u) != 0) return ERR_CORRUPT;
     c->resting = false;
-    term = trail_term(&c->trail, m->prev.index);
+    term = term_here(c, m, m->prev.index);
     if (MUTATED(NO_LOG_MATCHING)) term = m->prev.term;
-    if (m->prev.index > c->last || (m->prev.index > c->commit && term != m->prev.term) || rv != 0) {
+    if (m->prev.index > c->last || (m->prev.index > c->commit && term != m->prev.term)) {
         reject(c, m, u);
         return 0;
     }

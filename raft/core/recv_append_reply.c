@@ -19,8 +19,7 @@ static void back_up(struct core *c, struct progress *p, const struct core_msg *m
     if (!MUTATED(OLD_REJECTS) && is_old(c, p, m)) return;
     if (next > m->prev.index &&
         (m->hint.term == 0 || trail_term(&c->trail, next - 1) != m->hint.term))
-        next =
-            m->prev.index; /* above what was asked for only when both surely have the same there */
+        next = MIN(m->commit + 1, m->prev.index); /* not all terms are remembered there: where both surely are the same */
     if (p->state == CORE_REPLICATES) p->backed_ms = c->now_ms;
     progress_probe(c, p, MAX(next, p->match + 1));
 }

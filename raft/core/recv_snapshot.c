@@ -7,7 +7,7 @@
 
 int recv_snapshot(struct core *c, const struct core_msg *m, struct core_update *u)
 {
-    bool is_here = m->prev.index <= c->last && trail_term(&c->trail, m->prev.index) == m->prev.term;
+    bool is_here = m->prev.index <= c->last && term_here(c, m, m->prev.index) == m->prev.term;
     struct core_msg *r;
 
     if (become_follower_of(c, m, u) != 0) return ERR_CORRUPT;

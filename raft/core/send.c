@@ -84,10 +84,10 @@ static uint64_t reach(const struct core *c, const struct progress *p)
     return after == last ? last : window_upto(&c->window, after, last, c->o.append_bytes_max);
 }
 
-static bool is_known(const struct core *c, uint64_t index)
+/* The log holds what comes behind it, and its term. */
+static bool is_there(const struct core *c, uint64_t index)
 {
-    if (index == 0) return c->first == 1; /* else the beginning is gone */
-    return trail_term(&c->trail, index) != 0;
+    return index + 1 >= c->first;
 }
 
 static void probe(struct core *c, struct progress *p, struct core_update *u)
@@ -95,7 +95,7 @@ static void probe(struct core *c, struct progress *p, struct core_update *u)
     if (p->waits) return;
     if (p->match == c->last && p->next > p->match && !p->lost)
         return; /* nothing to learn or to tell */
-    if (!is_known(c, p->next - 1)) {
+    if (!is_there(c, p->next - 1)) {
         send_snapshot(c, p, u);
         return;
     }
@@ -114,7 +114,7 @@ static bool send_next(struct core *c, struct progress *p, struct core_update *u)
     if (p->state == CORE_PROBES) {
         probe(c, p, u);
     } else if (p->state == CORE_REPLICATES && p->next <= c->last && progress_has_room(c, p)) {
-        if (!is_known(c, p->next - 1)) { /* cut meanwhile */
+        if (!is_there(c, p->next - 1)) { /* cut meanwhile */
             send_snapshot(c, p, u);
             return true;
         }

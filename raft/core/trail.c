@@ -3,10 +3,8 @@
  *   base | not remembered | edge | run 0 | run 1 | ... | last       edge = base when nothing was forgotten
  *
  * Terms only grow along a log, so a run is (first index, term). When the runs are used up the oldest one goes, but
- * for its last entry, the edge. Who asks for a term that is not remembered gets 0 and takes it for unlike: a
- * leader with a peer that far behind sends a snapshot; a follower refuses, and names the edge, where the leader's
- * log is either the same, and then so is everything before it (log matching, thesis 3.5), or differs in more terms
- * than are remembered, none of them committed.
+ * for its last entry, the edge. Who asks for a term that is not remembered gets 0: the host looks into its log then,
+ * for a leader that asks a peer there (send.c), and for a follower that is to compare (recv_append.c).
  */
 #include "raft/core/inside.h"
 
@@ -60,23 +58,23 @@ void trail_truncate(struct trail *t, struct core_pos end)
     t->last = end.index;
     while (t->count > 0 && t->runs[t->count - 1].first > end.index)
         t->count--;
-    if (trail_term(t, end.index) == 0) t->edge = end; /* now it is known */
-    if (t->base.index == end.index && t->base.term == 0) t->base = end;
+    if (end.index <= t->edge.index) t->edge = end;
     CHECK(trail_term(t, end.index) == end.term);
 }
 
-void trail_cut(struct trail *t, uint64_t upto)
+void trail_cut(struct trail *t, struct core_pos end)
 {
-    uint64_t term = trail_term(t, upto);
+    uint64_t upto = end.index, term = trail_term(t, upto);
     unsigned gone = 0;
 
     CHECK(upto <= t->last);
     CHECK(upto >= t->base.index);
+    CHECK(end.term != 0 && (term == 0 || term == end.term));
     while (gone < t->count && end_of(t, gone) <= upto)
         gone++;
     forget(t, gone);
     if (t->count > 0 && t->runs[0].first <= upto) t->runs[0].first = upto + 1;
-    t->base = (struct core_pos){ upto, term };
+    t->base = end;
     if (t->edge.index < upto) t->edge = t->base;
 }
 

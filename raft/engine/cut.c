@@ -14,8 +14,18 @@ uint64_t group_term_at(const struct raft_group *g, uint64_t index)
 
     if (term != 0) return term;
     rv = store_entry_read(g->raft->store, g->number, index, NULL, &term, NULL, NULL);
-    if (rv != 0) engine_end(g->raft, "read of the entry to cut at", rv);
+    if (rv != 0) engine_end(g->raft, "read of an entry's term", rv);
     return term;
+}
+
+void group_fill_here(const struct raft_group *g, struct core_msg *m)
+{
+    unsigned count = core_asks_here(g->core, m);
+
+    CHECK(count <= FRAME_APPEND_MAX + 1);
+    for (unsigned i = 0; i < count; i++)
+        g->loop->here[i] = m->prev.index + i < g->first ? 0 : group_term_at(g, m->prev.index + i);
+    m->here = count > 0 ? g->loop->here : NULL;
 }
 
 static bool note_config(void *arg, const struct store_entry *e)
@@ -93,6 +103,7 @@ void raft_group_cut(struct raft_group *g, uint64_t upto)
     weight_cut(&g->weight, upto);
     group_mark_unsent(g);
     e.u.cut.index = upto;
+    e.u.cut.term = g->cut_term;
     CHECK(group_step(g, &e, &g->loop->inner) == 0);
     group_carry_out(g, &g->loop->inner, NULL,
                     NULL); /* any step may find that there is something to send */

@@ -19,6 +19,7 @@
 
 #define FRAME_LEAD_SIZE    4u
 #define FRAME_MESSAGES_MAX 4096u      /* of all kinds together */
+#define FRAME_APPEND_MAX   1024u      /* entries of one message */
 #define FRAME_ENTRIES_MAX  16384u     /* of all messages together */
 #define FRAME_ARENA_MAX    (8u << 20) /* what unpacking a frame may cost */
 

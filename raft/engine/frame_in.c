@@ -63,6 +63,7 @@ static bool take_entries(struct reader *r, const Angarium__GroupMessage *m,
     struct frame_entry *bytes;
 
     r->entries += m->n_entries;
+    if (m->n_entries > FRAME_APPEND_MAX) return false;
     if (r->entries > FRAME_ENTRIES_MAX) return false;
     if (m->n_entries == 0) return true;
     entries = arena_alloc(&r->out->arena, m->n_entries * sizeof *entries);

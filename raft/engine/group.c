@@ -5,7 +5,7 @@
 #include "raft/engine/inside.h"
 
 #define MEMBERS_MAX_DEFAULT 9
-#define RUNS_MAX            20 /* terms that the log's end is remembered by */
+#define RUNS_MAX            8 /* terms that the log's end is remembered by; older ones are read */
 #define READS_MAX           4
 #define LOW_PERMILLE        50
 

@@ -194,6 +194,7 @@ struct engine_loop {
     struct core_update update,
         inner;                  /* inner: of calls that may come while `update` is carried out */
     struct core_entry *entries; /* scratch of one message: FRAME_APPEND_MAX */
+    uint64_t here[FRAME_APPEND_MAX + 1];
     struct frame_entry *bytes;
     uint64_t now_ms;
     uint64_t tokens, tokens_ms; /* snapshots: bytes that may leave now */
@@ -204,8 +205,6 @@ struct engine_loop {
     bool is_stalled;
     bool is_turning;
 };
-
-#define FRAME_APPEND_MAX 1024u /* entries of one APPEND */
 
 struct raft {
     uint64_t node_id, seed, incarnation;
@@ -353,7 +352,10 @@ void replay_done(struct engine_loop *l, struct mail *mail);
 void replay_forget(struct raft_group *g); /* the group closes */
 
 /* ---- cut.c */
+/* Rare: of an entry that the core does not remember it is read, on the loop. */
 uint64_t group_term_at(const struct raft_group *g, uint64_t index);
+/* What the core asks for before it steps the message; good until the loop's next one. */
+void group_fill_here(const struct raft_group *g, struct core_msg *m);
 /* The configuration that counts at index, which is not behind the cut. The core remembers two; an older one is read. */
 int group_config_at(const struct raft_group *g, uint64_t index, struct core_config *out);
 

@@ -83,6 +83,8 @@ void outbox_put(struct raft_group *g, const struct core_msg *msg, uint64_t after
     m->group = g;
     m->after_write = after_write;
     m->msg = *msg;
+    if (msg->kind == CORE_MSG_APPEND && msg->prev.index > 0 && msg->prev.term == 0)
+        m->msg.prev.term = group_term_at(g, msg->prev.index);
     if (after_write != 0 && !MUTATED(ENGINE_SENDS_EARLY))
         list_add(&g->held, &m->link);
     else

@@ -108,6 +108,7 @@ static void step_whole(struct raft_group *g)
 
     s->is_whole = true;
     e.u.recv = &m;
+    group_fill_here(g, &m);
     rv = group_step(g, &e, &g->loop->update);
     if (rv != 0) {
         metric_add(M_RAFT_MESSAGES_REFUSED, 1);

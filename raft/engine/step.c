@@ -185,6 +185,7 @@ void group_receive(struct raft_group *g, const struct frame_message *m, struct b
         g->rest_generation = generation;
     }
     e.u.recv = &msg;
+    group_fill_here(g, &msg);
     if (group_step(g, &e, &g->loop->update) != 0) {
         metric_add(M_RAFT_MESSAGES_REFUSED, 1);
         return;

@@ -5,6 +5,9 @@
 #include "proto/ground/mutation.h"
 #include "tests/sim/cluster/world.h"
 
+#define RUNS_MIN 4
+#define RUNS_MAX 24
+
 struct node *boot_new_node(struct world *w)
 {
     struct node *n;
@@ -28,9 +31,11 @@ struct node *boot_new_node(struct world *w)
 static struct core *new_core(struct world *w, struct node *n, unsigned group)
 {
     const struct plan *p = &w->plan;
+    uint64_t seed = rng_next(&w->rng);
     struct core_options o = {
         .self = n->at + 1,
-        .limits = { .members_max = CORE_MEMBERS_MAX, .runs_max = 0, .reads_max = 0 },
+        .limits = { .members_max = CORE_MEMBERS_MAX,
+                    .runs_max = RUNS_MIN + (unsigned)(seed % (RUNS_MAX - RUNS_MIN + 1)) },
         .config = w->first_config[group],
         .election_ms = p->election_ms,
         .heartbeat_ms = p->heartbeat_ms,
@@ -43,7 +48,7 @@ static struct core *new_core(struct world *w, struct node *n, unsigned group)
         .append_bytes_max = p->append_bytes_max,
         .uncommitted_bytes_max = p->uncommitted_bytes_max,
         .unapplied_bytes_max = p->unapplied_bytes_max,
-        .seed = rng_next(&w->rng),
+        .seed = seed,
     };
     struct core *c = check_calloc(1, core_size(&o.limits));
 

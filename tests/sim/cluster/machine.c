@@ -90,7 +90,8 @@ static void cut(struct world *w, struct node *n, unsigned group)
     x->group = group;
     x->cut_upto = upto;
     disk_write(w, n, x);
-    node_step(w, n, group, &(struct core_event){ .kind = CORE_CUT, .u.cut.index = upto }, NULL,
+    node_step(w, n, group,
+              &(struct core_event){ .kind = CORE_CUT, .u.cut = { upto, h->log.base_term } }, NULL,
               NULL);
 }
 

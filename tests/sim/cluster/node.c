@@ -41,7 +41,7 @@ static struct packet *pack_append(struct host *h, unsigned group, const struct c
 
     if (count > 0 && (first < h->log.first || first + count - 1 > log_last(&h->log))) return NULL;
     if (prev_term == 0 && first > 1) return NULL;
-    if (first == m->prev.index + 1 && prev_term != m->prev.term) return NULL;
+    if (first == m->prev.index + 1 && m->prev.term != 0 && prev_term != m->prev.term) return NULL;
     p = packet_new(group, m, count);
     p->msg.prev = (struct core_pos){ first - 1, prev_term };
     p->msg.first = first;
@@ -392,8 +392,20 @@ static void hear_hello(struct world *w, struct node *n, unsigned from, const str
         hear(w, n, &w->nodes[from]);
 }
 
+/* The terms that the core asks for. */
+static const uint64_t *fill_here(const struct host *h, const struct core_msg *m,
+                                 uint64_t here[ENTRIES_MAX + 1])
+{
+    unsigned count = core_asks_here(h->core, m);
+
+    for (unsigned i = 0; i < count; i++)
+        here[i] = log_term(&h->log, m->prev.index + i);
+    return count > 0 ? here : NULL;
+}
+
 void node_arrive(struct world *w, struct node *n, struct packet *p)
 {
+    uint64_t here[ENTRIES_MAX + 1];
     struct core_entry entries[ENTRIES_MAX];
     struct core_msg m = p->msg;
     unsigned from = (unsigned)m.from - 1;
@@ -411,6 +423,7 @@ void node_arrive(struct world *w, struct node *n, struct packet *p)
     if (p->snapshot) m.config = snapshot_config(p->snapshot);
     if (m.rest && m.kind == CORE_MSG_HEARTBEAT && p->generation < n->peers[from].generation)
         m.rest = false;
+    m.here = fill_here(&n->hosts[p->group], &m, here);
     rv =
         node_step(w, n, p->group, &(struct core_event){ .kind = CORE_RECV, .u.recv = &m }, p, NULL);
     EXPECT(w, rv == 0, "n%u g%u: a %s of n%llu in term %llu was refused: %s", n->at + 1, p->group,

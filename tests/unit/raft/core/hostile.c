@@ -13,20 +13,31 @@
 #include "proto/ground/rng.h"
 #include "raft/core/core.h"
 
-#define CORES    2000
+#define CORES    6000
 #define MESSAGES 60
+#define LOG_MAX  512
 
 static struct rng rng;
 static uint64_t memory[1024];
 static struct core *const core = (struct core *)memory;
 static struct core_update update;
 static struct core_config config;
-static uint64_t now_ms, applied;
-static unsigned taken, led, appended, cut, installs; /* it went as deep as it should */
+static uint64_t now_ms, applied, log_terms[LOG_MAX];
+static unsigned taken, led, appended, cut, installs, asked; /* it went as deep as it should */
 
 static uint64_t draw(uint64_t n)
 {
     return rng_below(&rng, n);
+}
+
+static void keep_terms(const struct core_event *e)
+{
+    for (unsigned i = 0; i < update.append.count; i++) {
+        CHECK(update.append.index + i < LOG_MAX);
+        log_terms[update.append.index + i] =
+            update.append.own ? update.append.term
+                              : e->u.recv->entries[update.append.skip + i].term;
+    }
 }
 
 static void step(struct core_event *e)
@@ -34,6 +45,7 @@ static void step(struct core_event *e)
     e->now_ms = now_ms;
     taken += core_step(core, e, &update) == 0 && e->kind == CORE_RECV;
     led += update.role == CORE_LEADER;
+    if (update.flags & CORE_APPEND) keep_terms(e);
     appended += (update.flags & CORE_APPEND) && !update.append.own;
     cut += update.append.truncate_from != 0;
     installs += (update.flags & CORE_INSTALL) != 0;
@@ -85,9 +97,9 @@ static void hostile_message(void)
     m.busy = draw(4) == 0;
     m.lost = draw(4) == 0;
     m.era = (uint32_t)draw(2);
-    m.prev.index = near(draw(2) ? v.last : v.commit);
-    m.prev.term = near(core_term_at(core, m.prev.index));
-    m.commit = near(v.last);
+    m.prev.index = near(draw(2) ? v.last : v.commit + draw(v.last - v.commit + 1));
+    m.prev.term = near(m.prev.index <= v.last ? log_terms[m.prev.index] : v.last_term);
+    m.commit = near(draw(4) ? v.commit : v.last);
     m.context = near(draw(3));
     m.match = near(v.last);
     m.hint = (struct core_pos){ near(v.last), near(v.last_term) };
@@ -104,6 +116,8 @@ static void hostile_message(void)
         for (unsigned i = 3; i < other.count; i++)
             other.members[i] = (struct core_member){ near(i + 1), 0, 0, (uint8_t)draw(16), 0 };
     m.config = draw(20) ? &other : NULL;
+    m.here = core_asks_here(core, &m) > 0 ? log_terms + m.prev.index : NULL;
+    asked += m.here != NULL;
     step(&e);
 }
 
@@ -146,9 +160,10 @@ static void no_message_fails_a_check(void **state)
             host();
         }
     }
-    printf("%u taken, led %u, appended %u, cut off %u, installed %u\n", taken, led, appended, cut,
-           installs);
+    printf("%u taken, led %u, appended %u, cut off %u, installed %u, asked for terms %u\n", taken,
+           led, appended, cut, installs, asked);
     assert_true(taken > CORES && led > CORES && appended > CORES && cut > 50 && installs > 50);
+    assert_true(asked > 50);
 }
 
 int main(void)

@@ -92,14 +92,14 @@ static void a_trail_never_says_a_wrong_term(void **state)
             if (draw(10) > 0) {
                 trail_add(&t, term);
                 terms[t.last] = term;
-            } else if (draw(2) && t.last > t.edge.index) {
-                end = t.edge.index + draw(t.last - t.edge.index);
+            } else if (draw(2) && t.last > base) {
+                end = base + draw(t.last - base);
                 trail_truncate(&t, (struct core_pos){ end, terms[end] });
             } else if (t.last > base) {
-                base += draw(t.last - base + 1);
-                trail_cut(&t, base);
+                base += 1 + draw(t.last - base);
+                trail_cut(&t, (struct core_pos){ base, terms[base] });
             }
-            assert_true(t.edge.index >= t.base.index && t.count <= t.max);
+            assert_true(t.edge.index >= t.base.index && t.edge.index <= t.last && t.count <= t.max);
             assert_int_equal(t.base.index, base);
             for (uint64_t i = base; i <= t.last; i++) {
                 uint64_t said = trail_term(&t, i);

@@ -365,6 +365,7 @@ static inline bool toy_hydrate(const struct toy_node *node, struct toy_msg *p)
 {
     if (p->m.kind != CORE_MSG_APPEND) return true;
     if (p->m.prev.index + 1 < node->memory.first) return false;
+    if (p->m.prev.term == 0) p->m.prev.term = toy_term(&node->memory, p->m.prev.index);
     CHECK(toy_term(&node->memory, p->m.prev.index) == p->m.prev.term);
     for (unsigned i = 0; i < p->m.count; i++)
         p->entries[i] = node->memory.log[p->m.first + i];
@@ -568,6 +569,18 @@ static inline void toy_lose(struct toy *w, unsigned i)
     toy_lost(w, &m);
 }
 
+/* The terms that the core asks for. */
+static inline void toy_fill_here(struct toy *w, struct core_msg *m)
+{
+    static uint64_t here[TOY_BATCH + 1];
+    const struct toy_disk *log = &w->nodes[m->to].memory;
+    unsigned count = core_asks_here(toy_core(w, (unsigned)m->to), m);
+
+    for (unsigned i = 0; i < count; i++)
+        here[i] = m->prev.index + i + 1 < log->first ? 0 : toy_term(log, m->prev.index + i);
+    m->here = count > 0 ? here : NULL;
+}
+
 /* The message arrives (a copy of it, so that it may arrive again). */
 static inline void toy_recv(struct toy *w, const struct toy_msg *arrived)
 {
@@ -592,6 +605,7 @@ static inline void toy_recv(struct toy *w, const struct toy_msg *arrived)
                                                         ? &w->configs[p.entries[i].config]
                                                         : NULL };
     p.m.entries = p.m.count ? entries : NULL;
+    toy_fill_here(w, &p.m);
     if (toy_text) {
         buf_addf(toy_text, "%u ", U(p.m.to));
         toy_print_msg(toy_text, &p.m);
@@ -715,6 +729,7 @@ static inline void toy_cut(struct toy *w, unsigned n, uint64_t upto)
     node->disk.first = upto + 1;
     node->memory = node->disk;
     e.u.cut.index = upto;
+    e.u.cut.term = cut_term;
     TOY_SAY("%u cut %u", n, U(upto));
     toy_step(w, n, &e, NULL);
 }
