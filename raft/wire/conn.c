@@ -90,8 +90,10 @@ void wire_conn_free(struct conn *c)
 {
     nng_aio_stop(c->recv);
     nng_aio_stop(c->send);
+    nng_aio_stop(c->at_once);
     nng_aio_free(c->recv);
     nng_aio_free(c->send);
+    nng_aio_free(c->at_once);
     nng_stream_free(c->stream); /* last: see dial.c */
     SSL_free(c->ssl);
     wire_frame_deinit(&c->frame);
@@ -162,26 +164,6 @@ void wire_conn_evict(struct conn *c, enum wire_refusal reason)
     if (state == CONN_HANDSHAKE || state == CONN_HELLO) refusal_count(c, reason, "");
     pthread_mutex_unlock(&c->tls);
     if (state != CONN_UP) wire_conn_close(c, refusal_texts[reason]);
-}
-
-/* ---- sending begins */
-
-void wire_conn_kick(struct conn *c)
-{
-    int state = atomic_load(&c->send_state);
-
-    do {
-        if (state == SEND_AGAIN) return;
-    } while (!atomic_compare_exchange_weak(&c->send_state, &state, state + 1));
-    if (state == SEND_BUSY) return; /* it looks again when it is done */
-    pthread_mutex_lock(&c->ops);
-    if (!c->is_closing) {
-        /* an operation that ends at once: its call-back encrypts and sends, on a thread of NNG */
-        wire_conn_ref(c);
-        CHECK(nng_aio_begin(c->send));
-        nng_aio_finish(c->send, 0);
-    }
-    pthread_mutex_unlock(&c->ops);
 }
 
 /* ---- receiving */
@@ -403,13 +385,15 @@ static struct conn *conn_new(struct wire_nng *w, nng_stream *stream, struct lane
     c->is_accepted = dialled == NULL;
     atomic_init(&c->refs, 2); /* open, and the receive operation */
     atomic_init(&c->deadline_ms, now_ms + w->o.connect_timeout_ms);
-    atomic_init(&c->sent_at_ms, now_ms);
+    atomic_init(&c->sent_at_us, clock_mono_us());
     atomic_init(&c->send_state, SEND_IDLE);
     list_init(&c->link);
     CHECK(pthread_mutex_init(&c->tls, NULL) == 0);
     CHECK(pthread_mutex_init(&c->ops, NULL) == 0);
     CHECK(nng_aio_alloc(&c->recv, on_received, c) == 0);
     CHECK(nng_aio_alloc(&c->send, wire_conn_on_sent, c) == 0);
+    CHECK(nng_aio_alloc(&c->at_once, NULL, NULL) == 0);
+    nng_aio_set_timeout(c->at_once, NNG_DURATION_INFINITE); /* it is cancelled at once */
     c->fill = check_malloc(OUT_SIZE_MAX);
     c->flight = check_malloc(OUT_SIZE_MAX);
     remember_address(c, dialled);

@@ -58,6 +58,9 @@ enum wire_refusal { WIRE_REFUSAL_TABLE(WIRE_REFUSAL_ENUM_) REFUSE_COUNT };
 #define STAGE_SIZE 16384u    /* of a TLS record: small frames share one */
 /* RFC 8446, 5.5: AES-GCM is good for 2^24.5 records under one key. */
 #define KEY_RECORDS_MAX (1u << 23)
+/* Who sends more often has its frames gathered by another thread, into fewer writes. */
+#define AT_ONCE_US   50u
+#define AT_ONCE_SIZE (32u << 10) /* a larger frame is always left to another thread */
 #define RENEW_PACE_MS   100u /* between two lanes that are dialled anew: a leader does not lose all of its lanes at once */
 #define DIGEST_SIZE     32u
 
@@ -115,9 +118,10 @@ struct conn {
     unsigned renewal;    /* the generation for which its lane had a turn; the keeper's */
     nng_stream *stream;
     nng_aio *recv, *send;
+    nng_aio *at_once; /* what TCP takes without waiting: it never outlives a hold of ops */
     char from[64];                 /* its address, for the log */
     _Atomic(uint64_t) deadline_ms; /* to be up, or to be gone when it is refused; 0: none */
-    _Atomic(uint64_t) sent_at_ms;
+    _Atomic(uint64_t) sent_at_us;
     atomic_bool is_alive_due; /* an empty frame is to be sent */
     atomic_bool is_renewal_due; /* the other end is to be asked to dial anew */
 
@@ -150,7 +154,7 @@ struct conn {
     const char *why;   /* it was closed; the first reason counts */
 
     atomic_int send_state;
-    uint8_t *flight; /* being sent; belongs to the send operation */
+    uint8_t *flight; /* being sent; belongs to who claimed send_state */
     size_t flight_n, flight_at;
     uint8_t in_bytes[IN_SIZE]; /* belongs to the receive operation */
 };
@@ -182,6 +186,7 @@ struct wire_nng {
     uint64_t renew_at_ms, renew_by_ms; /* the next lane; what is left then is closed. 0: nothing is to go */
     uint64_t refusal_logged_ms;
     uint32_t key_records_max;
+    uint32_t at_once_us; /* between two writes by who calls wire_send */
 };
 
 /* tls.c */
@@ -205,13 +210,16 @@ void wire_conn_unref(struct conn *c);
 void wire_conn_close(struct conn *c, const char *why);
 /* tls is held. Says so to the other end as far as that is possible, then closes. */
 void wire_conn_refuse(struct conn *c, enum wire_refusal reason, const char *detail);
-void wire_conn_kick(struct conn *c); /* there is something to send */
 void wire_conn_resume(struct conn *c);
 /* It has not come up in time, or its place is needed. */
 void wire_conn_evict(struct conn *c, enum wire_refusal reason);
 void wire_conn_free(struct conn *c); /* the keeper's */
 
 /* conn_send.c */
+/* There is something to send: a thread of NNG does it. */
+void wire_conn_kick(struct conn *c);
+/* The same, but the caller does what goes at once. It holds neither ops nor a lock of the lane. */
+void wire_conn_write(struct conn *c);
 void wire_conn_on_sent(void *arg);
 /* conn_hello.c; tls is held. 0, or the connection was refused. */
 void wire_hello_say(struct conn *c, enum wire_refusal refused);

@@ -156,7 +156,7 @@ static uint64_t keep_alive(struct lane *l, uint64_t now_ms)
     struct conn *c = wire_lane_conn(l);
 
     if (!c) return UINT64_MAX;
-    due_ms = atomic_load(&c->sent_at_ms) + third_ms;
+    due_ms = atomic_load(&c->sent_at_us) / 1000 + third_ms;
     if (due_ms <= now_ms) {
         atomic_store(&c->is_alive_due, true);
         wire_conn_kick(c);

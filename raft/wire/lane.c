@@ -63,13 +63,20 @@ static int put(struct lane *l, struct blob *frame)
 
 int wire_lane_send(struct lane *l, struct blob *frame)
 {
+    struct conn *c = NULL;
     int rv = ERR_CLOSED;
 
     pthread_mutex_lock(&l->lock);
     if (l->conn) rv = put(l, frame);
-    if (rv == 0) wire_conn_kick(l->conn);
+    if (rv == 0) c = wire_conn_ref(l->conn);
     pthread_mutex_unlock(&l->lock);
-    return rv;
+    if (rv != 0) return rv;
+    if (frame->n <= AT_ONCE_SIZE)
+        wire_conn_write(c);
+    else
+        wire_conn_kick(c);
+    wire_conn_unref(c);
+    return 0;
 }
 
 struct blob *wire_lane_next(struct lane *l, const struct conn *c, bool *room_out)

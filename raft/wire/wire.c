@@ -224,6 +224,7 @@ int wire_open(struct wire **out, const struct wire_options *o, struct errmsg *wh
     w->o = *o;
     fill_in(&w->o);
     w->key_records_max = KEY_RECORDS_MAX;
+    w->at_once_us = AT_ONCE_US;
     atomic_init(&w->format_min, o->format_min);
     wire_name(w->name, o->cluster, o->node);
     CHECK(pthread_rwlock_init(&w->table, NULL) == 0);

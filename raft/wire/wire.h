@@ -78,7 +78,8 @@ struct wire {
     const struct wire_calls *calls; /* the first member of an implementation */
 };
 
-/* Queues the frame; the wire takes a reference of its own, and the bytes stay as they are. Never blocks. ERR_CLOSED: the lane
+/* Queues the frame; the wire takes a reference of its own, and the bytes stay as they are. Never blocks: a frame of 32 KiB at
+ * most is encrypted and given to TCP here when its lane is idle, as far as TCP takes it; the rest goes on threads of the wire. ERR_CLOSED: the lane
  * is down (on_peer will tell). ERR_FULL: log and bulk, push back (on_room will tell). ERR_TOO_LONG: over
  * WIRE_FRAME_MAX. ERR_RANGE: an empty frame. ERR_NOT_FOUND: no such peer. */
 static inline int wire_send(struct wire *w, uint64_t node, enum wire_lane lane, struct blob *frame)

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/resource.h>
 
@@ -130,6 +131,7 @@ static void frames_of_all_lanes_both_ways_arrive_whole_and_in_order(void **state
     /* keys change on the way, also while the other end sends */
     CONTAINER_OF(a.wire, struct wire_nng, base)->key_records_max = 5;
     CONTAINER_OF(b.wire, struct wire_nng, base)->key_records_max = 7;
+    CONTAINER_OF(b.wire, struct wire_nng, base)->at_once_us = 0; /* its senders write */
     rig_meet(&b, 1, wire_port(a.wire));
     rig_meet(&a, 2, wire_port(b.wire));
     for (unsigned i = 0; i < 2 * WIRE_LANES; i++) {
@@ -259,6 +261,42 @@ static void a_full_control_lane_drops_its_oldest(void **state)
     }
     assert_int_equal(came + dropped, sent);
     rogue_end(&r);
+    free(bytes);
+    rig_close(&b);
+}
+
+/* Who sends writes himself until TCP is full, in the middle of a frame, and never learns of room or of an end in it. */
+static void what_tcp_takes_in_parts_arrives_whole(void **state)
+{
+    struct rig_node b;
+    struct rogue r;
+    struct hello h = rogue_hello(1, 2, WIRE_LOG);
+    uint8_t *bytes = check_malloc(AT_ONCE_SIZE);
+    unsigned sent = 0, read = 0;
+
+    (void)state;
+    rig_init(&b, 2);
+    b.o.queue_bytes_max[WIRE_LOG] = 2 * WIRE_FRAME_MAX;
+    rig_open(&b, &pki, "node2");
+    CONTAINER_OF(b.wire, struct wire_nng, base)->at_once_us = 0;
+    rig_meet(&b, 1, 1);
+    assert_true(rogue_dial(&r, &pki, "node1", wire_port(b.wire)));
+    rogue_say_hello(&r, &h);
+    assert_true(rogue_read_hello(&r, &h));
+    for (unsigned round = 1; round <= 5; round++) {
+        while (rig_send(&b, 1, WIRE_LOG, AT_ONCE_SIZE - sent % 1000, (uint8_t)sent) == 0)
+            sent++;
+        for (; read < sent; read++) {
+            assert_int_equal(rogue_read_frame(&r, bytes, AT_ONCE_SIZE), AT_ONCE_SIZE - read % 1000);
+            for (size_t i = 0; i < AT_ONCE_SIZE - read % 1000; i++)
+                if (bytes[i] != (uint8_t)read) fail_msg("frame %u is not what was sent", read);
+        }
+        RIG_UNTIL(&b, b.lanes[1][WIRE_LOG].rooms >= round);
+    }
+    rogue_end(&r);
+    while (rig_send(&b, 1, WIRE_LOG, 100, 1) != ERR_CLOSED) /* the end is told elsewhere */
+        sched_yield();
+    RIG_UNTIL(&b, b.lanes[1][WIRE_LOG].downs == 1);
     free(bytes);
     rig_close(&b);
 }
@@ -777,6 +815,7 @@ int main(void)
         cmocka_unit_test(peers_that_cannot_be_are_told),
         cmocka_unit_test(a_full_log_lane_pushes_back_and_tells_of_room),
         cmocka_unit_test(a_full_control_lane_drops_its_oldest),
+        cmocka_unit_test(what_tcp_takes_in_parts_arrives_whole),
         cmocka_unit_test(a_peer_that_goes_is_told_and_comes_back),
         cmocka_unit_test(what_waited_for_a_peer_that_went_is_never_sent_to_the_next),
         cmocka_unit_test(a_forgotten_peer_is_closed_and_refused),

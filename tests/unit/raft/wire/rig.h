@@ -29,7 +29,7 @@ static const uint8_t rig_cluster[WIRE_CLUSTER_SIZE] = "a cluster of us";
 struct rig_lane {
     unsigned ups, downs, frames, rooms;
     bool is_up,
-        is_confused; /* up and down did not alternate, or a frame came between a down and an up */
+        is_confused; /* up and down did not alternate, or a frame came between a down and an up, or a call-back in wire_send */
     bool says_pause;
     uint64_t bytes;
     struct wire_link last;
@@ -44,6 +44,9 @@ struct rig_node {
     pthread_cond_t changed;
     struct rig_lane lanes[RIG_NODES][WIRE_LANES];
 };
+
+/* This thread is in wire_send: no call-back may come on it. */
+static _Thread_local bool rig_sends;
 
 /* Under the lock, until it is true; the test fails when it does not become true. */
 #define RIG_UNTIL(n, fact)                                                                         \
@@ -90,7 +93,7 @@ static inline bool rig_on_frame(void *arg, uint64_t node, enum wire_lane lane, s
     bool goes_on;
 
     pthread_mutex_lock(&n->lock);
-    l->is_confused |= !l->is_up;
+    l->is_confused |= !l->is_up || rig_sends;
     l->frames++;
     l->bytes += frame->n;
     goes_on = !l->says_pause;
@@ -109,7 +112,7 @@ static inline void rig_on_peer(void *arg, const struct wire_link *link)
     struct rig_lane *l = &n->lanes[link->node][link->lane];
 
     pthread_mutex_lock(&n->lock);
-    l->is_confused |= l->is_up == link->up;
+    l->is_confused |= l->is_up == link->up || rig_sends;
     l->is_up = link->up;
     l->ups += link->up;
     l->downs += !link->up;
@@ -123,6 +126,7 @@ static inline void rig_on_room(void *arg, uint64_t node, enum wire_lane lane)
     struct rig_node *n = arg;
 
     pthread_mutex_lock(&n->lock);
+    n->lanes[node][lane].is_confused |= rig_sends;
     n->lanes[node][lane].rooms++;
     pthread_cond_broadcast(&n->changed);
     pthread_mutex_unlock(&n->lock);
@@ -208,8 +212,11 @@ static inline int rig_send(struct rig_node *n, uint64_t to, enum wire_lane lane,
                            uint8_t fill)
 {
     struct blob *b = rig_frame(size, fill);
-    int rv = wire_send(n->wire, to, lane, b);
+    int rv;
 
+    rig_sends = true;
+    rv = wire_send(n->wire, to, lane, b);
+    rig_sends = false;
     blob_unref(&b);
     return rv;
 }
