@@ -1,130 +1,50 @@
-/* forward - three nodes in one thread, each as in production but for the wire: 1 and 2 lead a shard each, 3 leads none and
- * takes mail all the same. What arrives where, how often, and what is said when a leader has no room, goes, or does not answer.
+/* forward - three nodes (town.h): 1 and 2 lead a shard each, 3 leads none and takes mail all the same. What arrives where, how
+ * often, and what is said when a leader has no room, goes, or does not answer.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "tests/unit/node/commit/town.h"
 
 #include "node/commit/forward.h"
 #include "raft/wire/queue.h"
 
-#define NODES     3
-#define TURNS_MAX 20000
+#define NODES TOWN_NODES
 
-struct node {
-    uint64_t number;
-    const char *region;
-    struct loop *loop;
-    struct raft *raft;
-    struct queue_store *store;
-    struct peers *peers;
-    struct commit *commit;
-    struct wire wire;
-    struct wire_events events;
-    bool is_cut, is_mute; /* no lane is up; what it says in calls is held back */
-    struct queue held;
-};
-static struct town {
-    char dir[64];
-    struct node nodes[NODES + 1];
-} town;
+static bool is_cut[NODES + 1], is_mute[NODES + 1]; /* no way; what it says in calls is held back */
+static struct queue held[NODES + 1];
 
-static int send_frame(struct wire *w, uint64_t to, enum wire_lane lane, struct blob *frame)
+static enum town_way way(struct town_node *from, struct town_node *to, enum wire_lane lane,
+                         struct blob *frame)
 {
-    struct node *from = CONTAINER_OF(w, struct node, wire), *n = &town.nodes[to];
-
-    if (from->is_cut || n->is_cut) return ERR_CLOSED;
-    if (from->is_mute && frame->p[0] == PEER_FRAME)
-        wire_queue_put(&from->held, blob_ref(frame));
-    else
-        n->events.on_frame(n->events.arg, from->number, lane, blob_ref(frame));
-    return 0;
+    (void)lane;
+    if (is_cut[from->number] || is_cut[to->number]) return TOWN_NO_WAY;
+    if (!is_mute[from->number] || frame->p[0] != PEER_FRAME) return TOWN_ARRIVES;
+    wire_queue_put(&held[from->number], blob_ref(frame));
+    return TOWN_LOST;
 }
-
-static void turn(void)
-{
-    for (unsigned i = 1; i <= NODES; i++)
-        loop_turn(town.nodes[i].loop, 1);
-}
-
-/* ---- the town */
 
 static void start(unsigned number)
 {
-    static const struct wire_calls calls = { .send = send_frame };
     static const char *const regions[] = { "", "north", "south", "south" };
-    struct node *n = &town.nodes[number];
-    struct wire_events behind;
-    struct raft_loop_port port;
-    char path[128];
-    struct errmsg why = { "" };
 
-    *n = (struct node){ .number = number, .wire.calls = &calls, .region = regions[number] };
-    wire_queue_init(&n->held, SIZE_MAX);
-    CHECK(loop_new(&n->loop, 0, &why) == 0);
-    port = (struct raft_loop_port){ .arg = n->loop, .wake = loop_wake_arg };
-    snprintf(path, sizeof path, "%s/%u-log", town.dir, number);
-    CHECK(raft_open(&n->raft,
-                    &(struct raft_options){ .dir = path,
-                                            .node_id = number,
-                                            .loops = &port,
-                                            .loop_count = 1,
-                                            .incarnation = 1,
-                                            .seed = number,
-                                            .memtable_bytes = 4u << 20 },
-                    NULL, &why) == 0);
-    behind = raft_wire_events(n->raft);
-    n->peers = peers_new(number, 1, &behind);
-    n->events = peers_wire_events(n->peers);
-    raft_wire_attach(n->raft, &n->wire);
-    peers_attach(n->peers, &n->wire);
-    CHECK(queue_store_open(&n->store, NULL, &why) == 0);
-    CHECK(commit_open(&n->commit,
-                      &(struct commit_options){ .loops = &n->loop,
-                                                .loop_count = 1,
-                                                .raft = n->raft,
-                                                .peers = n->peers,
-                                                .region = n->region,
-                                                .store = n->store,
-                                                .data_dir = town.dir,
-                                                .node = number,
-                                                .shard_max = 8 },
-                      &why) == 0);
-}
-
-static void link_all(unsigned number, bool up)
-{
-    for (unsigned k = 1; k <= NODES; k++)
-        for (unsigned lane = 0; k != number && lane < WIRE_LANES; lane++)
-            for (unsigned end = 0; end < 2; end++) {
-                struct node *n = &town.nodes[end ? k : number];
-
-                n->events.on_peer(n->events.arg, &(struct wire_link){ .node = end ? number : k,
-                                                                      .lane = (enum wire_lane)lane,
-                                                                      .up = up,
-                                                                      .incarnation = 1 });
-            }
+    is_cut[number] = is_mute[number] = false;
+    wire_queue_init(&held[number], SIZE_MAX);
+    town_start(number,
+               &(struct town_start){ .has_peers = true,
+                                     .commit = { .region = regions[number], .shard_max = 8 } });
 }
 
 static void cut(unsigned number)
 {
-    town.nodes[number].is_cut = true;
-    link_all(number, false);
+    is_cut[number] = true;
+    town_link(number, false);
 }
 
 static void let_speak(unsigned number)
 {
-    struct node *n = &town.nodes[number];
+    struct town_node *to = &town.nodes[3];
 
-    n->is_mute = false;
-    for (struct blob *b; (b = wire_queue_take(&n->held)) != NULL;)
-        town.nodes[3].events.on_frame(town.nodes[3].events.arg, number, WIRE_BULK, b);
+    is_mute[number] = false;
+    for (struct blob *b; (b = wire_queue_take(&held[number])) != NULL;)
+        to->events.on_frame(to->events.arg, number, WIRE_BULK, b);
 }
 
 /* Shard n is node n's alone. */
@@ -146,57 +66,29 @@ static bool knows_both(void)
 static int open_town(void **state)
 {
     (void)state;
-    snprintf(town.dir, sizeof town.dir, "/tmp/angarium-forward-XXXXXX");
-    CHECK(mkdtemp(town.dir));
+    CHECK(town_make("forward") == 0);
+    town.way = way;
     for (unsigned i = 1; i <= NODES; i++)
         start(i);
-    link_all(1, true);
-    for (unsigned lane = 0; lane < WIRE_LANES; lane++)
-        for (unsigned end = 2; end <= 3; end++)
-            town.nodes[end].events.on_peer(
-                town.nodes[end].events.arg,
-                &(struct wire_link){
-                    .node = 5 - end, .lane = (enum wire_lane)lane, .up = true, .incarnation = 1 });
     found_shard(1);
     found_shard(2);
-    for (unsigned i = 0; i < TURNS_MAX && !knows_both(); i++)
-        turn();
-    CHECK(knows_both());
+    TOWN_UNTIL(knows_both());
     return 0;
-}
-
-static int remove_one(const char *path, const struct stat *s, int kind, struct FTW *at)
-{
-    (void)s, (void)kind, (void)at;
-    return remove(path);
 }
 
 static int close_town(void **state)
 {
+    int rv = town_remove();
+
     (void)state;
     for (unsigned i = 1; i <= NODES; i++)
-        peers_stop(town.nodes[i].peers);
-    turn();
-    for (unsigned i = 1; i <= NODES; i++) {
-        struct node *n = &town.nodes[i];
-
-        loop_settle(n->loop);
-        peers_free(&n->peers);
-        commit_close(&n->commit);
-        raft_close(&n->raft);
-        queue_store_close(&n->store);
-        loop_free(&n->loop);
-        wire_queue_deinit(&n->held);
-    }
-    return nftw(town.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        wire_queue_deinit(&held[i]);
+    return rv;
 }
 
 static struct queue_counts counts(unsigned number)
 {
-    struct commit_shard_view v;
-
-    commit_shard_see(town.nodes[number].commit, number, &v);
-    return v.counts;
+    return town_see(number, number).counts;
 }
 
 static uint64_t accepted(void)
@@ -205,22 +97,6 @@ static uint64_t accepted(void)
 }
 
 /* ---- what a session does, at node 3 */
-
-struct send {
-    struct commit_mail mail;
-    int rv; /* 1: no answer yet */
-    uint64_t id;
-    unsigned told;
-};
-
-static void on_mail(struct commit_mail *m, int rv, uint64_t id)
-{
-    struct send *s = CONTAINER_OF(m, struct send, mail);
-
-    s->told++;
-    s->rv = rv;
-    s->id = id;
-}
 
 static struct blob *bytes(size_t n)
 {
@@ -234,15 +110,11 @@ static struct blob *bytes(size_t n)
 #define RECIPIENTS 1000u
 static char long_address[320], long_orcpt[443];
 
-static int begin(struct send *s, size_t size, unsigned recipients, struct commit_upload *upload)
+static int begin(struct town_mail *s, size_t size, unsigned recipients,
+                 struct commit_upload *upload)
 {
-    Angarium__Accept accept = ANGARIUM__ACCEPT__INIT;
     Angarium__Recipient r = ANGARIUM__RECIPIENT__INIT, *list[RECIPIENTS];
-    Angarium__BodyFacts facts = ANGARIUM__BODY_FACTS__INIT;
-    Angarium__Origin origin = ANGARIUM__ORIGIN__INIT;
-    int rv;
 
-    *s = (struct send){ .rv = 1 };
     r.address = proto_bytes(SPAN_LIT("to@example.org"));
     r.domain = proto_bytes(SPAN_LIT("example.org"));
     if (recipients > 1) {
@@ -251,35 +123,18 @@ static int begin(struct send *s, size_t size, unsigned recipients, struct commit
     }
     for (unsigned i = 0; i < recipients; i++)
         list[i] = &r;
-    facts.size = size;
-    accept.time_ms = loop_wall_ms(town.nodes[3].loop);
-    accept.mail_from = proto_bytes(SPAN_LIT("from@example.test"));
-    accept.recipients = list;
-    accept.n_recipients = recipients;
-    accept.body = &facts;
-    accept.origin = &origin;
-    accept.expires_at_ms = accept.time_ms + 1000000;
-    s->mail.accept = &accept;
-    s->mail.body = upload ? NULL : bytes(size);
-    s->mail.upload = upload;
-    s->mail.on_done = on_mail;
-    rv = commit_mail(town.nodes[3].commit, town.nodes[3].loop, &s->mail);
-    blob_unref(&s->mail.body);
-    if (rv != 0) commit_upload_abort(&s->mail.upload);
-    return rv;
+    return town_mail_to(3, s, list, recipients, size, upload ? NULL : bytes(size), upload);
 }
 
-static void wait_answer(struct send *s)
+static void wait_answer(struct town_mail *s)
 {
-    for (unsigned i = 0; i < TURNS_MAX && s->rv == 1; i++)
-        turn();
-    assert_int_not_equal(s->rv, 1);
+    TOWN_UNTIL(s->rv != 1);
     assert_int_equal(s->told, 1);
 }
 
 static int send_mail(uint64_t *id_out)
 {
-    struct send s;
+    struct town_mail s;
     int rv = begin(&s, 6, 1, NULL);
 
     if (rv != 0) return rv;
@@ -290,8 +145,7 @@ static int send_mail(uint64_t *id_out)
 
 static void some_turns(void)
 {
-    for (unsigned i = 0; i < 50; i++)
-        turn();
+    town_turns(50);
 }
 
 static bool room;
@@ -310,9 +164,7 @@ static int send_chunks(struct commit_upload *u, unsigned count)
 
         while ((rv = commit_upload_chunk(u, &chunk)) == ERR_FULL) {
             room = false;
-            for (unsigned k = 0; k < TURNS_MAX && !room; k++)
-                turn();
-            CHECK(room);
+            TOWN_UNTIL(room);
         }
         blob_unref(&chunk);
     }
@@ -393,8 +245,7 @@ static void when_none_has_room_that_is_said(void **state)
     assert_int_equal(send_mail(NULL),
                      ERR_FULL); /* both were asked, or said before that they are full */
     assert_int_equal(accepted(), 2);
-    for (unsigned i = 0; i < TURNS_MAX && leaders_any(town.nodes[3].commit); i++)
-        turn();
+    TOWN_UNTIL(!leaders_any(town.nodes[3].commit));
     assert_false(commit_is_ready(town.nodes[3].commit, why, sizeof why));
 }
 
@@ -427,13 +278,12 @@ static void when_nobody_leads_that_is_said(void **state)
 /* P1, and never twice: the leader has the mail, its answer does not come, the lane goes down. */
 static void without_an_answer_it_is_not_known_and_not_sent_again(void **state)
 {
-    struct send s;
+    struct town_mail s;
 
     (void)state;
-    town.nodes[2].is_mute = true;
+    is_mute[2] = true;
     assert_int_equal(begin(&s, 6, 1, NULL), 0);
-    for (unsigned i = 0; i < TURNS_MAX && counts(2).accepted == 0; i++)
-        turn();
+    TOWN_UNTIL(counts(2).accepted > 0);
     assert_int_equal(s.rv, 1); /* committed, and not said: no 250 */
     some_turns();
     assert_int_equal(s.rv, 1);
@@ -447,10 +297,10 @@ static void without_an_answer_it_is_not_known_and_not_sent_again(void **state)
 
 static void an_answer_that_comes_late_enough_counts(void **state)
 {
-    struct send s;
+    struct town_mail s;
 
     (void)state;
-    town.nodes[2].is_mute = true;
+    is_mute[2] = true;
     assert_int_equal(begin(&s, 6, 1, NULL), 0);
     some_turns();
     assert_int_equal(s.rv, 1);
@@ -462,13 +312,12 @@ static void an_answer_that_comes_late_enough_counts(void **state)
 
 static void who_has_forgotten_a_mail_hears_nothing(void **state)
 {
-    struct send s;
+    struct town_mail s;
 
     (void)state;
     assert_int_equal(begin(&s, 6, 1, NULL), 0);
     commit_mail_forget(&s.mail);
-    for (unsigned i = 0; i < TURNS_MAX && accepted() == 0; i++)
-        turn();
+    TOWN_UNTIL(accepted() > 0);
     some_turns();
     assert_int_equal(s.told, 0);
 }
@@ -479,7 +328,7 @@ static void a_large_body_goes_up_in_chunks(void **state)
 {
     struct commit_upload *u = open_upload();
     Angarium__MessageRecord *m = NULL;
-    struct send s;
+    struct town_mail s;
 
     (void)state;
     assert_int_equal(send_chunks(u, 9), 0);
@@ -497,9 +346,7 @@ static void a_large_body_goes_up_in_chunks(void **state)
 
 static void no_uploads_within_time(void)
 {
-    for (unsigned i = 0; i < TURNS_MAX && counts(2).uploads > 0; i++)
-        turn();
-    assert_int_equal(counts(2).uploads, 0);
+    TOWN_UNTIL(counts(2).uploads == 0);
 }
 
 static void an_upload_that_is_given_up_is_forgotten_there(void **state)
@@ -508,8 +355,7 @@ static void an_upload_that_is_given_up_is_forgotten_there(void **state)
 
     (void)state;
     assert_int_equal(send_chunks(u, 4), 0);
-    for (unsigned i = 0; i < TURNS_MAX && counts(2).uploads == 0; i++)
-        turn();
+    TOWN_UNTIL(counts(2).uploads > 0);
     assert_int_equal(counts(2).uploads, 1);
     commit_upload_abort(&u);
     no_uploads_within_time();
@@ -519,12 +365,11 @@ static void an_upload_that_is_given_up_is_forgotten_there(void **state)
 static void the_upload_of_a_node_that_goes_is_forgotten(void **state)
 {
     struct commit_upload *u = open_upload();
-    struct send s;
+    struct town_mail s;
 
     (void)state;
     assert_int_equal(send_chunks(u, 4), 0);
-    for (unsigned i = 0; i < TURNS_MAX && counts(2).uploads == 0; i++)
-        turn();
+    TOWN_UNTIL(counts(2).uploads > 0);
     cut(3);
     no_uploads_within_time();
     /* and its client is told to come again: nothing of it can have been taken */
@@ -549,7 +394,7 @@ static void a_chunk_that_finds_no_way_ends_the_upload(void **state)
 /* Head and body do not fit into one frame. */
 static void the_largest_head_and_body_come_whole(void **state)
 {
-    struct send s;
+    struct town_mail s;
 
     (void)state;
     memset(long_address, 'a', sizeof long_address);
@@ -563,33 +408,16 @@ static void the_largest_head_and_body_come_whole(void **state)
 
 /* ---- orders */
 
-struct ordered {
-    struct commit_order order;
-    int rv;
-};
-
-static void on_ordered(struct commit_order *o, int rv)
-{
-    CONTAINER_OF(o, struct ordered, order)->rv = rv;
-}
-
 static int cancel(uint32_t shard, uint64_t index)
 {
     Angarium__Cancel what = ANGARIUM__CANCEL__INIT;
     Angarium__Command command = ANGARIUM__COMMAND__INIT;
-    struct ordered o = { .rv = 1 };
-    int rv;
 
     what.index = index;
     what.time_ms = loop_wall_ms(town.nodes[3].loop);
     command.kind_case = ANGARIUM__COMMAND__KIND_CANCEL;
     command.cancel = &what;
-    o.order = (struct commit_order){ .command = &command, .shard = shard, .on_done = on_ordered };
-    rv = commit_order(town.nodes[3].commit, town.nodes[3].loop, &o.order);
-    if (rv != 0) return rv;
-    for (unsigned i = 0; i < TURNS_MAX && o.rv == 1; i++)
-        turn();
-    return o.rv;
+    return town_order(3, shard, &command);
 }
 
 static void orders_go_to_the_leader(void **state)

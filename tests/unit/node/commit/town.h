@@ -23,7 +23,7 @@
 #include "raft/store/store.h"
 
 #define TOWN_NODES     3
-#define TOWN_TURN_MS   5
+#define TOWN_TURN_MS   10
 #define TOWN_TURNS_MAX 60000 /* what has not happened then never will */
 #define TOWN_WALL_MS   1764000000000u
 
