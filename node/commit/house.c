@@ -5,10 +5,11 @@
  *   1. each shard's target is where its state ended a while ago: the young majority has died since
  *   2. live bodies in (last cut, target] are copied from the log into the store
  *   3. the store is flushed: state up to target and the copies are durable
- *   4. on each shard's loop: copies whose body died meanwhile are forgotten, the group cuts its log
+ *   4. on each shard's loop: copies whose body died meanwhile are forgotten, the group cuts its log: when no snapshot goes
+ *      out of it (snapshot.c), and when those who are there have what is cut
  * So nothing is ever only in the part of the log that goes away.
  * Jobs (snapshots that came are installed, shards that ended are removed) run in between, by the same pool: what moves bodies
- * and what replaces them all exclude each other. While one goes out of a shard its log is not cut (snapshot.c).
+ * and what replaces them all exclude each other.
  */
 #include <sys/statvfs.h>
 
@@ -135,13 +136,36 @@ static void on_cut_back(struct loop_letter *letter)
     next_job(k->house);
 }
 
+/* Up to where nobody who is there needs the log any more. Who has caught up but for a little would get a snapshot instead, and
+ * behind that, when mail goes on, another one. */
+static uint64_t needed_from(const struct shard *s)
+{
+    struct raft_group_view log;
+    struct core_peer_view v;
+    uint64_t upto = UINT64_MAX;
+
+    raft_group_see(s->group, &log);
+    for (unsigned i = 0; raft_group_peer(s->group, i, &v); i++) {
+        uint64_t has = v.match > 0 ? v.match : v.next - 1;
+
+        if (v.node == s->commit->o.node || !v.up) continue;
+        if (v.progress == CORE_SNAPSHOTS || v.next < log.first) continue; /* too late for it */
+        if (has < upto) upto = has;
+    }
+    return upto;
+}
+
 /* A snapshot that is open reads bodies which have died since: the log keeps them until it is closed. */
 void house_cut_late(struct shard *s)
 {
     if (s->cut_waits == 0 || atomic_load(&s->snapshots_out) > 0) return;
+    if (!atomic_load(&s->commit->logs_wait))
+        s->cut_waits = s->moved;
+    else if (needed_from(s) < s->cut_waits)
+        return;
     raft_group_cut(s->group, s->cut_waits);
     s->cut = s->cut_waits;
-    s->cut_waits = 0;
+    s->cut_waits = s->moved > s->cut ? s->moved : 0;
     shard_see(s);
 }
 
@@ -156,7 +180,8 @@ static void take_cut(struct cut *k)
         if (queue_live_bodies(s->commit->o.store, s->number, entry, entry, &live, 1) == 0)
             queue_body_forget(s->commit->o.store, s->number, entry);
     }
-    s->cut_waits = k->to;
+    s->moved = k->to;
+    if (s->cut_waits == 0) s->cut_waits = k->to; /* one that waits is not put off by the next */
     house_cut_late(s);
 }
 
@@ -273,7 +298,7 @@ static void meet(struct cut *k, uint64_t cut)
 }
 
 /* When the logs have grown over the bound: cut up to the marks, and mark anew. Marks are set at half the
- * bound, so what is cut is at least half a bound old. */
+ * bound, so what is cut is at least half a bound old. Over several bounds, or on a disk that fills, nobody is waited for. */
 static void plan_cuts(struct house *h)
 {
     struct commit *c = h->commit;
@@ -281,6 +306,7 @@ static void plan_cuts(struct house *h)
 
     for (unsigned i = 0; i < c->shard_max; i++)
         bytes += atomic_load_explicit(&c->shards[i].log_bytes_shared, memory_order_relaxed);
+    atomic_store(&c->logs_wait, bytes <= COMMIT_LOGS_WAIT_TIMES * c->o.cut_bytes && !is_low(h));
     for (unsigned i = 0; i < c->shard_max; i++) {
         struct commit_shard_view v;
         struct shard *s = &c->shards[i];

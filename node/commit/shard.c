@@ -192,7 +192,7 @@ void shard_end(struct shard *s)
     atomic_store(&s->is_open_shared, false);
     s->refusals = NULL;
     s->refusal_count = s->refusal_cap = 0;
-    s->cut = s->cut_waits = s->mark = 0;
+    s->cut = s->moved = s->cut_waits = s->mark = 0;
     show(s, &gone);
 }
 

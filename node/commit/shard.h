@@ -17,6 +17,7 @@
 #define COMMIT_PURGE_EVERY_MS      1000
 #define COMMIT_PURGE_LIMIT         100 /* messages of one purge */
 #define COMMIT_HOUSE_EVERY_MS      250
+#define COMMIT_LOGS_WAIT_TIMES     4 /* logs of so many times cut_bytes wait for no other node that lags */
 #define COMMIT_CACHE_SHARES        16 /* of the body cache, where shards come while the node runs */
 
 /* Bodies of young mails, by entry; least recently added goes first when the bytes are over the bound. */
@@ -80,7 +81,8 @@ struct shard {
     bool has_ended; /* for all nodes and for ever: what is here of it is removed */
     uint64_t purge_at_ms, mark; /* mono; where the state ended at the last mark, for the next cut */
     uint64_t cut;
-    uint64_t cut_waits; /* this far, when no snapshot is open; 0: none */
+    uint64_t moved;     /* this far it may be cut */
+    uint64_t cut_waits; /* this far it is cut next, when no snapshot is open and nobody needs it; 0: not */
     atomic_uint snapshots_out;
     struct incoming *incoming;
 
@@ -114,6 +116,7 @@ struct commit {
     atomic_uint shard_count; /* the highest number that is open */
     atomic_ullong queue_messages_max, queue_bytes_max, disk_reserve_bytes, retention_ms;
     atomic_bool draining, disk_low, cordoned, leaving;
+    atomic_bool logs_wait; /* with a cut, for nodes that lag */
     atomic_ullong upload_counter;
     uint64_t started_ms; /* wall: distinguishes uploads of process lives */
     struct house *house;

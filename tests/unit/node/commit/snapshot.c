@@ -268,6 +268,60 @@ static void a_stale_node_gets_the_state(void **state)
     }
 }
 
+/* ---- who has got it needs the log behind it */
+
+static enum town_way lose_log_to_late(struct town_node *from, struct town_node *to,
+                                      enum wire_lane lane, struct blob *frame)
+{
+    (void)from, (void)frame;
+    return lane == WIRE_LOG && to->number == LATE ? TOWN_LOST : TOWN_ARRIVES;
+}
+
+/* Its state is there, what has happened since is not on its way. Where its log begins. */
+static uint64_t come_late(struct kept *k)
+{
+    start(1);
+    start(2);
+    wait_for_leader(1);
+    wait_for_cut(k, 1);
+    start(LATE);
+    TOWN_UNTIL(metric_get(M_RAFT_SNAPSHOT_BYTES_IN) > 0);
+    town.way = lose_log_to_late;
+    TOWN_UNTIL(see(LATE).cut > 1 && metric_get(M_RAFT_SNAPSHOTS_SENT) == 1);
+    return see(LATE).cut;
+}
+
+static void a_cut_waits_for_who_lags(void **state)
+{
+    struct kept k = { .count = 0 };
+    uint64_t had;
+
+    (void)state;
+    had = come_late(&k);
+    traffic(&k, CUT_MAILS);
+    TOWN_UNTIL(see(2).cut > had); /* nobody waits for a follower's cut */
+    town_turns(200);
+    assert_true(see(1).cut <= had);
+    town.way = NULL;
+    expect_sound(&k, LATE);
+    TOWN_UNTIL(see(1).cut > had);
+    assert_int_equal(metric_get(M_RAFT_SNAPSHOTS_SENT), 1);
+}
+
+static void logs_of_several_bounds_wait_for_nobody(void **state)
+{
+    struct kept k = { .count = 0 };
+    uint64_t had;
+
+    (void)state;
+    had = come_late(&k);
+    traffic(&k, 3 * CUT_MAILS);
+    TOWN_UNTIL(see(1).cut > had);
+    town.way = NULL;
+    expect_sound(&k, LATE);
+    TOWN_UNTIL(metric_get(M_RAFT_SNAPSHOTS_SENT) >= 2);
+}
+
 /* ---- steps of the way, of the node that gets it. What a turn gives to the log is there when the turn is over, what becomes of
  * that comes with the next one: so between two turns each step is seen. */
 
@@ -435,6 +489,9 @@ int main(void)
                                         remove_town),
         cmocka_unit_test_setup_teardown(an_empty_node_gets_the_state, make_town, remove_town),
         cmocka_unit_test_setup_teardown(a_stale_node_gets_the_state, make_town, remove_town),
+        cmocka_unit_test_setup_teardown(a_cut_waits_for_who_lags, make_town, remove_town),
+        cmocka_unit_test_setup_teardown(logs_of_several_bounds_wait_for_nobody, make_town,
+                                        remove_town),
         cmocka_unit_test_setup_teardown(a_log_that_is_not_replaced_yet_is_not_asked_for_bodies,
                                         make_town, remove_town),
     };
