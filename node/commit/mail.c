@@ -103,6 +103,7 @@ static void answer(struct request *r)
         m->on_done(m, r->rv, r->id);
     }
     commit_upload_abort(&r->upload); /* only there when nothing was proposed */
+    if (r->was_upload) upload_release(r->cmd.shard);
     command_deinit(&r->cmd);
     free(r);
 }
@@ -185,6 +186,7 @@ static void on_upload_complete(void *arg, int rv)
         answer(r);
         return;
     }
+    upload_hold(r->cmd.shard);
     commit_upload_done(&r->upload);
     r->was_upload = true;
     send_request(r);

@@ -8,8 +8,8 @@
  * Nobody goes before those who stay, and live, are a quorum.
  * Leader: the first of those who are wanted; when this node leaves, any other that can. It gets the leadership when it is up and
  *   has the log. Before that nothing may be in the air, or it would have doubts: no claims for at most HANDOVER_MS, while what is in
- *   the air ends. Only then new mail goes to other shards, while what is in the log commits: a remote that answers slowly is not
- *   waited for by those who send. When that was not enough it is tried again after HANDOVER_PAUSE_MS.
+ *   the air ends, and bodies that go up in chunks. Only then new mail goes to other shards, while what is in the log commits: a
+ *   remote that answers slowly is not waited for by those who send. When that was not enough it is tried again after HANDOVER_PAUSE_MS.
  */
 #include "node/commit/leaders.h"
 #include "node/commit/shard.h"
@@ -18,6 +18,7 @@
 #define LOOK_MS           200
 #define SETTLED_MS        1000 /* who has just become the leader keeps it so long */
 #define HANDOVER_MS       2000
+#define UPLOADS_MS        1500 /* of these it waits for uploads, which their clients may keep open for long */
 #define HANDOVER_PAUSE_MS 3000
 #define TELL_MS           1000
 
@@ -205,9 +206,15 @@ static uint64_t better_leader(const struct shard *s)
     return atomic_load(&s->commit->leaving) ? anybody(s) : 0;
 }
 
+static void set_handover(struct shard *s, uint64_t until_ms)
+{
+    s->place->handover_until_ms = until_ms;
+    atomic_store(&s->hands_over_shared, until_ms > 0);
+}
+
 static void end_handover(struct shard *s, uint64_t mono_ms)
 {
-    s->place->handover_until_ms = 0;
+    set_handover(s, 0);
     s->place->look_ms = mono_ms + (atomic_load(&s->commit->leaving) ? LOOK_MS : HANDOVER_PAUSE_MS);
     if (s->leads) shard_offer(s, true);
 }
@@ -219,6 +226,13 @@ static bool is_air_clear(const struct shard *s)
 
     queue_counts(s->queue, &counts);
     return counts.claimed == 0 && s->claims_away == 0 && !attempt_waits(s);
+}
+
+static bool waits_for_uploads(const struct shard *s, uint64_t mono_ms)
+{
+    uint64_t begun_ms = s->place->handover_until_ms - HANDOVER_MS;
+
+    return atomic_load(&s->uploads_shared) > 0 && mono_ms < begun_ms + UPLOADS_MS;
 }
 
 static void ask_for_transfer(struct shard *s, uint64_t mono_ms)
@@ -249,7 +263,7 @@ static void hand_over(struct shard *s, uint64_t mono_ms)
 
     if (mono_ms >= p->handover_until_ms || is_given_up(s)) {
         end_handover(s, mono_ms);
-    } else if (!p->is_asked && is_air_clear(s)) {
+    } else if (!p->is_asked && is_air_clear(s) && !waits_for_uploads(s, mono_ms)) {
         if (s->is_offered) shard_offer(s, false);
         if (list_empty(&s->in_flight)) ask_for_transfer(s, mono_ms);
     }
@@ -265,7 +279,7 @@ static void see_to_leader(struct shard *s, uint64_t mono_ms)
     p->to = better_leader(s);
     if (leaving) atomic_store(&s->stays_shared, p->to == 0);
     if (p->to == 0) return;
-    p->handover_until_ms = mono_ms + HANDOVER_MS;
+    set_handover(s, mono_ms + HANDOVER_MS);
     p->is_asked = false;
     hand_over(s, mono_ms);
 }
@@ -278,7 +292,8 @@ void place_turn(struct shard *s, uint64_t mono_ms)
 
     if (!p) return;
     if (!s->leads) {
-        p->led_since_ms = p->handover_until_ms = 0;
+        p->led_since_ms = 0;
+        if (p->handover_until_ms > 0) set_handover(s, 0);
         return;
     }
     if (p->led_since_ms == 0) p->led_since_ms = mono_ms;
@@ -304,6 +319,7 @@ bool place_takes_mail(const struct shard *s)
 
 void place_close(struct shard *s)
 {
+    if (s->place) set_handover(s, 0);
     free(s->place);
     s->place = NULL;
 }

@@ -91,6 +91,8 @@ struct shard {
     atomic_bool leads_shared, is_open_shared;
     atomic_bool takes_shared; /* leads, and mail may go to it now */
     atomic_bool stays_shared; /* this node leaves, and nobody could lead it instead */
+    atomic_bool hands_over_shared;
+    atomic_uint uploads_shared; /* open ones, and mails made of one that are not answered: see upload.h */
     atomic_ullong messages_shared, bytes_shared, log_bytes_shared;
 };
 

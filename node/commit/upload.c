@@ -4,6 +4,8 @@
  * Rules: at most COMMIT_UPLOAD_WINDOW chunks in flight, so that a 50 MiB mail costs about 1 MiB here. Chunks
  *   are proposed in order and commit in order. An upload that is aborted, or whose client vanished, is
  *   purged from the queue by name; one that a crash left behind is purged by age.
+ *   A shard that is about to be handed over gets no new ones where there is another way, and waits for those that it has:
+ *   their chunks are in its log, they cannot go elsewhere.
  * A chunk belongs to the shard's loop while it is away; the upload itself lives on the asker's loop.
  */
 #include "node/commit/upload.h"
@@ -60,6 +62,46 @@ static struct commit_upload *upload_new(struct commit *c, struct loop *l, struct
     return u;
 }
 
+/* ---- the shard */
+
+void upload_hold(struct shard *s)
+{
+    atomic_fetch_add(&s->uploads_shared, 1);
+}
+
+void upload_release(struct shard *s)
+{
+    CHECK(atomic_load(&s->uploads_shared) > 0);
+    if (atomic_fetch_sub(&s->uploads_shared, 1) == 1 && atomic_load(&s->hands_over_shared))
+        loop_wake(s->loop);
+}
+
+/* One that stays here, held; NULL: none. A hand-over that begins at the same moment is seen here, or sees the hold. */
+static struct shard *hold_one_that_stays(struct commit *c, struct loop *l, bool anywhere)
+{
+    unsigned count = commit_shard_count(c);
+
+    for (unsigned i = 0; i < 2 * count; i++) {
+        struct shard *s = commit_choose_shard(c, l, anywhere || i >= count);
+
+        if (!s) return NULL;
+        upload_hold(s);
+        if (!atomic_load(&s->hands_over_shared)) return s;
+        upload_release(s);
+    }
+    return NULL;
+}
+
+static struct shard *hold_any(struct commit *c, struct loop *l, bool anywhere)
+{
+    struct shard *s = commit_choose_shard(c, l, anywhere);
+
+    if (s) upload_hold(s);
+    return s;
+}
+
+/* ---- the upload */
+
 struct commit_upload *commit_upload_open_to(struct commit *c, struct loop *l, uint64_t node)
 {
     return upload_new(c, l, NULL, node);
@@ -67,8 +109,9 @@ struct commit_upload *commit_upload_open_to(struct commit *c, struct loop *l, ui
 
 int commit_upload_open_here(struct commit *c, struct loop *l, struct commit_upload **out)
 {
-    struct shard *s = commit_choose_shard(c, l, true);
+    struct shard *s = hold_one_that_stays(c, l, true);
 
+    if (!s) s = hold_any(c, l, true);
     if (!s) return ERR_NOT_LEADER;
     *out = upload_new(c, l, s, 0);
     return 0;
@@ -77,9 +120,10 @@ int commit_upload_open_here(struct commit *c, struct loop *l, struct commit_uplo
 int commit_upload_open(struct commit *c, struct loop *l, struct commit_upload **out)
 {
     int rv = commit_takes_here(c, 0);
-    struct shard *s = rv == 0 ? commit_choose_shard(c, l, false) : NULL;
+    struct shard *s = rv == 0 ? hold_one_that_stays(c, l, false) : NULL;
     uint64_t to = s || rv == ERR_CLOSED ? 0 : leaders_choose(c, NULL, 0);
 
+    if (!s && to == 0 && rv == 0) s = hold_any(c, l, false);
     if (!s && to == 0) return rv != 0 ? rv : ERR_NOT_LEADER;
     *out = upload_new(c, l, s, to);
     return 0;
@@ -107,6 +151,7 @@ uint32_t commit_upload_sent(const struct commit_upload *u)
 
 static void upload_free(struct commit_upload *u)
 {
+    if (u->shard) upload_release(u->shard);
     free(u->entries);
     free(u);
 }

@@ -6,6 +6,9 @@
 
 /* A shard of this loop that leads, in turn, else any; `anywhere`: any, in turn. NULL: none leads. */
 struct shard *commit_choose_shard(struct commit *c, struct loop *l, bool anywhere);
+/* The shard is not handed over while uploads hold it, for a while (place.c). Any loop. */
+void upload_hold(struct shard *s);
+void upload_release(struct shard *s);
 /* As commit_upload_open, but to a shard that is led here; or to a node that leads. */
 int commit_upload_open_here(struct commit *c, struct loop *l, struct commit_upload **out);
 struct commit_upload *commit_upload_open_to(struct commit *c, struct loop *l, uint64_t node);

@@ -5,12 +5,14 @@
   stop    SIGTERM of a node, which hands its shards over; the same
   cut     its ways to the others are cut; the same
 Of each fault two figures a shard that the node led: first, ms from the fault to the shard's first 250 elsewhere; gap, ms from its last 250
-here (of stop: the node goes on until it has handed over). Beside it mails accepted per second in the five seconds before the first faults
-and from them on, and transactions without their 250 until the node is started again.
+here (of stop: the node goes on until it has handed over). Beside it usual_gap, the ms between two 250s of a shard at moments before the
+first faults, when nothing is wrong: less than that no gap can be on a machine that is as busy, which its load says; mails accepted per second in
+the five seconds before the first faults and from them on, and transactions without their 250 until the node is started again.
 Use: failover.py [--binary build/release/node/angarium] [--faults 30] [--only kill,stop,cut] [--seed N] [--json FILE]
 """
 
 import argparse
+import bisect
 import json
 import os
 import shutil
@@ -28,6 +30,7 @@ from faults import Faults  # noqa: E402
 
 AROUND_S = 5
 AROUND_FAULTS = 3  # of each kind
+USUAL_PARTS = 10
 LATEST_S = 15
 SESSION_MAILS = 50
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -145,6 +148,20 @@ class Bench(Faults):
     def rate(self, begin, end):
         return sum(begin < when <= end for when, _, _ in self.seen) / (end - begin)
 
+    def usual_gaps(self, at):
+        """Of each shard the ms between its 250s around each of some moments of the seconds before."""
+        told = {}
+        for when, _, shard in self.seen:
+            if at - AROUND_S < when < at:
+                told.setdefault(shard, []).append(when)
+        gaps = []
+        for times in told.values():
+            for moment in (at - AROUND_S * part / USUAL_PARTS for part in range(1, USUAL_PARTS)):
+                next_at = bisect.bisect(times, moment)
+                if 0 < next_at < len(times):
+                    gaps.append((times[next_at] - times[next_at - 1]) * 1e3)
+        return gaps
+
     def victim(self):
         """Not the one of before, so that nobody waits long for one that comes back; it leads something."""
         while True:
@@ -156,7 +173,7 @@ class Bench(Faults):
 
     def measure(self, kind, count):
         """The first faults stand alone, with the rates around them; the others come as soon as the node leads again."""
-        total = {"first": [], "gap": [], "before": [], "after": [], "unused": 0, "failed": {}}
+        total = {"first": [], "gap": [], "usual_gap": [], "before": [], "after": [], "unused": 0, "failed": {}}
         for number in range(count):
             if number < AROUND_FAULTS:
                 time.sleep(AROUND_S)
@@ -170,6 +187,7 @@ class Bench(Faults):
             total["unused"] += unused
             if number < AROUND_FAULTS:
                 time.sleep(max(0, at + AROUND_S - time.monotonic()))
+                total["usual_gap"] += self.usual_gaps(at)
                 total["before"].append(self.rate(at - AROUND_S, at))
                 total["after"].append(self.rate(at, at + AROUND_S))
             for why in [why for c in self.clients for when, why in c.failed if when > at]:
@@ -183,13 +201,14 @@ class Bench(Faults):
         if not total["first"]:
             raise SystemExit("%s: no shard had a 250 elsewhere" % kind)
         result = {"fault": kind, "faults": count, "shards": len(total["first"]), "shards_unused": total["unused"]}
-        for name in ("first", "gap"):
-            ms = sorted(total[name])
+        for name in ("first", "gap", "usual_gap"):
+            ms = sorted(total[name]) or [0]
             result.update({"%s_p50_ms" % name: round(ms[len(ms) // 2], 1), "%s_p99_ms" % name: round(ms[len(ms) * 99 // 100], 1),
                            "%s_max_ms" % name: round(ms[-1], 1)})
         result.update({"mails_per_s_before": round(sum(total["before"]) / len(total["before"])),
                        "mails_per_s_after": round(sum(total["after"]) / len(total["after"])),
-                       "transactions_failed": sum(total["failed"].values()), "failed_with": total["failed"]})
+                       "transactions_failed": sum(total["failed"].values()), "failed_with": total["failed"],
+                       "load": round(os.getloadavg()[0], 1)})
         print(json.dumps(result), flush=True)
         return result
 

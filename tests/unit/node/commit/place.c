@@ -405,59 +405,6 @@ static void who_leaves_hands_all_over(void **state)
     assert_int_equal(see(see(2).leads ? 2 : 3).counts.in_doubt, 0);
 }
 
-/* Those who send do not wait for a remote that answers slowly. */
-static void a_shard_takes_mail_until_nothing_is_in_the_air(void **state)
-{
-    unsigned sent = 1;
-    struct town_claim c;
-    uint64_t held, index = 0;
-
-    (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
-    held = send_mail(1);
-    assert_int_equal(claim(1, held), 0);
-    commit_leave(town.nodes[1].commit);
-    for (unsigned i = 0; i < TOWN_TURNS_MAX; i++) { /* until it is about to hand over */
-        index = send_mail(1);
-        sent++;
-        if (town_claim(1, SHARD, &c, index) == ERR_BUSY) break;
-        TOWN_UNTIL(c.rv != 1);
-        tell_delivered(1, index);
-    }
-    assert_int_equal(town_claim(1, SHARD, &c, index), ERR_BUSY);
-    send_mail(1);
-    sent++;
-    tell_delivered(1, held);
-    TOWN_UNTIL(see(2).leads || see(3).leads);
-    assert_int_equal(see(see(2).leads ? 2 : 3).counts.in_doubt, 0);
-    assert_int_equal(see(see(2).leads ? 2 : 3).counts.accepted, sent);
-}
-
-/* A claim on its way through the log is in the air, too. */
-static void a_shard_takes_mail_while_a_claim_commits(void **state)
-{
-    struct town_mail s;
-    struct town_claim c;
-    uint64_t index;
-
-    (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
-    index = send_mail(1);
-    assert_int_equal(town_claim(1, SHARD, &c, index), 0);
-    commit_leave(town.nodes[1].commit);
-    turn_one(1, 4); /* the others do not hear of it */
-    assert_int_equal(c.rv, 1);
-    assert_int_equal(try_mail(1, &s), 0);
-    TOWN_UNTIL(c.rv != 1 && s.rv != 1);
-    assert_true(c.rv == 0 && s.rv == 0);
-    assert_true(see(1).leads);
-    tell_delivered(1, index);
-    TOWN_UNTIL(see(2).leads || see(3).leads);
-    assert_int_equal(see(see(2).leads ? 2 : 3).counts.in_doubt, 0);
-}
-
 static void who_leaves_alone_does_not_wait_for_anybody(void **state)
 {
     (void)state;
@@ -670,10 +617,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_knows_that_it_was_in_force_changes_nothing, open_town,
                                         close_town),
         cmocka_unit_test_setup_teardown(who_leaves_hands_all_over, open_town, close_town),
-        cmocka_unit_test_setup_teardown(a_shard_takes_mail_until_nothing_is_in_the_air, open_town,
-                                        close_town),
-        cmocka_unit_test_setup_teardown(a_shard_takes_mail_while_a_claim_commits, open_town,
-                                        close_town),
         cmocka_unit_test_setup_teardown(who_leaves_alone_does_not_wait_for_anybody, open_town,
                                         close_town),
         cmocka_unit_test_setup_teardown(a_shard_that_closes_takes_nothing_and_says_when_it_is_empty,

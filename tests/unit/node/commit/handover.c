@@ -1,0 +1,277 @@
+/* handover - three nodes (town.h): what those who send see of a shard while its leader waits to hand it over, and who may hold it
+ * up for how long.
+ */
+#include "tests/unit/node/commit/town.h"
+
+#include "node/commit/upload.h"
+
+#define NODES TOWN_NODES
+#define SHARD 1
+#define OTHER 2 /* a second one, that nobody wants elsewhere */
+
+static unsigned cut; /* nothing comes to it, nor from it; 0: all is well */
+
+static enum town_way way_of(struct town_node *from, struct town_node *to, enum wire_lane lane,
+                            struct blob *frame)
+{
+    (void)lane, (void)frame;
+    return cut > 0 && (from->number == cut || to->number == cut) ? TOWN_LOST : TOWN_ARRIVES;
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    cut = 0;
+    if (town_make("handover") != 0) return -1;
+    town.way = way_of;
+    for (unsigned i = 1; i <= NODES; i++)
+        town_start(i, &(struct town_start){ .commit.shard_max = 8 });
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    return town_remove();
+}
+
+static struct commit_shard_view see(unsigned number)
+{
+    return town_see(number, SHARD);
+}
+
+/* Held by all; the first should lead. */
+static void place(uint32_t shard, uint32_t version, const uint64_t *wanted)
+{
+    const struct commit_placement p = { .shard = shard,
+                                        .version = version,
+                                        .founders = raft_config_of((uint64_t[]){ 1, 2, 3 }, 3),
+                                        .wanted = raft_config_of(wanted, 3) };
+
+    for (unsigned i = 1; i <= NODES; i++)
+        commit_place(town.nodes[i].commit, &p);
+}
+
+static void place_on_first(uint32_t shard)
+{
+    place(shard, 1, (uint64_t[]){ 1, 2, 3 });
+    TOWN_UNTIL(town_see(1, shard).leads);
+}
+
+static int try_mail(struct town_mail *m)
+{
+    struct blob *body = blob_new(6);
+
+    CHECK(blob_add(body, "body\r\n", 6, 6) == 0);
+    return town_mail(1, m, body);
+}
+
+static bool takes_mail(void)
+{
+    return commit_may_take(town.nodes[1].commit, 0) == 0;
+}
+
+static uint64_t send_mail(void)
+{
+    struct town_mail m;
+
+    assert_int_equal(try_mail(&m), 0);
+    TOWN_UNTIL(m.rv != 1);
+    assert_int_equal(m.rv, 0);
+    return proto_id_index(m.id);
+}
+
+static int try_upload_mail(struct town_mail *m, struct commit_upload *u, size_t size)
+{
+    Angarium__Recipient r = ANGARIUM__RECIPIENT__INIT, *list = &r;
+
+    r.address = proto_bytes(SPAN_LIT("to@example.org"));
+    r.domain = proto_bytes(SPAN_LIT("example.org"));
+    return town_mail_to(1, m, &list, 1, size, NULL, u);
+}
+
+static void send_chunk(struct commit_upload *u)
+{
+    struct blob *chunk = blob_new(16);
+
+    CHECK(blob_add(chunk, "0123456789abcdef", 16, 16) == 0);
+    assert_int_equal(commit_upload_chunk(u, &chunk), 0);
+}
+
+static struct commit_upload *open_upload(void)
+{
+    struct commit_upload *u;
+
+    assert_int_equal(commit_upload_open(town.nodes[1].commit, town.nodes[1].loop, &u), 0);
+    return u;
+}
+
+/* Another one leads: how many mails it knows of. None is in doubt. */
+static uint64_t handed_over(void)
+{
+    unsigned to;
+
+    TOWN_UNTIL(see(2).leads || see(3).leads);
+    to = see(2).leads ? 2 : 3;
+    assert_int_equal(see(to).counts.in_doubt, 0);
+    assert_false(see(1).leads);
+    return see(to).counts.accepted;
+}
+
+static void claim_one(struct town_claim *c, uint64_t index)
+{
+    assert_int_equal(town_claim(1, SHARD, c, index), 0);
+    TOWN_UNTIL(c->rv != 1);
+    assert_int_equal(c->rv, 0);
+}
+
+static void leave(void)
+{
+    commit_leave(town.nodes[1].commit);
+}
+
+/* ---- tests */
+
+static void a_shard_takes_mail_until_nothing_is_in_the_air(void **state)
+{
+    struct town_claim c, late;
+    uint64_t held, index;
+
+    (void)state;
+    place_on_first(SHARD);
+    held = send_mail();
+    index = send_mail();
+    claim_one(&c, held);
+    leave();
+    town_turns(4);
+    assert_int_equal(town_claim(1, SHARD, &late, index), ERR_BUSY); /* it is about to */
+    send_mail();
+    town_delivered(1, SHARD, held);
+    assert_int_equal(handed_over(), 3);
+}
+
+static void a_shard_takes_mail_while_a_claim_commits(void **state)
+{
+    struct town_claim c;
+    struct town_mail m;
+    uint64_t index;
+
+    (void)state;
+    place_on_first(SHARD);
+    index = send_mail();
+    assert_int_equal(town_claim(1, SHARD, &c, index), 0);
+    leave();
+    town_turn_some(1, 1);
+    town_turn_some(1, 1); /* the others do not hear of it */
+    assert_int_equal(c.rv, 1);
+    assert_int_equal(try_mail(&m), 0);
+    TOWN_UNTIL(c.rv != 1 && m.rv != 1);
+    assert_true(c.rv == 0 && m.rv == 0);
+    assert_true(see(1).leads);
+    town_delivered(1, SHARD, index);
+    assert_int_equal(handed_over(), 2);
+}
+
+static void an_upload_ends_where_it_began(void **state)
+{
+    struct commit_upload *u;
+    struct town_mail m;
+
+    (void)state;
+    place_on_first(SHARD);
+    u = open_upload();
+    send_chunk(u);
+    leave();
+    town_turns(40);
+    assert_true(see(1).leads);
+    send_mail(); /* others are not held up by it */
+    send_chunk(u);
+    town_turns(4);
+    assert_int_equal(try_upload_mail(&m, u, 32), 0);
+    TOWN_UNTIL(m.rv != 1);
+    assert_int_equal(m.rv, 0);
+    assert_int_equal(handed_over(), 2);
+}
+
+static void an_upload_that_is_given_up_holds_nothing_up(void **state)
+{
+    struct commit_upload *u;
+
+    (void)state;
+    place_on_first(SHARD);
+    u = open_upload();
+    leave();
+    town_turns(40);
+    assert_true(see(1).leads);
+    commit_upload_abort(&u);
+    town_turns(40);
+    assert_int_equal(handed_over(), 0);
+}
+
+static void who_is_slow_is_not_waited_for_for_ever(void **state)
+{
+    struct commit_upload *u;
+
+    (void)state;
+    place_on_first(SHARD);
+    u = open_upload();
+    leave();
+    assert_int_equal(handed_over(), 0);
+    commit_upload_abort(&u);
+}
+
+static void an_upload_begins_where_it_can_end(void **state)
+{
+    struct commit_upload *u[4];
+    struct town_claim c;
+
+    (void)state;
+    place_on_first(SHARD);
+    claim_one(&c, send_mail());
+    place_on_first(OTHER);
+    place(SHARD, 2, (uint64_t[]){ 2, 1, 3 });
+    TOWN_UNTIL(atomic_load(&town.nodes[1].commit->shards[SHARD - 1].hands_over_shared));
+    for (unsigned i = 0; i < 4; i++) {
+        u[i] = open_upload();
+        assert_int_equal(commit_upload_shard(u[i])->number, OTHER);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        commit_upload_abort(&u[i]);
+}
+
+/* The one that should lead has gone: the shard takes mail again as soon as that is known, and goes to somebody else. */
+static void a_hand_over_that_fails_ends(void **state)
+{
+    struct town_claim c;
+    uint64_t index, closed_ms;
+
+    (void)state;
+    place_on_first(SHARD);
+    index = send_mail();
+    claim_one(&c, index);
+    leave();
+    town_turns(40);
+    cut = 2;
+    town_delivered(1, SHARD, index);
+    TOWN_UNTIL(!takes_mail());
+    closed_ms = town.now_ms;
+    TOWN_UNTIL(takes_mail());
+    assert_true(town.now_ms - closed_ms < 1500); /* of simulated time: not all that a hand-over may take */
+    assert_true(see(1).leads);
+    TOWN_UNTIL(see(3).leads);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_shard_takes_mail_until_nothing_is_in_the_air, begin, end),
+        cmocka_unit_test_setup_teardown(a_shard_takes_mail_while_a_claim_commits, begin, end),
+        cmocka_unit_test_setup_teardown(an_upload_ends_where_it_began, begin, end),
+        cmocka_unit_test_setup_teardown(an_upload_that_is_given_up_holds_nothing_up, begin, end),
+        cmocka_unit_test_setup_teardown(who_is_slow_is_not_waited_for_for_ever, begin, end),
+        cmocka_unit_test_setup_teardown(an_upload_begins_where_it_can_end, begin, end),
+        cmocka_unit_test_setup_teardown(a_hand_over_that_fails_ends, begin, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
