@@ -17,11 +17,13 @@ static void apply(void *arg, const struct raft_entry *e) /* on each node, in the
 {
     ((struct node *)arg)->number += e->head.p[0];
 }
+static bool proposed;
 static void on_done(struct raft_proposal *p, enum raft_answer a, uint64_t index, uint64_t term)
 {
     (void)p, (void)term;
     printf("entry %d is %s\n", (int)index,
            a == RAFT_COMMITTED ? "committed" : "lost, or not known");
+    proposed = a == RAFT_COMMITTED; /* else again: twice, if it was not lost */
 }
 static void wake(void *arg) /* the loop should call raft_turn() soon; this one never sleeps long */
 {
@@ -41,8 +43,8 @@ int main(void)
     struct core_config members = raft_config_of((uint64_t[]){ 1, 2, 3 }, 3);
     struct raft_proposal add = { .head = SPAN_LIT("*"), .on_done = on_done };
     char base[] = "/tmp/raft-example-XXXXXX", dir[64];
-    bool proposed = mkdtemp(base) == NULL;
 
+    if (!mkdtemp(base)) return 1;
     for (uint64_t i = 1; i <= 3; i++) {
         struct raft_loop_port port = { .wake = wake };
         struct raft_machine machine = { .arg = &nodes[i], .apply = apply };
