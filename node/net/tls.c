@@ -12,7 +12,7 @@
 
 #include "proto/ground/check.h"
 
-/* AES-128 with SHA-256 first: it serves as well, and a handshake costs a tenth less than with SHA-384, for which few
+/* AES-128 with SHA-256 first: it serves as well, and a handshake costs up to a tenth less than with SHA-384, for which few
  * processors have instructions. */
 #define SUITES_TLS13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define SUITES_TLS12 "ECDHE+AES128+AESGCM:ECDHE+AESGCM:ECDHE+CHACHA20"
