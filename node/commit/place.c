@@ -1,7 +1,7 @@
 /* place - who shall hold a shard, and who shall lead it: the shard's leader sees to it, one step at a time.
  *
  * Voters: who is wanted and not there learns first, with CORE_PROMOTE, and votes when it has caught up; when all who are wanted
- *   vote, who is not wanted goes.
+ *   vote, who is not wanted goes. When these and those would be more than can vote (CORE_VOTERS_MAX), some go before all have come.
  * A leader that is not wanted gives the leadership away before it goes. Who knows that a placement is in force, and sees others
  *   vote, knows that he lags: he changes nothing. Nor does he who has not heard from control, since he leads, that no later
  *   placement is wanted: one that is in force might be undone, and nobody would do it again.
@@ -53,28 +53,94 @@ static void add_learner(struct core_config *aim, const struct core_member *wante
 
 enum way { WAY_DONE, WAY_LEARNS, WAY_LEAVES, WAY_ON };
 
-/* The next configuration on the way, in `aim` (ON); or why there is none: it is as it should be, somebody still learns, or this
- * node alone should go. */
-static enum way next_config(const struct core_config *now, const struct core_config *wanted,
-                            uint64_t self, struct core_config *aim)
+static bool lives(const struct shard *s, uint64_t node)
 {
-    bool learning = false;
-    unsigned kept = 0;
+    int at = find(raft_group_config(s->group), node);
+    struct core_peer_view v;
 
-    *aim = *now;
+    if (node == s->commit->o.node) return true;
+    return at >= 0 && raft_group_peer(s->group, (unsigned)at, &v) && v.up && v.active;
+}
+
+/* Who is wanted and not there, as many as have room: all could get a vote. */
+static void add_learners(const struct core_config *wanted, struct core_config *aim)
+{
+    for (unsigned i = 0; i < wanted->count && aim->count < CORE_VOTERS_MAX; i++)
+        if (find(aim, wanted->members[i].node) < 0) add_learner(aim, &wanted->members[i]);
+}
+
+static bool may_go(const struct shard *s, const struct core_member *m)
+{
+    return m->node != s->commit->o.node && find(&s->place->wanted, m->node) < 0;
+}
+
+/* Who is not wanted goes, but for this node; at most so many: who has no vote first, then who does not live. */
+static void drop_unwanted(const struct shard *s, unsigned most, struct core_config *aim)
+{
+    for (unsigned pass = 0; pass < 3; pass++)
+        for (unsigned i = 0; i < aim->count && most > 0; i++) {
+            const struct core_member *m = &aim->members[i];
+
+            if (!may_go(s, m) || (pass == 0 && (m->flags & CORE_VOTES_NEW)) ||
+                (pass == 1 && lives(s, m->node)))
+                continue;
+            memmove(&aim->members[i], &aim->members[i + 1],
+                    (--aim->count - i) * sizeof *aim->members);
+            most--;
+            i--;
+        }
+}
+
+/* Those who are wanted, as they stand in a configuration. */
+struct tally {
+    unsigned voters; /* also who is not wanted */
+    unsigned learning, missing;
+};
+static struct tally count_members(const struct core_config *now, const struct core_config *wanted)
+{
+    struct tally t = { 0 };
+
+    for (unsigned i = 0; i < now->count; i++)
+        t.voters += (now->members[i].flags & CORE_VOTES_NEW) != 0;
     for (unsigned i = 0; i < wanted->count; i++) {
         int at = find(now, wanted->members[i].node);
 
-        learning = learning || at < 0 || !(now->members[at].flags & CORE_VOTES_NEW);
-        if (at < 0 && aim->count < CORE_MEMBERS_MAX) add_learner(aim, &wanted->members[i]);
+        t.missing += at < 0;
+        t.learning += at >= 0 && !(now->members[at].flags & CORE_VOTES_NEW);
     }
-    if (learning) return aim->count > now->count ? WAY_ON : WAY_LEARNS;
-    for (unsigned i = 0; i < now->count; i++)
-        if (find(wanted, now->members[i].node) >= 0 || now->members[i].node == self)
-            aim->members[kept++] = now->members[i];
-    aim->count = kept;
-    if (kept < now->count) return WAY_ON;
-    return find(wanted, self) >= 0 ? WAY_DONE : WAY_LEAVES;
+    return t;
+}
+
+/* Not all who are wanted can have a vote at once. Who learns and is not wanted goes; then, when nobody can get a vote, so many voters
+ * who are not wanted that as many are left as are wanted. */
+static void make_room(const struct shard *s, const struct tally *t, struct core_config *aim)
+{
+    unsigned wanted = s->place->wanted.count;
+    unsigned spare = t->voters > wanted ? t->voters - wanted : 1;
+
+    if (spare > t->missing + t->learning) spare = t->missing + t->learning;
+    if (t->learning > 0 && t->voters < CORE_VOTERS_MAX) spare = 0;
+    drop_unwanted(s, aim->count - t->voters - t->learning + spare, aim);
+}
+
+/* The next configuration on the way, in `aim` (ON); or why there is none: it is as it should be, somebody still learns, or this
+ * node alone should go. */
+static enum way next_config(const struct shard *s, const struct core_config *now,
+                            struct core_config *aim)
+{
+    const struct core_config *wanted = &s->place->wanted;
+    const struct tally t = count_members(now, wanted);
+
+    *aim = *now;
+    add_learners(wanted, aim);
+    if (aim->count > now->count) return WAY_ON;
+    if (t.missing + t.learning == 0)
+        drop_unwanted(s, now->count, aim);
+    else if (t.missing > 0 || now->count > CORE_VOTERS_MAX)
+        make_room(s, &t, aim);
+    if (aim->count < now->count) return WAY_ON;
+    if (t.learning > 0) return WAY_LEARNS;
+    return t.missing == 0 && find(wanted, s->commit->o.node) >= 0 ? WAY_DONE : WAY_LEAVES;
 }
 
 static void tell_placed(struct shard *s, uint64_t mono_ms)
@@ -98,15 +164,6 @@ static bool is_confirmed(struct shard *s, uint64_t mono_ms)
     p->ask_ms = mono_ms + TELL_MS;
     calls->on_confirm(calls->arg, s->number, p->version, s->term);
     return false;
-}
-
-static bool lives(const struct shard *s, uint64_t node)
-{
-    int at = find(raft_group_config(s->group), node);
-    struct core_peer_view v;
-
-    if (node == s->commit->o.node) return true;
-    return at >= 0 && raft_group_peer(s->group, (unsigned)at, &v) && v.up && v.active;
 }
 
 /* Voters of the configuration (those who live); *regions: 2 when they are of several. */
@@ -146,7 +203,7 @@ static bool see_to_voters(struct shard *s, uint64_t mono_ms)
 
     raft_group_see(s->group, &view);
     if (now->joint || !view.config_committed) return true;
-    switch (next_config(now, &s->place->wanted, s->commit->o.node, &aim)) {
+    switch (next_config(s, now, &aim)) {
     case WAY_DONE:
         tell_placed(s, mono_ms);
         return false;

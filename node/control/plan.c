@@ -1,8 +1,8 @@
 /* plan - what the cluster lacks next: one step, then the state is looked at again.
  *
  * In this order: nodes that joined and are up serve; each shard gets as many voters as are wanted, or as there are nodes; what
- * drains gives its leaderships away, then its replicas; a replica that is on its way to a node that has died goes to another;
- * each serving node was the first founder of so many shards as are wanted for a node; voters stand in different zones when they can;
+ * drains gives its leaderships away, then its replicas; a shard on its way to voters that are no quorum any more goes to others; a
+ * replica that is on its way to a node that has died goes to another; each serving node was the first founder of so many shards as are wanted for a node; voters stand in different zones when they can;
  * replicas, then leaderships, are spread evenly.
  * Rules: nodes that are down, drain or are cordoned get nothing new. A replica is replaced by one change (who comes learns first,
  *   commit/place.c), only of a shard that is not moving already, and only CONTROL_MOVES_MAX at one time. No placement is planned
@@ -147,16 +147,19 @@ static bool drains_replica(struct plan *p, const struct control_shard *s)
     return place(p, s, voters, count);
 }
 
-/* Who was to come has died on the way. */
+/* Who was to come has died on the way. That a settled one still votes is sure when no other placement may have been reached, and not
+ * reported, before this one was wanted: else he, too, may have to come. */
 static bool goes_elsewhere(struct plan *p, const struct control_shard *s)
 {
+    bool is_sure = !control_moves(s) || s->version - s->in_force < 2;
     uint64_t voters[CONTROL_VOTERS_MAX], to;
     unsigned count;
 
     for (unsigned i = 0; i < s->voter_count; i++) {
         uint64_t from = s->voters[i];
 
-        if (list_has(s->holders, s->settled_count, from) || look_is_up(&p->look, from)) continue;
+        if (look_is_up(&p->look, from)) continue;
+        if (is_sure && list_has(s->holders, s->settled_count, from)) continue;
         count = replace(p, s, from, 0, voters);
         to = look_best(&p->look, voters, count);
         if (to != 0 && s->holder_count < CONTROL_HOLDERS_MAX) {
@@ -167,6 +170,28 @@ static bool goes_elsewhere(struct plan *p, const struct control_shard *s)
               (unsigned long long)from);
     }
     return false;
+}
+
+/* Those who are wanted are no quorum any more: others take the places of who is down, so many that they are one. */
+static bool goes_on(struct plan *p, const struct control_shard *s)
+{
+    uint64_t voters[CONTROL_VOTERS_MAX], rest[CONTROL_VOTERS_MAX], to;
+    unsigned count = voters_take(voters, s->voters, s->voter_count), more = 0;
+
+    if (!control_moves(s)) return false;
+    for (unsigned i = 0; i < count && !look_has_quorum(&p->look, voters, count); i++) {
+        if (look_is_up(&p->look, voters[i])) continue;
+        memcpy(rest, voters, count * sizeof *rest);
+        rest[i] = rest[count - 1];
+        to = look_best(&p->look, rest, count - 1);
+        if (to == 0 || s->holder_count + more + !control_holds(s, to) > CONTROL_HOLDERS_MAX)
+            continue;
+        more += !control_holds(s, to);
+        voters[i] = to;
+    }
+    if (memcmp(voters, s->voters, count * sizeof *voters) == 0) return false;
+    if (voters[0] != s->voters[0]) put_leader_first(p, s, voters, count);
+    return place(p, s, voters, count);
 }
 
 /* Shards of which the node was the first founder: also what was closed since counts. */
@@ -320,8 +345,9 @@ bool control_plan(const struct control *c, const struct control_up *up, struct c
     if (!c->is_born) return false;
     look_at(&p.look, c, up);
     return lets_serve(&p) || each_shard(&p, adds_voter) || each_shard(&p, drains_leader) ||
-           each_shard(&p, drains_replica) || each_shard(&p, goes_elsewhere) || makes_shard(&p) ||
-           each_shard(&p, spreads) || evens_replicas(&p) || evens_leaders(&p);
+           each_shard(&p, drains_replica) || each_shard(&p, goes_on) ||
+           each_shard(&p, goes_elsewhere) || makes_shard(&p) || each_shard(&p, spreads) ||
+           evens_replicas(&p) || evens_leaders(&p);
 }
 
 int control_may_create(const struct control *c, const struct control_up *up, uint64_t node,

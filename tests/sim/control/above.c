@@ -191,6 +191,14 @@ static void close_node(struct world *w, struct node *n)
 
 /* ---- turns */
 
+/* Damage that nobody has read yet would lie there until the node has got a vote elsewhere, with others damaged meanwhile: how much
+ * may be lost was weighed without it. */
+static void give_up_damaged(struct world *w, struct node *n)
+{
+    for (unsigned g = 0; g < w->plan.groups && !n->dying; g++)
+        n->dying = n->lost = n->hosts[g].damaged;
+}
+
 static void turn(struct world *w, struct node *n, unsigned loop)
 {
     struct stand *s = n->stand;
@@ -200,6 +208,7 @@ static void turn(struct world *w, struct node *n, unsigned loop)
     loop_letters(s);
     loop_timers(w, s);
     shards_turn(w, s);
+    give_up_damaged(w, n);
 }
 
 static uint64_t next(struct world *w, const struct node *n, unsigned loop)

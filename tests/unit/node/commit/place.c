@@ -1,7 +1,8 @@
-/* place - three nodes (town.h): a shard grows from one voter to three, its leadership goes to whom it was placed on first, a
+/* place - three nodes, or ten (town.h): a shard grows from one voter to three, its leadership goes to whom it was placed on first, a
  * leader that is cut off leaves exactly its claims in doubt, and one that sleeps and wakes sends nothing that another one has
  * told in doubt.
  */
+#define TOWN_NODES 10
 #include "tests/unit/node/commit/town.h"
 
 #define NODES    TOWN_NODES
@@ -104,15 +105,27 @@ static void start(unsigned number)
     commit_watch(p->node->commit, &p->watcher);
 }
 
+static int open_nodes(unsigned count)
+{
+    newest = 0;
+    memset(posts, 0, sizeof posts);
+    CHECK(town_make("place") == 0);
+    town.way = way;
+    for (unsigned i = 1; i <= count; i++)
+        start(i);
+    return 0;
+}
+
 static int open_town(void **state)
 {
     (void)state;
-    newest = 0;
-    CHECK(town_make("place") == 0);
-    town.way = way;
-    for (unsigned i = 1; i <= NODES; i++)
-        start(i);
-    return 0;
+    return open_nodes(3);
+}
+
+static int open_large_town(void **state)
+{
+    (void)state;
+    return open_nodes(NODES);
 }
 
 static int close_town(void **state)
@@ -387,6 +400,35 @@ static void nobody_goes_before_those_who_stay_are_a_quorum(void **state)
     TOWN_UNTIL(posts[1].placed_told == 2);
 }
 
+static bool is_placed(uint32_t version)
+{
+    for (unsigned i = 1; i <= NODES; i++)
+        if (posts[i].placed_told == version) return true;
+    return false;
+}
+
+/* Five of ten, and then the other five: seven can vote at one time. */
+static void a_shard_moves_to_more_than_can_vote_beside_those_who_do(void **state)
+{
+    static const uint64_t old[] = { 1, 2, 3, 4, 5 }, new[] = { 6, 7, 8, 9, 10 };
+    struct commit_placement p;
+
+    (void)state;
+    place(old, 5, old, 5);
+    wait_for_leader(1);
+    send_mail(1);
+    p = place_as(old, 5, new, 5);
+    p.version = 2;
+    for (unsigned i = 1; i <= NODES; i++)
+        commit_place(town.nodes[i].commit, &p);
+    TOWN_UNTIL(is_placed(2));
+    wait_for_leader(6); /* the first of them, and it has the mail */
+    assert_int_equal(see(6).counts.accepted, 1);
+    for (unsigned i = 1; i <= 5; i++)
+        posts[i].is_cut = true;
+    send_mail(6);
+}
+
 static void who_leaves_hands_all_over(void **state)
 {
     uint64_t index;
@@ -616,6 +658,8 @@ int main(void)
                                         close_town),
         cmocka_unit_test_setup_teardown(who_knows_that_it_was_in_force_changes_nothing, open_town,
                                         close_town),
+        cmocka_unit_test_setup_teardown(a_shard_moves_to_more_than_can_vote_beside_those_who_do,
+                                        open_large_town, close_town),
         cmocka_unit_test_setup_teardown(who_leaves_hands_all_over, open_town, close_town),
         cmocka_unit_test_setup_teardown(who_leaves_alone_does_not_wait_for_anybody, open_town,
                                         close_town),

@@ -1,4 +1,4 @@
-/* town - up to three nodes in one thread, each with loop, log, store and commit as in production, but for the wire and the
+/* town - up to TOWN_NODES nodes in one thread, each with loop, log, store and commit as in production, but for the wire and the
  * time: time goes on by TOWN_TURN_MS in each town_turn() and at no other moment, and what a turn gives to a log is synced
  * when the next one begins. So nobody is thought dead because the machine is busy, however slow its disk is. What the pools
  * and the reader threads do takes its own time, which counts for nothing here.
@@ -22,7 +22,9 @@
 #include "raft/engine/engine.h"
 #include "raft/store/store.h"
 
-#define TOWN_NODES     3
+#ifndef TOWN_NODES
+#define TOWN_NODES 3
+#endif
 #define TOWN_TURN_MS   10
 #define TOWN_TURNS_MAX 60000 /* what has not happened then never will */
 #define TOWN_WALL_MS   1764000000000u

@@ -218,6 +218,100 @@ static void over_regions_a_quorum_is_of_two(void **state)
     control_free(&s.control);
 }
 
+/* On its way to voters of which one is lost, and the others are of one region. */
+static void who_is_wanted_and_no_quorum_any_more_is_replaced(void **state)
+{
+    uint64_t settled[] = { 6, 5, 4 }, wanted[] = { 6, 5, 1 };
+    struct control_up up = { 5, { 1, 2, 3, 4, 5 } };
+    const struct control_shard *shard;
+    struct control_step step;
+    struct errmsg why;
+    struct scene s;
+
+    (void)state;
+    grow(&s, CONTROL_SPREAD_REGION, 6, 2); /* 1, 3, 5 and 2, 4, 6 */
+    shard = control_shard(s.control, 1);
+    assert_int_equal(scene_place(&s, 1, shard->version, settled, 3), 0);
+    assert_int_equal(scene_placed(&s, 1, shard->version), 0);
+    assert_int_equal(scene_place(&s, 1, shard->version, wanted, 3), 0);
+    assert_int_equal(control_may_remove(s.control, &up, 6, true, &why), ERR_BUSY);
+    assert_string_equal(why.text,
+                        "shard 1 is on its way to other voters: wait until it has them");
+
+    assert_true(control_plan(s.control, &up, &step, &why));
+    assert_int_equal(step.kind, CONTROL_PLACE);
+    assert_int_equal(step.shard, 1);
+    assert_int_equal(step.version, shard->version);
+    assert_int_equal(scene_place(&s, 1, step.version, step.voters, step.voter_count), 0);
+    assert_int_equal(shard->voter_count, 3);
+    assert_int_equal(places(&s, shard, control_region_number), 2);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_not_equal(shard->voters[i], 6);
+    assert_int_equal(shard->voters[0], 5); /* votes now */
+    assert_int_equal(run(&s, &up), 0);
+    assert_int_equal(scene_placed(&s, 1, shard->version), 0);
+    why.text[0] = '\0';
+    control_may_remove(s.control, &up, 6, true, &why);
+    assert_int_not_equal(strncmp(why.text, "shard 1 ", 8), 0); /* others may need it */
+    control_free(&s.control);
+}
+
+/* It may have gone to 1, 4 and 5, and nobody reported it: then 2, who is wanted again, has to come, and is lost. */
+static void who_may_have_gone_meanwhile_is_replaced(void **state)
+{
+    uint64_t settled[] = { 1, 2, 3 }, between[] = { 1, 4, 5 }, wanted[] = { 1, 5, 2 };
+    struct control_up up = { 5, { 1, 3, 4, 5, 6 } };
+    const struct control_shard *shard;
+    struct control_step step;
+    struct errmsg why;
+    struct scene s;
+
+    (void)state;
+    grow(&s, CONTROL_SPREAD_ZONE, 6, 1);
+    shard = control_shard(s.control, 1);
+    assert_int_equal(scene_place(&s, 1, shard->version, settled, 3), 0);
+    assert_int_equal(scene_placed(&s, 1, shard->version), 0);
+    assert_int_equal(scene_place(&s, 1, shard->version, wanted, 3), 0);
+    assert_false(control_plan(s.control, &up, &step, &why)); /* 2 votes, and may come back */
+    assert_int_equal(scene_place(&s, 1, shard->version, between, 3), 0);
+    assert_int_equal(scene_place(&s, 1, shard->version, wanted, 3), 0);
+    assert_true(control_plan(s.control, &up, &step, &why));
+    assert_int_equal(step.kind, CONTROL_PLACE);
+    assert_int_equal(step.shard, 1);
+    assert_int_equal(step.voter_count, 3);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_not_equal(step.voters[i], 2);
+    control_free(&s.control);
+}
+
+/* Two of three that it goes to are lost: both are replaced, and who holds it already needs no room. */
+static void more_than_one_may_be_replaced_on_the_way(void **state)
+{
+    uint64_t settled[] = { 1, 2, 3 }, wanted[] = { 4, 5, 1 };
+    struct control_up up = { 4, { 1, 2, 3, 6 } };
+    const struct control_shard *shard;
+    struct control_step step;
+    struct errmsg why;
+    struct scene s;
+
+    (void)state;
+    grow(&s, CONTROL_SPREAD_ZONE, 6, 1);
+    shard = control_shard(s.control, 1);
+    assert_int_equal(scene_place(&s, 1, shard->version, settled, 3), 0);
+    assert_int_equal(scene_placed(&s, 1, shard->version), 0);
+    assert_int_equal(scene_place(&s, 1, shard->version, wanted, 3), 0);
+    for (unsigned steps = 0; control_plan(s.control, &up, &step, &why); steps++) {
+        assert_true(steps < 4);
+        assert_int_equal(step.kind, CONTROL_PLACE);
+        assert_int_equal(step.shard, 1);
+        assert_int_equal(scene_place(&s, 1, step.version, step.voters, step.voter_count), 0);
+    }
+    for (unsigned i = 0; i < shard->voter_count; i++)
+        assert_true(shard->voters[i] < 4 || shard->voters[i] == 6);
+    assert_int_equal(shard->voter_count, 3);
+    control_free(&s.control);
+}
+
 static void a_shard_of_its_own_may_be_spread_otherwise(void **state)
 {
     struct control_step step;
@@ -450,6 +544,9 @@ int main(void)
         cmocka_unit_test(spread_over_zones_a_shard_stays_in_its_region),
         cmocka_unit_test(spread_over_regions_a_shard_is_in_all_of_them),
         cmocka_unit_test(over_regions_a_quorum_is_of_two),
+        cmocka_unit_test(who_is_wanted_and_no_quorum_any_more_is_replaced),
+        cmocka_unit_test(more_than_one_may_be_replaced_on_the_way),
+        cmocka_unit_test(who_may_have_gone_meanwhile_is_replaced),
         cmocka_unit_test(a_shard_of_its_own_may_be_spread_otherwise),
         cmocka_unit_test(a_region_is_drained_as_a_whole),
         cmocka_unit_test(who_is_down_or_drains_gets_nothing_new),
