@@ -98,14 +98,15 @@ class Links(Faults):
     def slow(self):
         self.relay.slow_ways(self.far(), SLOW_S)
         time.sleep(1)  # what was under way when it became slow
+        self.all_take_mail("on a slow way")
+        self.wait("leaders last on a slow way", self.leaders_last, 60)
+        self.all_take_mail("on a slow way")
+
+    def leaders_last(self):
+        """All leaders last so long. A busy machine makes new ones now and then; a way that is too slow does it on and on."""
         before = self.elections()
-        self.all_take_mail("on a slow way")
         time.sleep(self.o.slow_s)
-        self.all_take_mail("on a slow way")
-        new = {group: n - before.get(group, 0) for group, n in self.elections().items() if n > before.get(group, 0)}
-        self.say("on a slow way, groups with a new leader: %s" % (new or "none"))
-        if any(n > 1 for n in new.values()):  # one may be by chance on a busy machine; a slow way would bring them on and on
-            raise Failed("on a slow way leaders do not last")
+        return self.elections() == before
 
     def hold_of_zone(self):
         self.all_take_mail("just when the way holds")
@@ -139,7 +140,7 @@ class Links(Faults):
 
 def more(parser):
     parser.add_argument("--of", choices=("zone", "region"), default="zone", help="what shards are spread over (zone)")
-    parser.add_argument("--slow-s", type=float, default=2, help="so long the way is slow, at least (2)")
+    parser.add_argument("--slow-s", type=float, default=4, help="so long leaders last on the slow way (4)")
     parser.set_defaults(only=None)
 
 

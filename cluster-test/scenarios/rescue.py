@@ -21,10 +21,10 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from dev import Dev, Failed  # noqa: E402
+from dev import PORTS, Dev, Failed  # noqa: E402
 from ledger import read_arrivals, read_promises  # noqa: E402
 from load import Generator, Sink  # noqa: E402
-from node import find_binary  # noqa: E402
+from node import find_binary, free_port_run  # noqa: E402
 
 REFUSED, USAGE = 5, 2
 LEFT = 3  # the node that is left; lower numbers dial, so a lost one that returns is heard of
@@ -44,10 +44,12 @@ class Rescue:
         self.binary = find_binary(o.build)
         # much is refused for now, so that there is always something pending
         self.sink = Sink(o.build, folder, "--refuse-permille", "300", "--drop-permille", "20", "--seed", str(o.seed))
-        self.old = Dev(self.binary, folder, "old", self.sink.port)
-        self.new = Dev(self.binary, folder, "new", self.sink.port)
+        base = free_port_run(2 * PORTS)
+        self.old = Dev(self.binary, folder, "old", self.sink.port, base)
+        self.new = Dev(self.binary, folder, "new", self.sink.port, base + PORTS)
         self.backup = os.path.join(folder, "backup")
         self.generators, self.processes = [], []
+        self.unprepared = None
         self.begun = time.monotonic()
 
     def say(self, text):
@@ -84,10 +86,13 @@ class Rescue:
     # the new one
 
     def prepare(self):
-        """Settings, certificates and secrets of another cluster, whose disks are then gone."""
-        self.new.start(3)
-        self.new.dev("stop")
-        self.new.forget(1, 2, 3)
+        """Settings, certificates and secrets of another cluster, whose disks are then gone. In a thread of its own."""
+        try:
+            self.new.start(3)
+            self.new.dev("stop")
+            self.new.forget(1, 2, 3)
+        except Failed as failure:
+            self.unprepared = failure
 
     def damaged(self):
         bad = os.path.join(self.folder, "bad")
@@ -254,6 +259,8 @@ class Rescue:
         self.lose_all()
         self.say("the old cluster is lost; %d mails were answered before the backup" % len(before))
         preparing.join()
+        if self.unprepared:
+            raise self.unprepared
         self.check_refusals()
         self.damaged()
         self.check_held()
