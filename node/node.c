@@ -194,6 +194,16 @@ static void on_shard_ended(void *arg, uint32_t shard)
     commit_forget(n->commit, shard);
 }
 
+static void on_shard_left(void *arg, uint32_t shard)
+{
+    commit_vacate(((struct node *)arg)->commit, shard);
+}
+
+static void on_not_held(void *arg, uint32_t shard, uint64_t question)
+{
+    commit_not_held(((struct node *)arg)->commit, shard, question);
+}
+
 static void on_state(void *arg, enum control_node_state state)
 {
     struct node *n = arg;
@@ -207,12 +217,13 @@ static void on_state(void *arg, enum control_node_state state)
                                    "an empty data directory, a new number and a new token it is a new node"));
 }
 
-/* What a shard's leader reports, from its loop to the first one. */
+/* What a shard reports or asks, from its loop to the first one. */
 struct told {
     struct loop_letter letter;
     struct node *node;
     uint32_t shard, version; /* 0: it is empty */
     uint64_t term;           /* is that placement the newest one? 0: it is in force */
+    uint64_t question;       /* is it held here? 0: it is not asked */
 };
 
 static void on_told(struct loop_letter *letter)
@@ -223,6 +234,8 @@ static void on_told(struct loop_letter *letter)
 
     if (t->node->stopping)
         ;
+    else if (t->question != 0)
+        cluster_ask_held(c, t->shard, t->question);
     else if (t->term != 0)
         cluster_confirm(c, t->shard, t->version, t->term);
     else if (t->version != 0)
@@ -232,28 +245,34 @@ static void on_told(struct loop_letter *letter)
     free(t);
 }
 
-static void tell(struct node *n, uint32_t shard, uint32_t version, uint64_t term)
+static void tell(struct node *n, struct told what)
 {
     struct told *t = check_calloc(1, sizeof *t);
 
-    *t = (struct told){ .node = n, .shard = shard, .version = version, .term = term };
+    *t = what;
+    t->node = n;
     t->letter.on_arrive = on_told;
     loop_post(n->loops[0].loop, &t->letter);
 }
 
 static void on_placed(void *arg, uint32_t shard, uint32_t version)
 {
-    tell(arg, shard, version, 0);
+    tell(arg, (struct told){ .shard = shard, .version = version });
 }
 
 static void on_empty(void *arg, uint32_t shard)
 {
-    tell(arg, shard, 0, 0);
+    tell(arg, (struct told){ .shard = shard });
 }
 
 static void on_confirm(void *arg, uint32_t shard, uint32_t version, uint64_t term)
 {
-    tell(arg, shard, version, term);
+    tell(arg, (struct told){ .shard = shard, .version = version, .term = term });
+}
+
+static void on_ask_held(void *arg, uint32_t shard, uint64_t question)
+{
+    tell(arg, (struct told){ .shard = shard, .question = question });
 }
 
 static void on_confirmed(void *arg, uint32_t shard, uint32_t version, uint64_t term)
@@ -313,6 +332,8 @@ static int open_cluster(struct node *n, struct errmsg *why)
                                        .on_shard = on_shard,
                                        .on_confirmed = on_confirmed,
                                        .on_shard_ended = on_shard_ended,
+                                       .on_shard_left = on_shard_left,
+                                       .on_not_held = on_not_held,
                                        .on_state = on_state,
                                        .on_records = on_records } },
                         why);
@@ -572,7 +593,7 @@ static int open_commit(struct node *n, struct errmsg *why)
                                               .node = s->node.id,
                                               .shard_count = is_alone(n) ? n->identity.shards : 0,
                                               .shard_max = CONTROL_SHARDS_MAX,
-                                              .calls = { n, on_placed, on_empty, on_confirm },
+                                              .calls = { n, on_placed, on_empty, on_confirm, on_ask_held },
                                               .limits = commit_limits_of(s) },
                     why);
 

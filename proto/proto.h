@@ -30,6 +30,7 @@
 #define PROTO_ADDED_WRITTEN_AS   2u /* ControlCommand.written_as */
 #define PROTO_ADDED_CLAIM_HOSTS  2u /* Claim.hosts, RecipientRef.host */
 #define PROTO_ADDED_REGION_DRAIN 2u /* ControlRegionDrain */
+#define PROTO_ADDED_TOMBSTONES   2u /* DATA/log: who does not know them would vote with an empty log */
 #define PROTO_SHARD_MAX        ((1u << 20) - 1)
 #define PROTO_INDEX_MAX        ((1ull << 44) - 1)
 #define PROTO_COMMAND_SIZE_MAX (768u << 10) /* a packed head */

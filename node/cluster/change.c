@@ -214,6 +214,7 @@ struct report {
     struct list link;
     uint32_t shard, version; /* version: of a question */
     uint64_t term;
+    uint64_t question; /* of another one: is it held here? */
 };
 
 /* What was asked for is in force here: then so is all that control did before the question. */
@@ -226,12 +227,22 @@ static void confirm(struct cluster *c, const struct report *r)
         c->o.calls.on_confirmed(c->o.calls.arg, r->shard, r->version, r->term);
 }
 
+static void tell_not_held(struct cluster *c, const struct report *r)
+{
+    const struct control_shard *s = control_shard(c->control, r->shard);
+
+    if (c->closing || r->ask.index > control_applied(c->control)) return;
+    if (s && !control_holds(s, c->self.node) && c->o.calls.on_not_held)
+        c->o.calls.on_not_held(c->o.calls.arg, r->shard, r->question);
+}
+
 static void on_report(struct cluster_ask *a, int rv)
 {
     struct report *r = CONTAINER_OF(a, struct report, ask);
 
     list_remove(&r->link);
     if (r->version != 0 && rv == 0) confirm(a->cluster, r);
+    if (r->question != 0 && rv == 0) tell_not_held(a->cluster, r);
     free(r); /* who reported it, or asked, looks again */
 }
 
@@ -273,20 +284,31 @@ void cluster_placed(struct cluster *c, uint32_t shard, uint32_t version)
     send_report(c, &(struct report){ .shard = shard }, &command);
 }
 
-/* The question is a change that changes nothing, this node's own address, so that the answer has its place in control's log. */
-void cluster_confirm(struct cluster *c, uint32_t shard, uint32_t version, uint64_t term)
+/* A question is a change that changes nothing, this node's own address, so that the answer has its place in control's log. */
+static void send_question(struct cluster *c, const struct report *what)
 {
     Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
     Angarium__ControlMove move = ANGARIUM__CONTROL_MOVE__INIT;
     Angarium__ControlNode self = ANGARIUM__CONTROL_NODE__INIT;
-    const struct control_shard *s = control_shard(c->control, shard);
 
-    if (!s || s->version != version) return;
     keep_fill_self(c, &self);
     move.node = &self;
     command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_MOVE;
     command.move = &move;
-    send_report(c, &(struct report){ .shard = shard, .version = version, .term = term }, &command);
+    send_report(c, what, &command);
+}
+
+void cluster_confirm(struct cluster *c, uint32_t shard, uint32_t version, uint64_t term)
+{
+    const struct control_shard *s = control_shard(c->control, shard);
+
+    if (!s || s->version != version) return;
+    send_question(c, &(struct report){ .shard = shard, .version = version, .term = term });
+}
+
+void cluster_ask_held(struct cluster *c, uint32_t shard, uint64_t question)
+{
+    send_question(c, &(struct report){ .shard = shard, .question = question });
 }
 
 void cluster_emptied(struct cluster *c, uint32_t shard)

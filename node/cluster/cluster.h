@@ -70,6 +70,10 @@ struct cluster_calls {
     void (*on_shard)(void *arg, const struct cluster_shard *s);
     /* cluster_confirm: that placement is the newest one. NULL: nobody asks. */
     void (*on_confirmed)(void *arg, uint32_t shard, uint32_t version, uint64_t term);
+    /* A shard that this node does not hold, as far as is known here. Told once, and again after a start. NULL: nothing is removed. */
+    void (*on_shard_left)(void *arg, uint32_t shard);
+    /* cluster_ask_held: it does not hold it. NULL: nobody asks. */
+    void (*on_not_held)(void *arg, uint32_t shard, uint64_t question);
     /* A shard has ended, on all nodes and for ever. Told once; again after a start. NULL: nothing is to be removed. */
     void (*on_shard_ended)(void *arg, uint32_t shard);
     /* The state of this node has changed. */
@@ -145,6 +149,9 @@ void cluster_placed(struct cluster *c, uint32_t shard,
 /* Whether that placement is the newest one, of all that control has done up to now: calls.on_confirmed with the same term says so,
  * or nothing comes. Asked again while nothing has come. */
 void cluster_confirm(struct cluster *c, uint32_t shard, uint32_t version, uint64_t term);
+/* Whether a placement in force, or on its way, has this node, of all that control has done up to now: none, says calls.on_not_held with
+ * the same number, or nothing comes. Asked again while nothing has come. */
+void cluster_ask_held(struct cluster *c, uint32_t shard, uint64_t question);
 void cluster_emptied(struct cluster *c,
                      uint32_t shard); /* it is closing, and nothing of it is left */
 

@@ -4,7 +4,9 @@
 
 #include "node/cluster/inside.h"
 
-#define ENDED UINT64_MAX /* a mark: of a shard that is closed */
+/* Marks */
+#define ENDED UINT64_MAX       /* of a shard that is closed */
+#define LEFT  (UINT64_MAX - 1) /* of one that is not held here */
 
 static bool is_lost(const struct cluster *c, uint64_t node)
 {
@@ -92,6 +94,13 @@ static void tell_ended(struct cluster *c, const struct control_shard *s)
     if (c->o.calls.on_shard_ended) c->o.calls.on_shard_ended(c->o.calls.arg, s->number);
 }
 
+static void tell_left(struct cluster *c, const struct control_shard *s)
+{
+    if (c->told[s->number - 1] == LEFT) return;
+    c->told[s->number - 1] = LEFT;
+    if (c->o.calls.on_shard_left) c->o.calls.on_shard_left(c->o.calls.arg, s->number);
+}
+
 static void tell_state(struct cluster *c)
 {
     const struct control_node *n = control_node(c->control, c->self.node);
@@ -110,7 +119,11 @@ void tell_shards(struct cluster *c)
     for (unsigned i = 1; i <= count; i++) {
         const struct control_shard *s = control_shard(c->control, i);
 
-        if (s->state == CONTROL_CLOSED) tell_ended(c, s);
-        if (control_holds(s, c->self.node)) tell_shard(c, s);
+        if (s->state == CONTROL_CLOSED)
+            tell_ended(c, s);
+        else if (control_holds(s, c->self.node))
+            tell_shard(c, s);
+        else
+            tell_left(c, s);
     }
 }

@@ -19,6 +19,7 @@ static uint64_t on_turn(struct loop_hook *hook, uint64_t mono_ms)
         struct shard *s = &c->shards[i];
 
         CHECK(s->loop == cl->loop);
+        vacate_turn(s, mono_ms);
         if (!s->is_open) continue;
         place_turn(s, mono_ms);
         attempt_flush(s);
@@ -125,6 +126,7 @@ void commit_close(struct commit **pc)
     house_close(c);
     for (unsigned i = 0; i < c->shard_max; i++) {
         place_close(&c->shards[i]);
+        vacate_end(&c->shards[i]);
         if (c->shards[i].is_open) shard_close(&c->shards[i]);
         pthread_mutex_destroy(&c->shards[i].view_lock);
     }

@@ -45,6 +45,9 @@ struct commit_calls {
     void (*on_empty)(void *arg, uint32_t shard); /* it has closed, and nothing of it is left */
     /* Is that placement still the one that is wanted? Before members change; commit_confirm says yes, with the same term. */
     void (*on_confirm)(void *arg, uint32_t shard, uint32_t version, uint64_t term);
+    /* Does control, of all that it has done up to now, place that shard here? commit_not_held says no, with the same number. Asked
+     * again while nothing has come. NULL: nothing is removed. */
+    void (*on_ask_held)(void *arg, uint32_t shard, uint64_t question);
 };
 
 struct commit_options {
@@ -106,6 +109,14 @@ void commit_confirm(struct commit *c, uint32_t shard, uint32_t version, uint64_t
 /* The shard has ended, on all nodes and for ever (it was closed, and empty): what this node has of it goes, event
  * shard.removed. Any thread; again at every start. */
 void commit_forget(struct commit *c, uint32_t shard);
+/* Control's copy here, which may be old, says that this node does not hold the shard: it moved away, or was never here. When control
+ * itself says so (calls.on_ask_held, commit_not_held) and nothing has come for its group meanwhile, what this node has of it goes, but for
+ * the terms and votes of its log; event shard.removed. Any thread; again at every start. commit_place takes it back. */
+void commit_vacate(struct commit *c, uint32_t shard);
+/* Asked after calls.on_ask_held, control said that no placement in force, or on its way, has this node. Any thread. */
+void commit_not_held(struct commit *c, uint32_t shard, uint64_t question);
+/* So many shards moved away and are, or may be, on this node's disk yet. Any thread. */
+unsigned commit_vacating(struct commit *c);
 /* No new mail here, or again: what this node leads it goes on with. Any thread. */
 void commit_set_cordoned(struct commit *c, bool cordoned);
 /* This node goes: each leadership is handed to another voter that can take it, when nothing is in the air, again and again. New

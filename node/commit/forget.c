@@ -33,7 +33,11 @@ static void on_forgotten(struct house_job *j)
 {
     struct forgetting *f = CONTAINER_OF(j, struct forgetting, job);
 
-    if (j->rv == 0 && f->had) log_event(LOG_INFO, "shard.removed", LOG_NUM("shard", j->shard->number));
+    if (j->rv == 0 && f->had) {
+        metric_add(M_SHARDS_CLOSED_REMOVED, 1);
+        log_event(LOG_INFO, "shard.removed", LOG_NUM("shard", j->shard->number),
+                  LOG_TEXT("reason", "closed"));
+    }
     free(f);
 }
 
@@ -45,7 +49,7 @@ static void forget(struct shard *s)
     house_do(&f->job);
 }
 
-static bool is_under_way(const struct shard *s)
+bool forget_waits(const struct shard *s)
 {
     return !list_empty(&s->in_flight) || s->is_sealing || s->is_purging || attempt_waits(s) ||
            snapshot_is_away(s) || atomic_load(&s->snapshots_out) > 0;
@@ -53,7 +57,7 @@ static bool is_under_way(const struct shard *s)
 
 void forget_turn(struct shard *s)
 {
-    if (!s->has_ended || is_under_way(s)) return;
+    if (!s->has_ended || forget_waits(s)) return;
     shard_end(s);
     forget(s);
 }

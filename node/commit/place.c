@@ -390,7 +390,7 @@ struct placing {
 };
 
 /* A number grows only: other loops look at shards up to it. */
-static void count_shard(struct commit *c, unsigned number)
+void shard_count(struct commit *c, unsigned number)
 {
     unsigned count = atomic_load(&c->shard_count);
 
@@ -398,32 +398,44 @@ static void count_shard(struct commit *c, unsigned number)
         ;
 }
 
-static void open_here(struct shard *s, const struct core_config *founders)
+/* False: what was left of it goes first. */
+static bool open_here(struct shard *s, const struct commit_placement *p)
 {
     struct errmsg why = { "" };
+    int rv = shard_open(s, &p->founders, &why);
 
-    if (shard_open(s, founders, &why) != 0) check_last_word("shard", "opening", why.text);
-    count_shard(s->commit, s->number);
+    if (rv == ERR_AGAIN) {
+        vacate_finish(s, p);
+        return false;
+    }
+    if (rv != 0) check_last_word("shard", "opening", why.text);
+    shard_count(s->commit, s->number);
     log_event(LOG_INFO, "shard.open", LOG_NUM("shard", s->number),
               LOG_NUM("applied", queue_applied(s->queue)));
+    return true;
+}
+
+void place_take(struct shard *s, const struct commit_placement *p)
+{
+    CHECK(!s->has_ended);
+    if (vacate_defers(s, p)) return;
+    if (!s->is_open && !open_here(s, p)) return;
+    if (!s->place) s->place = check_calloc(1, sizeof *s->place);
+    s->place->wanted = p->wanted;
+    s->place->version = p->version;
+    s->place->in_force = p->in_force;
+    s->place->closes = p->closes;
+    s->place->look_ms = s->place->tell_ms = s->place->ask_ms = 0;
+    shard_offer(s, s->is_offered);
+    loop_again(s->loop);
 }
 
 static void on_placing(struct loop_letter *letter)
 {
     struct placing *l = CONTAINER_OF(letter, struct placing, letter);
-    struct shard *s = l->shard;
 
-    CHECK(!s->has_ended);
-    if (!s->is_open) open_here(s, &l->placement.founders);
-    if (!s->place) s->place = check_calloc(1, sizeof *s->place);
-    s->place->wanted = l->placement.wanted;
-    s->place->version = l->placement.version;
-    s->place->in_force = l->placement.in_force;
-    s->place->closes = l->placement.closes;
-    s->place->look_ms = s->place->tell_ms = s->place->ask_ms = 0;
-    shard_offer(s, s->is_offered);
+    place_take(l->shard, &l->placement);
     free(l);
-    loop_again(s->loop);
 }
 
 void commit_place(struct commit *c, const struct commit_placement *p)

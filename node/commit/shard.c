@@ -130,7 +130,11 @@ int shard_open(struct shard *s, const struct core_config *config, struct errmsg 
     s->replay_to = UINT64_MAX;
     rv = raft_group_open(s->commit->o.raft, s->number, loop_number(s->loop), config, &machine,
                          queue_applied(s->queue), &s->group, why);
-    if (rv != 0) return rv;
+    if (rv != 0) {
+        attempt_deinit(s);
+        queue_close(&s->queue);
+        return rv;
+    }
     raft_group_see(s->group, &view);
     s->replay_to = view.last;
     s->cut = view.first - 1;

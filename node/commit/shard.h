@@ -61,6 +61,7 @@ struct shard {
     bool leads;         /* and the in-doubt set is dealt with */
     uint64_t term;
     struct place *place;      /* place.c; NULL: nobody said who shall hold it */
+    struct vacating *vacating; /* vacate.c; NULL: it is held here, or nothing of it is here */
     struct list in_flight;    /* struct command */
     struct list *apply_at;    /* the first of these that is not applied yet; &in_flight: none */
     struct refusal *refusals; /* of entries that are applied and not yet answered */
@@ -119,6 +120,9 @@ struct commit {
     atomic_ullong queue_messages_max, queue_bytes_max, disk_reserve_bytes, retention_ms;
     atomic_bool draining, disk_low, cordoned, leaving;
     atomic_bool logs_wait; /* with a cut, for nodes that lag */
+    atomic_uint vacates;        /* vacate.c: the shard whose turn it is; 0: none */
+    atomic_uint vacating_count; /* shards that moved away, and may have left something */
+    atomic_ullong questions;
     atomic_ullong upload_counter;
     uint64_t started_ms; /* wall: distinguishes uploads of process lives */
     struct house *house;
@@ -163,7 +167,9 @@ bool snapshot_is_away(const struct shard *s); /* one that comes is in the hands 
 void place_turn(struct shard *s, uint64_t mono_ms);
 void place_close(struct shard *s);
 bool place_hands_over(const struct shard *s); /* no claims now */
+void shard_count(struct commit *c, unsigned number); /* the loops' turns reach so far */
 bool place_takes_mail(const struct shard *s);
+void place_take(struct shard *s, const struct commit_placement *p); /* it is placed here */
 
 /* attempt.c: claims, outcomes, expiries of a turn */
 void attempt_init(struct shard *s);
@@ -178,6 +184,15 @@ void shard_lead(struct shard *s);
 
 /* forget.c: a shard that has ended is removed here, when nothing of it is under way */
 void forget_turn(struct shard *s);
+bool forget_waits(const struct shard *s); /* something is under way: it cannot be closed now */
+
+/* vacate.c: a shard that moved away is removed here, when control says that it is not held */
+void vacate_turn(struct shard *s, uint64_t mono_ms);
+/* It is placed here (again). True: the pool is at what was left of it: the placement is taken when that is done. */
+bool vacate_defers(struct shard *s, const struct commit_placement *p);
+/* The process ended between log and state: the state goes, then the placement is taken. */
+void vacate_finish(struct shard *s, const struct commit_placement *p);
+void vacate_end(struct shard *s);
 
 /* close.c: a shard that closes, where it leads; `tells`: now is the time to say that it is empty */
 void close_turn(struct shard *s, bool tells);

@@ -99,6 +99,7 @@ static const char *const schemas[][2] = {
               "at\":{\"$ref\":"
               "\"#/components/schemas/"
               "Time\"},\"shards\":{\"type\":\"integer\"},\"leads\":{\"type\":\"integer\"},"
+              "\"to_remove\":{\"type\":\"integer\"},"
               "\"certificates\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/"
               "Certificate\"}}}}" },
     { "Certificate",

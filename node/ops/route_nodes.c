@@ -60,6 +60,7 @@ static json_t *json_of_self(const struct ops *ops)
     json_put_time(j, "started_at", ops->started_ms);
     json_object_set_new(j, "shards", json_integer(shards));
     json_object_set_new(j, "leads", json_integer(leads));
+    json_object_set_new(j, "to_remove", json_integer(commit_vacating(commit)));
     json_object_set_new(j, "certificates", json_of_certificates(ops));
     return j;
 }
@@ -93,7 +94,7 @@ static void put_control(json_t *j, const struct ops *ops, const struct control_n
                                     : cluster_votes(cluster, n->id)  ? "voter"
                                                                      : "learner"));
     json_put_time(j, "joined_at", n->joined_ms);
-    /* What has moved away stays open there: it counts no more. */
+    /* What has moved away may be open there yet: it counts no more. */
     json_object_set_new(j, "shards", json_integer(control_held(cluster_control(cluster), n->id)));
     if (n->id == ops->o.node && ops->draining) return;
     json_object_set_new(j, "state", json_string(control_node_state_name(n->state)));

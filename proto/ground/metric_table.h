@@ -145,6 +145,10 @@
     X(BODIES_MOVED, COUNTER, "bodies_moved_total", "", "Bodies that outlived the log")             \
     X(BODIES_MOVED_BYTES, COUNTER, "bodies_moved_bytes_total", "",                                 \
       "Bytes of bodies that outlived the log")                                                     \
+    X(SHARDS_CLOSED_REMOVED, COUNTER, "shards_removed_total", "reason=\"closed\"",                \
+      "Shards whose data went from this node's disk")                                             \
+    X(SHARDS_MOVED_AWAY, COUNTER, "shards_removed_total", "reason=\"moved\"",                     \
+      "Shards whose data went from this node's disk")                                             \
     X(BODY_CACHE_BYTES, GAUGE, "body_cache_bytes", "", "Bytes of bodies kept in memory")           \
     X(BODY_CACHE_HITS, COUNTER, "body_reads_total", "from=\"memory\"", "Body reads by place")      \
     X(BODY_LOG_READS, COUNTER, "body_reads_total", "from=\"disk\"", "Body reads by place")         \
