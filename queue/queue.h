@@ -225,8 +225,8 @@ int queue_staging_end(const struct queue_staging *g, struct queue_state *out);
 int queue_staging_install(struct queue_staging *g, uint64_t index);
 /* What is staged goes, if it was not installed. */
 void queue_staging_close(struct queue_staging **g);
-/* All that the store has of a shard goes, durably: records, bodies, what is staged. No queue of it may be open. Waits for the
- * disk. False: there was nothing. */
+/* All that the store has of a shard goes, durably: records, bodies, what is staged; the disk has the room again. No queue of it may be open. Waits for
+ * the disk. False: there was nothing. */
 bool queue_forget(struct queue_store *s, uint32_t shard);
 /* The store holds another state of the shard. On its loop. */
 int queue_reload(struct queue *q, struct errmsg *why);

@@ -286,6 +286,7 @@ bool queue_forget(struct queue_store *s, uint32_t shard)
     s->calls->swap(s->self, shard);
     first_forget_all(s->first);
     CHECK(s->calls->flush(s->self, NULL) == 0); /* a failed write ended the process already */
+    s->calls->reclaim(s->self, shard);
     return true;
 }
 

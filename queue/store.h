@@ -42,6 +42,8 @@ struct queue_store_calls {
     /* What is staged takes the place of the shard's records and bodies, which go: as one batch. */
     void (*swap)(void *self, uint32_t shard);
     int (*flush)(void *self, struct errmsg *why);
+    /* The room that deleted records and bodies of the shard took on the disk is given back. Takes its time: on a pool. */
+    void (*reclaim)(void *self, uint32_t shard);
     uint64_t (*bytes)(void *self);
     void (*close)(void *self);
 };

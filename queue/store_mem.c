@@ -312,6 +312,11 @@ static void mem_swap(void *self, uint32_t shard)
     m->is_swapped = true;
 }
 
+static void mem_reclaim(void *self, uint32_t shard)
+{
+    (void)self, (void)shard;
+}
+
 static uint64_t mem_bytes(void *self)
 {
     return ((struct mem *)self)->now.state.n;
@@ -331,8 +336,8 @@ int queue_store_open_mem(struct queue_store *s)
     static const struct queue_store_calls calls = {
         mem_write,   mem_get,  mem_each,        mem_body_get,
         mem_freeze,  mem_thaw, mem_frozen_each, mem_frozen_body_get,
-        mem_unstage, mem_swap, mem_flush,       mem_bytes,
-        mem_close
+        mem_unstage, mem_swap, mem_flush,       mem_reclaim,
+        mem_bytes,   mem_close
     };
 
     s->calls = &calls;

@@ -24,6 +24,7 @@
 
 #define MEMTABLE_BYTES (32u << 20)
 #define BLOB_SIZE_MIN  1024               /* records of the state are smaller, nearly always */
+#define BLOB_CUTOFF "0.5"
 #define FORMAT_KEY     "\xff\xff\xff\xff" /* behind every shard */
 #define SLOT_KEY       "\xff\xff\xff\xfe" /* | shard u32: u8, the place that is read */
 #define HINT_PREFIX    "5"
@@ -310,17 +311,24 @@ static int rocks_frozen_body_get(void *self, void *view, struct span key, struct
     return take_body(read_place(self, v->reading, &at, &value), value, out);
 }
 
+/* Where a shard's keys in a place begin, and where they have ended. */
+static struct span shard_range(uint32_t shard, uint8_t slot, bool is_body, struct place *first,
+                               uint8_t upper[QUEUE_KEY_SIZE_MAX])
+{
+    struct queue_key prefix = shard_prefix(shard);
+
+    place_make(first, queue_key_span(&prefix), is_body, slot);
+    return behind(span_of(first->p, first->n), upper);
+}
+
 /* The ends of a range are shorter than HINT_PREFIX: this RocksDB keeps one hint for a prefix's keys and for the ranges that
  * begin in it, which stand in another list, and the two would spoil each other. */
 static void add_delete_all(rocksdb_writebatch_t *batch, uint32_t shard, uint8_t slot, bool is_body)
 {
-    struct queue_key prefix = shard_prefix(shard);
     uint8_t upper[QUEUE_KEY_SIZE_MAX];
     struct place first;
-    struct span end;
+    struct span end = shard_range(shard, slot, is_body, &first, upper);
 
-    place_make(&first, queue_key_span(&prefix), is_body, slot);
-    end = behind(span_of(first.p, first.n), upper);
     CHECK(first.n < (size_t)(HINT_PREFIX[0] - '0'));
     rocksdb_writebatch_delete_range(batch, first.p, first.n, (const char *)end.p, end.n);
 }
@@ -431,6 +439,37 @@ static int rocks_flush(void *self, struct errmsg *why)
     return 0;
 }
 
+/* Compactions copy what lives out of so much of the files of bodies, the oldest first. */
+static void set_blob_cutoff(struct rocks *r, const char *cutoff)
+{
+    const char *const names[] = { "blob_garbage_collection_age_cutoff" };
+    char *error = NULL;
+
+    rocksdb_set_options(r->db, 1, names, &cutoff, &error);
+    if (error) last_word("options", error);
+}
+
+/* What was deleted goes with the next compaction of its tables, which for a shard that is written no more might never come. */
+static void rocks_reclaim(void *self, uint32_t shard)
+{
+    rocksdb_compactoptions_t *how = rocksdb_compactoptions_create();
+    const uint8_t slots[] = { slot_bit(&((struct rocks *)self)->slots, shard, false),
+                              slot_bit(&((struct rocks *)self)->slots, shard, true) };
+
+    rocksdb_compactoptions_set_exclusive_manual_compaction(how, 0); /* others go on */
+    set_blob_cutoff(self, "1.0");
+    for (unsigned i = 0; i < 4; i++) {
+        uint8_t upper[QUEUE_KEY_SIZE_MAX];
+        struct place first;
+        struct span end = shard_range(shard, slots[i / 2], i % 2 == 1, &first, upper);
+
+        rocksdb_compact_range_opt(((struct rocks *)self)->db, how, first.p, first.n,
+                                  (const char *)end.p, end.n);
+    }
+    set_blob_cutoff(self, BLOB_CUTOFF);
+    rocksdb_compactoptions_destroy(how);
+}
+
 static uint64_t rocks_bytes(void *self)
 {
     static const char *const properties[] = { "rocksdb.total-sst-files-size",
@@ -490,7 +529,7 @@ static void set_options(struct rocks *r)
     rocksdb_options_set_min_blob_size(o, BLOB_SIZE_MIN);
     rocksdb_options_set_blob_compression_type(o, rocksdb_lz4_compression);
     rocksdb_options_set_enable_blob_gc(o, 1);
-    rocksdb_options_set_blob_gc_age_cutoff(o, 0.5);
+    rocksdb_options_set_blob_gc_age_cutoff(o, strtod(BLOB_CUTOFF, NULL));
     rocksdb_block_based_options_set_filter_policy(table,
                                                   rocksdb_filterpolicy_create_bloom_full(10));
     rocksdb_options_set_block_based_table_factory(o, table);
@@ -534,8 +573,8 @@ int queue_store_open_rocks(struct queue_store *s, const char *dir, struct errmsg
     static const struct queue_store_calls calls = {
         rocks_write,   rocks_get,  rocks_each,        rocks_body_get,
         rocks_freeze,  rocks_thaw, rocks_frozen_each, rocks_frozen_body_get,
-        rocks_unstage, rocks_swap, rocks_flush,       rocks_bytes,
-        rocks_close
+        rocks_unstage, rocks_swap, rocks_flush,       rocks_reclaim,
+        rocks_bytes,   rocks_close
     };
     struct rocks *r = check_calloc(1, sizeof *r);
     char *error = NULL;

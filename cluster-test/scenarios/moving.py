@@ -4,8 +4,8 @@ stopped politely and comes back; another one is drained and removed.
 
 Checks at the end, as failover.py does: every mail answered 250 arrived with all its recipients and unchanged; what arrived twice
 was in doubt; the audits of all replicas agree. Besides: clients heard nothing but 250 and replies that a retry cures; the fourth
-node holds and leads shards; the drained one holds nothing, and knows that it was removed, also when it is started again; what would lose
-a quorum is refused.
+node holds and leads shards; the drained one holds nothing, not on its disk either, and knows that it was removed, also when it is started
+again; what would lose a quorum is refused.
 Use: moving.py [--build build/dev] [--seed N] [--dir DIR]
 """
 
@@ -102,6 +102,8 @@ class Moving(Town):
         self.join()
         self.wait("node 4 has its share", self.has_its_share, 60)
         self.say("node 4 holds %d shards" % len(self.shown(4)["holds"]))
+        self.wait("what moved to it has gone from the others",
+                  lambda: all(self.to_remove(i) == 0 for i in (1, 2, 3)) and self.removed((1, 2, 3)) > 0, 60)
         self.shards()
         self.dev("kill", "--node", "1", "--signal", "TERM")
         self.wait_stopped(1)
@@ -112,6 +114,8 @@ class Moving(Town):
         self.verb("node", "drain", "3")
         if self.shown(3)["holds"] or any(3 in p["voters"] + p["holders"] for p in self.placements()):
             raise Failed("node 3 is drained and holds something")
+        self.wait("nothing of what it held is left on node 3",
+                  lambda: self.to_remove(3) == 0 and self.shards_on(3) == [], 60)
         self.verb("node", "remove", "3")
         self.wait("control has let go of node 3", lambda: self.shown(3)["control"] == "learner")
         self.wait("node 3 knows that it is removed", lambda: self.knows_it_is_removed(1))
@@ -119,6 +123,17 @@ class Moving(Town):
         self.wait_ended(3, "it was killed")
         self.start_own(3, self.cluster["nodes"][2]["log_file"])
         self.wait("node 3 knows it after a restart, too", lambda: self.knows_it_is_removed(2))
+
+    def removed(self, nodes):
+        logs = [open(self.cluster["nodes"][i - 1]["log_file"]).read() for i in nodes]
+        return sum(len(re.findall(r"event=shard.removed shard=\d+ reason=moved", log)) for log in logs)
+
+    def to_remove(self, node):
+        """Shards that moved away and are on its disk yet, as it says itself; None: it does not answer."""
+        return next(n for n in self.get(1, "/api/v1/nodes")["items"] if n["id"] == node).get("to_remove")
+
+    def shards_on(self, node):
+        return [s["id"] for s in self.get(node, "/api/v1/shards?scope=node")["items"]]
 
     def knows_it_is_removed(self, times):
         with open(self.cluster["nodes"][2]["log_file"]) as log:
@@ -154,7 +169,7 @@ class Moving(Town):
     # ---- the end
 
     def same_digests(self):
-        """Of the replicas that count; those that moved away stay as they were."""
+        """Of the replicas that count; those that moved away are not there."""
         end = time.monotonic() + 20
         while True:
             seen = {i: {s["id"]: s["digest"] for s in self.get(i, "/api/v1/shards?scope=node")["items"]}
@@ -168,6 +183,13 @@ class Moving(Town):
             if time.monotonic() > end:
                 raise Failed("replicas of shards %s differ" % differ)
             time.sleep(0.1)
+
+    def audit(self):
+        done = subprocess.run([self.binary, "audit", "-o", "json", self.cluster["nodes"][2]["data_dir"]],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        if json.loads(done.stdout)["shards"]:
+            raise Failed("node 3 was drained, and its disk holds shards: %s" % done.stdout[:2000])
+        return super().audit()
 
     def stop_own(self):
         for node, process in self.own.items():

@@ -305,6 +305,46 @@ static void shards_do_not_see_each_other(void **state)
     scene_leave(&s);
 }
 
+/* Of two shards that share tables and files of bodies; both have bodies of both sizes. */
+static void a_shard_that_is_forgotten_gives_its_room_back(void **state)
+{
+    size_t n = 50000;
+    uint8_t *bytes = check_malloc(n);
+    struct stage *t = *state;
+    struct blob *body = NULL;
+    uint64_t before, left;
+    struct scene s;
+
+    scene_open_on(&s, t->store);
+    scene_accept(&s, "a@x.example", "b@y.example", NULL);
+    scene_leave(&s);
+    for (uint64_t i = 1; i <= 200; i++) {
+        uint64_t x = i * 0x9e3779b97f4a7c15ull;
+
+        for (size_t k = 0; k < n; k++) { /* what cannot be compressed */
+            x = x * 6364136223846793005ull + 1442695040888963407ull;
+            bytes[k] = (uint8_t)(x >> 56);
+        }
+        queue_body_put(t->store, SHARD, i, span_of(bytes, i % 2 ? n : 300));
+        if (i % 10 == 0) queue_body_put(t->store, SHARD + 1, i, span_of(bytes, n));
+        if (i % 50 == 0) assert_int_equal(queue_store_flush(t->store, NULL), 0);
+    }
+    before = queue_store_bytes(t->store);
+    assert_true(t->is_mem || before > 100 * n);
+    assert_true(queue_forget(t->store, SHARD));
+    left = queue_store_bytes(t->store);
+    assert_true(t->is_mem || left < 40 * n);
+    expect_body(t, 1, NULL);
+    expect_body(t, 200, NULL);
+    for (uint64_t i = 10; i <= 200; i += 10) {
+        assert_int_equal(queue_body_get(t->store, SHARD + 1, i, &body), 0);
+        assert_int_equal(body->n, n);
+        blob_unref(&body);
+    }
+    assert_false(queue_forget(t->store, SHARD));
+    free(bytes);
+}
+
 static void a_shard_opens_where_it_was_flushed(void **state)
 {
     struct stage *t = *state;
@@ -396,6 +436,7 @@ int main(void)
         BOTH(a_flush_of_bodies_alone),
         BOTH(large_bodies_come_back_whole),
         BOTH(shards_do_not_see_each_other),
+        BOTH(a_shard_that_is_forgotten_gives_its_room_back),
         BOTH(a_shard_opens_where_it_was_flushed),
         BOTH(scans_keep_to_prefix_and_direction),
         cmocka_unit_test_setup_teardown(a_newer_or_damaged_format_is_refused, open_rocks,
