@@ -81,7 +81,10 @@ static void open_commit(struct stand *s)
     memset(c, 0, sizeof *c);
     c->o.node = s->node->at + 1;
     c->o.loop_count = 1;
-    c->o.calls = (struct commit_calls){ s, on_placed, on_empty, on_confirm };
+    c->o.calls = (struct commit_calls){ .arg = s,
+                                        .on_placed = on_placed,
+                                        .on_empty = on_empty,
+                                        .on_confirm = on_confirm };
     c->shards = s->shards;
     c->shard_max = GROUPS_MAX - 1;
     list_init(&c->watchers);

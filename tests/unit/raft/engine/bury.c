@@ -328,11 +328,39 @@ static void a_machine_that_is_left_is_refused(void **state)
     assert_is_back(3);
 }
 
+/* The only founder: what it is opened with says that it is alone. */
+static void who_began_alone_was_buried_and_comes_back(void **state)
+{
+    (void)state;
+    for (uint64_t i = 1; i <= 5; i++)
+        town_kill(&town, i, false);
+    town_end(&town);
+    town_begin(&town, 5, 1);
+    town.config = raft_config_of((uint64_t[]){ 3 }, 1);
+    town_start_all(&town);
+    town_fill(&town, 0, 5, 10);
+    move_to((uint64_t[]){ 3, 1, 2 }, 3);
+    lead_by(1);
+    move_to((uint64_t[]){ 1, 2 }, 2);
+    bury(3);
+    open_again(3);
+    town_run(&town, 5000);
+    assert_true(town_see(&town.nodes[3], 0).tainted);
+    assert_int_not_equal(town.nodes[3].machines[0].role, RAFT_LEADER);
+    town_fill(&town, 0, 5, 10);
+    move_to((uint64_t[]){ 1, 2, 3 }, 3);
+    assert_is_back(3);
+    town_kill(&town, 1, true);
+    town_fill(&town, 0, 5, 10);
+    assert_is_back(3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(who_began_alone_was_buried_and_comes_back),
         TEST(a_group_is_buried_once),
         TEST(a_log_that_cannot_be_read_stays),
         TEST(who_was_buried_gives_no_vote),
