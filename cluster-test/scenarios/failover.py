@@ -102,7 +102,9 @@ class Town:
     def is_running(self, node):
         try:
             with open("/proc/%d/stat" % self.pid(node)) as file:
-                return file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+                fields = file.read().rsplit(")", 1)[1].split()
+            # the first thread is a zombie while others end, which hold the log's lock until then
+            return fields[0] not in ("Z", "X") or int(fields[17]) > 1
         except OSError:
             return False
 
