@@ -53,12 +53,13 @@ static bool has_peer(const struct raft_group *g, const struct engine_peer *p)
     return false;
 }
 
-int group_take_members(struct raft_group *g)
+int group_take_members(struct raft_group *g, unsigned *kept)
 {
     const struct core_config *config = core_config_now(g->core);
     int rv = 0;
 
     leave_others(g, config);
+    *kept = g->peer_count;
     CHECK(config->count <= limits_of(&g->machine).members_max);
     for (unsigned i = 0; i < config->count; i++) {
         struct engine_peer *p;
@@ -149,6 +150,7 @@ static int step_boot(struct raft_group *g, const struct store_group *log,
                      const struct configs *configs)
 {
     struct core_event e = { .kind = CORE_BOOT };
+    unsigned kept;
     int rv;
 
     e.u.boot.hard = log->hard;
@@ -168,7 +170,7 @@ static int step_boot(struct raft_group *g, const struct store_group *log,
     if (rv != 0) return rv;
     g->told_role = RAFT_FOLLOWER;
     g->told_term = g->loop->update.term;
-    rv = group_take_members(g);
+    rv = group_take_members(g, &kept);
     if (rv == 0) group_carry_out(g, &g->loop->update, NULL, NULL);
     return rv;
 }
@@ -302,16 +304,6 @@ static void write_intent_end(struct raft_group *g, const struct store_group *log
     todo_op(g, &op, owner, TODO_NONE);
 }
 
-static void tell_peers(struct raft_group *g)
-{
-    for (unsigned i = 0; i < g->peer_count; i++) {
-        unsigned number;
-
-        CHECK(peer_find(g->raft, g->peers[i]->node, &number) == g->peers[i]);
-        if (!outbox_of(g->loop, number)->up) group_tell_peer(g, g->peers[i]->node, false, false);
-    }
-}
-
 static void put_in_place(struct raft_group *g)
 {
     list_add(&g->loop->groups, &g->link);
@@ -346,7 +338,7 @@ static int open_from(struct raft *r, uint64_t group, unsigned loop,
     put_in_place(g);
     *out = g;
     if (g->machine.role) g->machine.role(g->machine.arg, RAFT_FOLLOWER, g->told_term, 0);
-    tell_peers(g);
+    group_tell_down(g, 0);
     return 0;
 }
 

@@ -303,7 +303,10 @@ void group_mark_unsent(struct raft_group *g);
 void group_mark_unflushed(struct raft_group *g);
 void group_flush(struct raft_group *g);
 void group_tell_peer(struct raft_group *g, uint64_t node, bool up, bool woke);
-int group_take_members(struct raft_group *g); /* as the core's configuration says; ERR_FULL */
+/* As the core's configuration says; ERR_FULL. Peers from *kept on are new. */
+int group_take_members(struct raft_group *g, unsigned *kept);
+/* Of peers from `from` on those that are down: a core takes a new one for up until it is told, and they are judged once for all groups. */
+void group_tell_down(struct raft_group *g, unsigned from);
 void group_answer(struct list *proposals, enum raft_answer answer);
 struct raft_group *group_find(struct engine_loop *l, uint64_t number);
 

@@ -128,9 +128,25 @@ static void tell_role(struct raft_group *g, const struct office *o)
     if (g->machine.role) g->machine.role(g->machine.arg, role, o->term, leader);
 }
 
+void group_tell_down(struct raft_group *g, unsigned from)
+{
+    for (unsigned i = from; i < g->peer_count; i++) {
+        struct core_event e = { .kind = CORE_PEER, .u.peer.node = g->peers[i]->node };
+        unsigned number;
+
+        CHECK(peer_find(g->raft, g->peers[i]->node, &number) == g->peers[i]);
+        if (outbox_of(g->loop, number)->up) continue;
+        CHECK(group_step(g, &e, &g->loop->inner) == 0);
+        group_carry_out(g, &g->loop->inner, NULL, NULL);
+    }
+}
+
 static void tell_members(struct raft_group *g, bool committed)
 {
-    if (group_take_members(g) != 0) metric_add(M_RAFT_PEERS_FULL, 1);
+    unsigned kept;
+
+    if (group_take_members(g, &kept) != 0) metric_add(M_RAFT_PEERS_FULL, 1);
+    group_tell_down(g, kept);
     if (g->told_role == RAFT_LEADER) balance_mark(g);
     if (g->machine.members) g->machine.members(g->machine.arg, core_config_now(g->core), committed);
 }

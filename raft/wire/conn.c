@@ -221,10 +221,8 @@ static bool take_frame(struct conn *c, struct blob *frame)
     resumes = atomic_load(&lane->resumes);
     metric_add((enum metric)(M_WIRE_FRAMES_IN_CONTROL + lane->number), 1);
     metric_add((enum metric)(M_WIRE_BYTES_IN_CONTROL + lane->number), frame->n);
-    if (!wire_lane_deliver(lane, c, frame)) {
-        c->wants_pause = true;
-        c->pause_at = resumes;
-    }
+    c->wants_pause = !wire_lane_deliver(lane, c, frame);
+    c->pause_at = resumes;
     return true;
 }
 

@@ -56,7 +56,7 @@ struct wire_link {
 struct wire_events {
     void *arg;
     /* Takes the reference; the frame has at least one byte. False: taken, but read no more of this lane until
-     * wire_resume; what was read already still comes (64 KiB of frames, or one). WIRE_CONTROL ignores it. Who waits
+     * wire_resume; what was read already still comes (64 KiB of frames, or one), and the last of it counts. WIRE_CONTROL ignores it. Who waits
      * longer than the peer's send_timeout_ms loses the connection, and does not learn that it ended while he waits. */
     bool (*on_frame)(void *arg, uint64_t node, enum wire_lane lane, struct blob *frame);
     /* Up and down alternate for each lane, up first; frames come only between. Down comes within milliseconds after

@@ -291,6 +291,30 @@ static void a_node_is_added_as_a_learner_and_becomes_a_voter(void **state)
     assert_int_equal(town.nodes[4].machines[0].config.count, 4);
 }
 
+/* That a node is down is told to the groups it is in, once: not to the one that it comes into later. */
+static void who_is_down_when_added_is_known_to_be_down(void **state)
+{
+    struct core_peer_view v = { 0 };
+    struct core_config without, with;
+    struct town_node *leader;
+
+    (void)state;
+    town_start_all(&town);
+    leader = town_elect(&town, 0);
+    town_kill(&town, leader->number % 3 + 1, true);
+    with = without = *raft_group_config(leader->groups[0]);
+    with.members[leader->number % 3].flags = CORE_LEARNS;
+    without.members[leader->number % 3] = without.members[--without.count];
+    town_run(&town, 2000); /* it is judged */
+    assert_int_equal(raft_group_change(leader->groups[0], &without, 0), 0);
+    wait_for_config(&town, 2);
+    assert_int_equal(raft_group_change(leader->groups[0], &with, 0), 0);
+    wait_for_config(&town, 3);
+    for (unsigned i = 0; v.node != leader->number % 3 + 1; i++)
+        assert_true(raft_group_peer(leader->groups[0], i, &v));
+    assert_false(v.up);
+}
+
 static void a_node_is_replaced_and_restarts_know_it(void **state)
 {
     struct core_config aim;
@@ -549,6 +573,7 @@ int main(void)
         TEST(a_chunk_that_cannot_be_staged_ends_it),
         TEST(a_cut_beside_a_proposal_sends_it),
         TEST(a_node_is_added_as_a_learner_and_becomes_a_voter),
+        TEST(who_is_down_when_added_is_known_to_be_down),
         TEST(a_node_is_replaced_and_restarts_know_it),
         TEST(one_voter_grows_to_three),
         TEST(an_old_configuration_is_found_in_the_log),

@@ -230,6 +230,29 @@ static void a_full_log_lane_pushes_back_and_tells_of_room(void **state)
     rig_close(&b);
 }
 
+/* Both frames are of one record. Who caught up in between resumes nothing: it has said so. */
+static void the_last_frame_of_what_was_read_says_whether_to_read_on(void **state)
+{
+    static const uint8_t two[] = { FRAME_PAYLOAD, 0, 0, 1, 'a', FRAME_PAYLOAD, 0, 0, 1, 'b' };
+    struct rig_node b;
+    struct rogue r;
+    struct hello h = rogue_hello(1, 2, WIRE_LOG);
+
+    (void)state;
+    rig_init(&b, 2);
+    b.lanes[1][WIRE_LOG].pauses_at = 1;
+    rig_open(&b, &pki, "node2");
+    rig_meet(&b, 1, 1);
+    assert_true(rogue_dial(&r, &pki, "node1", wire_port(b.wire)));
+    rogue_say_hello(&r, &h);
+    assert_true(rogue_read_hello(&r, &h));
+    rogue_say(&r, two, sizeof two);
+    rogue_say(&r, two, sizeof two);
+    RIG_UNTIL(&b, b.lanes[1][WIRE_LOG].frames == 4);
+    rogue_end(&r);
+    rig_close(&b);
+}
+
 static void a_full_control_lane_drops_its_oldest(void **state)
 {
     struct rig_node b;
@@ -814,6 +837,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_sent_is_told),
         cmocka_unit_test(peers_that_cannot_be_are_told),
         cmocka_unit_test(a_full_log_lane_pushes_back_and_tells_of_room),
+        cmocka_unit_test(the_last_frame_of_what_was_read_says_whether_to_read_on),
         cmocka_unit_test(a_full_control_lane_drops_its_oldest),
         cmocka_unit_test(what_tcp_takes_in_parts_arrives_whole),
         cmocka_unit_test(a_peer_that_goes_is_told_and_comes_back),

@@ -31,6 +31,7 @@ struct rig_lane {
     bool is_up,
         is_confused; /* up and down did not alternate, or a frame came between a down and an up, or a call-back in wire_send */
     bool says_pause;
+    unsigned pauses_at; /* the number of one frame that says it, and the next ones do not; 0: none */
     uint64_t bytes;
     struct wire_link last;
     struct queue kept; /* when keeps is set */
@@ -96,7 +97,7 @@ static inline bool rig_on_frame(void *arg, uint64_t node, enum wire_lane lane, s
     l->is_confused |= !l->is_up || rig_sends;
     l->frames++;
     l->bytes += frame->n;
-    goes_on = !l->says_pause;
+    goes_on = !l->says_pause && l->frames != l->pauses_at;
     if (l->keeps)
         wire_queue_put(&l->kept, frame);
     else
