@@ -4,10 +4,11 @@
   kill    kill -9 of a node; its shards' next 250, at another node, from the moment of the kill
   stop    SIGTERM of a node, which hands its shards over; the same
   cut     its ways to the others are cut; the same
+At each node 8 sessions send at a rate that leaves the machine room, so that what is measured is not the generator.
 Of each fault two figures a shard that the node led: first, ms from the fault to the shard's first 250 elsewhere; gap, ms from its last 250
 here (of stop: the node goes on until it has handed over). Beside it usual_gap, the ms between two 250s of a shard at moments before the
 first faults, when nothing is wrong: less than that no gap can be on a machine that is as busy, which its load says; mails accepted per second in
-the five seconds before the first faults and from them on, and transactions without their 250 until the node is started again.
+the five seconds before the first faults and from them on; transactions that ended without a 250: refused (but by 421 before they began), or with the connection gone.
 Use: failover.py [--binary build/release/node/angarium] [--faults 30] [--only kill,stop,cut] [--seed N] [--json FILE]
 """
 
@@ -17,10 +18,9 @@ import json
 import os
 import shutil
 import signal
-import smtplib
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -33,9 +33,8 @@ AROUND_FAULTS = 3  # of each kind
 USUAL_PARTS = 10
 LATEST_S = 15
 BACK_S = 120
-SESSION_MAILS = 50
+SESSIONS, SESSION_MAILS, RATE, SIZE = 8, 50, 500, 300  # at each node
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
-MAIL = b"Subject: failover\r\n\r\n" + b"x" * 70 + b"\r\n"
 
 
 def shard_of(message):
@@ -46,61 +45,57 @@ def shard_of(message):
     return number >> 44
 
 
-class Client(threading.Thread):
-    """One session after the other at one node. Not one for ever: when a node starts, the first of its loops would get them all."""
+class Load:
+    """Mails to one node. Not one session for ever: when a node starts, the first of its loops would get them all."""
 
-    def __init__(self, node, address, seen):
-        super().__init__(daemon=True)
-        self.node, self.address, self.seen, self.failed, self.goes_on = node, address, seen, [], True
+    def __init__(self, build, folder, node, kind):
+        name = os.path.join(folder, "%s-%d" % (kind, node["id"]))
+        self.node, self.json, self.rest = node["id"], name + ".json", ""
+        self.acked = open(name + ".acked", "w+", encoding="ascii")
+        with open(name + ".log", "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                [os.path.join(build, "tests/bench/mailgen"), "--to", node["mx"], "--sessions", str(SESSIONS), "--per-session", str(SESSION_MAILS),
+                 "--rate", str(RATE), "--seconds", "86400", "--size", str(SIZE), "--rcpt-domain", "example.test", "--id-prefix", kind + str(node["id"]),
+                 "--keep-trying", "--give-up", "86400", "--acked", name + ".acked", "--json", self.json], stdout=log, stderr=log)
 
-    def run(self):
-        host, port = self.address.split(":")
-        while self.goes_on:
-            try:
-                with smtplib.SMTP(host, int(port), timeout=5) as s:
-                    s.ehlo()
-                    for _ in range(SESSION_MAILS):
-                        if self.goes_on:
-                            self.mail(s)
-            except (OSError, smtplib.SMTPException):
-                time.sleep(0.01)
+    def news(self):
+        """(when, node, shard) of each 250 since the last look."""
+        lines = (self.rest + self.acked.read()).split("\n")
+        self.rest = lines.pop()
+        return [(int(at_ms) / 1e3, self.node, shard_of(message)) for _, message, at_ms, _ in map(str.split, lines)]
 
-    def mail(self, s):
-        """A 421 before the content ends the session, not a transaction."""
-        for code, _ in (s.mail("a@elsewhere.example"), s.rcpt("u@example.test")):
-            if code == 421:
-                raise smtplib.SMTPServerDisconnected()
-            if code != 250:
-                self.fails(code)
-                s.rset()
-                return
-        try:
-            code, text = s.data(MAIL)
-        except smtplib.SMTPDataError as refused:
-            self.fails(refused.smtp_code)
-            raise
-        except (OSError, smtplib.SMTPException):
-            self.fails("gone")
-            raise
-        if code == 250:
-            self.seen.append((time.monotonic(), self.node, shard_of(text.decode().split()[-1])))
-        else:
-            self.fails(code)
-            s.rset()
-
-    def fails(self, why):
-        self.failed.append((time.monotonic(), str(why)))
+    def end(self):
+        """What failed, by kind. A 421 ends a session; one in the middle of a transaction takes it along, and that one is not counted twice."""
+        self.process.terminate()
+        self.process.wait()
+        self.acked.close()
+        with open(self.json, encoding="utf-8") as file:
+            told = json.load(file)
+        failed = {code: n for code, n in told["errors"].items() if code != "421"}
+        gone = max(told["unsure"], told["lost"] - told["errors"].get("421", 0))
+        return {**failed, **({"gone": gone} if gone else {})}
 
 
 class Bench(Faults):
     def begin(self):
         self.start()
-        self.seen, self.last_victim = [], 0
-        self.clients = [Client(n["id"], n["mx"], self.seen) for n in self.cluster["nodes"] for _ in range(8)]
-        for client in self.clients:
-            client.start()
+        self.seen, self.loads, self.last_victim = [], [], 0
+
+    def load(self, kind):
+        for n in self.cluster["nodes"]:
+            self.loads.append(Load(self.o.build, self.folder, n, kind))
         time.sleep(AROUND_S)
         self.wait_back()
+
+    def end_load(self):
+        failed = {}
+        while self.loads:
+            for why, n in self.loads.pop().end().items():
+                failed[why] = failed.get(why, 0) + n
+        return failed
+
+    def look(self):
+        self.seen += sorted(news for load in self.loads for news in load.news())
 
     def wait_back(self):
         """Each shard is led by who should, so nobody is behind: two faults at once are another test (crash/faults)."""
@@ -132,18 +127,19 @@ class Bench(Faults):
         """Of each shard the ms to its first 250 elsewhere, from the fault and from its last one here; those that nobody used in LATEST_S
         are left out, and counted."""
         end = time.monotonic() + LATEST_S
+        told = {}
+        while len(told) < len(shards) and time.monotonic() < end:
+            time.sleep(0.02)
+            self.look()
+            told = {shard for when, by, shard in self.seen[looked:] if when > at and by != node and shard in shards}
         first, last = {}, {}
-        while len(first) < len(shards) and time.monotonic() < end:
-            while looked < len(self.seen):
-                when, by, shard = self.seen[looked]
-                looked += 1
-                if when <= at or shard not in shards or shard in first:
-                    continue
-                if by == node:
-                    last[shard] = when
-                else:
-                    first[shard] = when
-            time.sleep(0.01)
+        for when, by, shard in sorted(self.seen[looked:]):
+            if when <= at or shard not in shards or shard in first:
+                continue
+            if by == node:
+                last[shard] = when
+            else:
+                first[shard] = when
         return ([(when - at) * 1e3 for when in first.values()],
                 [(when - last.get(shard, at)) * 1e3 for shard, when in first.items()], len(shards) - len(first))
 
@@ -153,7 +149,7 @@ class Bench(Faults):
     def usual_gaps(self, at):
         """Of each shard the ms between its 250s around each of some moments of the seconds before."""
         told = {}
-        for when, _, shard in self.seen:
+        for when, _, shard in sorted(self.seen):
             if at - AROUND_S < when < at:
                 told.setdefault(shard, []).append(when)
         gaps = []
@@ -175,11 +171,13 @@ class Bench(Faults):
 
     def measure(self, kind, count):
         """The first faults stand alone, with the rates around them; the others come as soon as each shard is led by who should."""
-        total = {"first": [], "gap": [], "usual_gap": [], "before": [], "after": [], "unused": 0, "failed": {}}
+        total = {"first": [], "gap": [], "usual_gap": [], "before": [], "after": [], "unused": 0}
+        self.load(kind)
         for number in range(count):
             if number < AROUND_FAULTS:
                 time.sleep(AROUND_S)
             node = self.victim()
+            self.look()
             shards, looked = self.leads(node), len(self.seen)
             at = time.monotonic()
             self.fault(kind, node)
@@ -189,13 +187,13 @@ class Bench(Faults):
             total["unused"] += unused
             if number < AROUND_FAULTS:
                 time.sleep(max(0, at + AROUND_S - time.monotonic()))
+                self.look()
                 total["usual_gap"] += self.usual_gaps(at)
                 total["before"].append(self.rate(at - AROUND_S, at))
                 total["after"].append(self.rate(at, at + AROUND_S))
-            for why in [why for c in self.clients for when, why in c.failed if when > at]:
-                total["failed"][why] = total["failed"].get(why, 0) + 1
             self.mend(kind, node)
             self.say("%s %d: node %d, %d shards, %.0f ms at most" % (kind, number + 1, node, len(shards), max(first, default=0)))
+        total["failed"] = self.end_load()
         return self.result(kind, count, total)
 
     @staticmethod
@@ -215,8 +213,7 @@ class Bench(Faults):
         return result
 
     def close(self):
-        for client in self.clients:
-            client.goes_on = False
+        self.end_load()
         self.end()
 
 

@@ -29,7 +29,7 @@ fi
 if [ "${1:-}" = failover ]; then
     shift
     build="$(dirname "$(dirname "$binary")")"
-    cmake "$build" >/dev/null && cmake --build "$build" --target faults powercut mailsink >/dev/null
+    cmake "$build" >/dev/null && cmake --build "$build" --target faults powercut mailgen mailsink >/dev/null
     exec /usr/bin/python3 tests/bench/failover.py --binary "$binary" "$@"
 fi
 case "${1:-}" in
