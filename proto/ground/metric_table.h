@@ -107,6 +107,8 @@
     X(RAFT_CACHE_EVICTED, COUNTER, "raft_cache_evicted_total", "",                                 \
       "Entries that left the memory at its limit")                                                 \
     X(RAFT_LOG_READS, COUNTER, "raft_log_reads_total", "", "Reads of the log for peers behind")    \
+    X(RAFT_TERMS_READ, COUNTER, "raft_terms_read_total", "",                                       \
+      "Terms of entries read out of the log, on a loop, for they are not remembered")              \
     X(RAFT_FRAMES_SENT, COUNTER, "raft_frames_sent_total", "", "Frames packed for other nodes")    \
     X(RAFT_MESSAGES_SENT, COUNTER, "raft_messages_sent_total", "", "Messages of groups sent")      \
     X(RAFT_FRAMES_REFUSED, COUNTER, "raft_frames_refused_total", "",                               \

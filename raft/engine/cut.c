@@ -13,6 +13,7 @@ uint64_t group_term_at(const struct raft_group *g, uint64_t index)
     int rv;
 
     if (term != 0) return term;
+    metric_add(M_RAFT_TERMS_READ, 1);
     rv = store_entry_read(g->raft->store, g->number, index, NULL, &term, NULL, NULL);
     if (rv != 0) engine_end(g->raft, "read of an entry's term", rv);
     return term;

@@ -281,14 +281,20 @@ static void who_leads_stays(void **state)
     assert_int_equal(commit_vacating(town.nodes[1].commit), 0);
 }
 
-static void it_is_placed_again_while_the_pool_removes_it(void **state)
+/* The answer's letter is on its way, and what the caller says next comes behind it. */
+static void go_by_an_answer_on_its_way(void)
 {
-    (void)state;
     move_away();
     control.way = SAYS_NOTHING;
     vacate();
     TOWN_UNTIL(control.asked == 1);
     commit_not_held(town.nodes[3].commit, SHARD, control.question);
+}
+
+static void it_is_placed_again_while_the_pool_removes_it(void **state)
+{
+    (void)state;
+    go_by_an_answer_on_its_way();
     move_back(); /* its letter comes next */
     assert_votes();
 }
@@ -412,11 +418,7 @@ static void a_shard_that_ends_while_it_goes_is_forgotten(void **state)
     bool had;
 
     (void)state;
-    move_away();
-    control.way = SAYS_NOTHING;
-    vacate();
-    TOWN_UNTIL(control.asked == 1);
-    commit_not_held(town.nodes[3].commit, SHARD, control.question);
+    go_by_an_answer_on_its_way();
     commit_forget(town.nodes[3].commit, SHARD);
     TOWN_UNTIL(has_gone());
     town_turns(500);

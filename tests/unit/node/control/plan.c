@@ -218,6 +218,18 @@ static void over_regions_a_quorum_is_of_two(void **state)
     control_free(&s.control);
 }
 
+/* Shard 1, on its way from three voters to three. */
+static const struct control_shard *put_on_the_way(struct scene *s, uint64_t settled[3],
+                                                  uint64_t wanted[3])
+{
+    const struct control_shard *shard = control_shard(s->control, 1);
+
+    assert_int_equal(scene_place(s, 1, shard->version, settled, 3), 0);
+    assert_int_equal(scene_placed(s, 1, shard->version), 0);
+    assert_int_equal(scene_place(s, 1, shard->version, wanted, 3), 0);
+    return shard;
+}
+
 /* On its way to voters of which one is lost, and the others are of one region. */
 static void who_is_wanted_and_no_quorum_any_more_is_replaced(void **state)
 {
@@ -230,10 +242,7 @@ static void who_is_wanted_and_no_quorum_any_more_is_replaced(void **state)
 
     (void)state;
     grow(&s, CONTROL_SPREAD_REGION, 6, 2); /* 1, 3, 5 and 2, 4, 6 */
-    shard = control_shard(s.control, 1);
-    assert_int_equal(scene_place(&s, 1, shard->version, settled, 3), 0);
-    assert_int_equal(scene_placed(&s, 1, shard->version), 0);
-    assert_int_equal(scene_place(&s, 1, shard->version, wanted, 3), 0);
+    shard = put_on_the_way(&s, settled, wanted);
     assert_int_equal(control_may_remove(s.control, &up, 6, true, &why), ERR_BUSY);
     assert_string_equal(why.text,
                         "shard 1 is on its way to other voters: wait until it has them");
@@ -268,10 +277,7 @@ static void who_may_have_gone_meanwhile_is_replaced(void **state)
 
     (void)state;
     grow(&s, CONTROL_SPREAD_ZONE, 6, 1);
-    shard = control_shard(s.control, 1);
-    assert_int_equal(scene_place(&s, 1, shard->version, settled, 3), 0);
-    assert_int_equal(scene_placed(&s, 1, shard->version), 0);
-    assert_int_equal(scene_place(&s, 1, shard->version, wanted, 3), 0);
+    shard = put_on_the_way(&s, settled, wanted);
     assert_false(control_plan(s.control, &up, &step, &why)); /* 2 votes, and may come back */
     assert_int_equal(scene_place(&s, 1, shard->version, between, 3), 0);
     assert_int_equal(scene_place(&s, 1, shard->version, wanted, 3), 0);
@@ -296,10 +302,7 @@ static void more_than_one_may_be_replaced_on_the_way(void **state)
 
     (void)state;
     grow(&s, CONTROL_SPREAD_ZONE, 6, 1);
-    shard = control_shard(s.control, 1);
-    assert_int_equal(scene_place(&s, 1, shard->version, settled, 3), 0);
-    assert_int_equal(scene_placed(&s, 1, shard->version), 0);
-    assert_int_equal(scene_place(&s, 1, shard->version, wanted, 3), 0);
+    shard = put_on_the_way(&s, settled, wanted);
     for (unsigned steps = 0; control_plan(s.control, &up, &step, &why); steps++) {
         assert_true(steps < 4);
         assert_int_equal(step.kind, CONTROL_PLACE);

@@ -60,6 +60,34 @@ static void who_is_behind_the_cut_gets_a_snapshot(void **state)
     assert_int_equal(town.nodes[lagging].machines[0].committed, 1);
 }
 
+/* The core remembers fewer terms than have passed since: the one before the entries is in the log only. */
+static void who_is_behind_many_terms_gets_entries(void **state)
+{
+    uint64_t lagging, read = metric_get(M_RAFT_TERMS_READ);
+    struct town_node *leader;
+
+    (void)state;
+    town.options.cache_bytes_max = 1;
+    town_start_all(&town);
+    leader = town_elect(&town, 0);
+    town_fill(&town, 0, 5, 10);
+    town_settle(&town, 0);
+    lagging = leader->number % 3 + 1;
+    town_kill(&town, lagging, true);
+    for (unsigned term = 0; term < 12; term++) {
+        leader = town_elect(&town, 0);
+        town_kill(&town, leader->number, true);
+        leader->machines[0].role = RAFT_FOLLOWER;
+        town_start(&town, leader->number);
+        town_fill(&town, 0, 1, 10);
+    }
+    town_start(&town, lagging);
+    town_settle(&town, 0);
+    assert_int_equal(town.nodes[lagging].machines[0].count, 17);
+    assert_int_equal(town.nodes[lagging].machines[0].committed, 0); /* no snapshot */
+    assert_true(metric_get(M_RAFT_TERMS_READ) > read);
+}
+
 static void a_snapshot_goes_on_after_a_broken_lane(void **state)
 {
     uint64_t lagging;
@@ -563,6 +591,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(who_is_behind_the_cut_gets_a_snapshot),
+        TEST(who_is_behind_many_terms_gets_entries),
         TEST(a_snapshot_goes_on_after_a_broken_lane),
         TEST(a_snapshot_is_paced),
         TEST(a_receiver_that_dies_begins_anew),
