@@ -74,7 +74,8 @@ struct cluster_calls {
     void (*on_shard_left)(void *arg, uint32_t shard);
     /* cluster_ask_held: it does not hold it. NULL: nobody asks. */
     void (*on_not_held)(void *arg, uint32_t shard, uint64_t question);
-    /* A shard has ended, on all nodes and for ever. Told once; again after a start. NULL: nothing is to be removed. */
+    /* A shard has ended, on all nodes and for ever, and this node's disk knows it. Told once; again after a start. NULL: nothing is to be
+     * removed. */
     void (*on_shard_ended)(void *arg, uint32_t shard);
     /* The state of this node has changed. */
     void (*on_state)(void *arg, enum control_node_state state);

@@ -47,6 +47,7 @@ struct cluster {
     uint64_t saved_upto;
     uint64_t nodes_on_disk, nodes_saving; /* marks of who is there: save_nodes_mark */
     uint64_t records_on_disk, records_saving;
+    unsigned ended_on_disk, ended_saving; /* shards that have ended: none of them is ever open again */
     bool saving, is_install, closing;
     struct cluster_self raised; /* the work's: this node under another format; format 0: the same */
     struct buf incoming; /* a snapshot that comes */
@@ -87,6 +88,7 @@ int save_load(struct cluster *c, struct errmsg *why);
 void save_maybe(struct cluster *c);
 /* All nodes that are in force are on the disk, so that a restart finds its peers. */
 bool save_knows_nodes(const struct cluster *c);
+bool save_knows_ended(const struct cluster *c); /* all shards that have ended, to have ended */
 /* Another one whenever a record has changed. */
 uint64_t save_records_mark(const struct cluster *c);
 struct raft_snapshot_calls save_snapshot_calls(void);

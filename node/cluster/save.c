@@ -1,7 +1,9 @@
 /* save - DATA/control: the state of group 0 as a whole. It is written by the DISK pool when the log has grown, which is then cut,
  * when a node has come or moved, when a record has changed (so that a node that starts while it is cut off knows credentials and
- * routes), and when a snapshot comes; a node that is behind the cut gets it in pieces.
+ * routes), when a shard has ended, and when a snapshot comes; a node that is behind the cut gets it in pieces.
  *
+ * Rule: no shard ends here that this node's disk does not know to have ended (tell.c). Else a node that restarts would open it
+ *   once more, empty and without its votes, until it hears of the end, and what came for it meanwhile would go.
  * Rule: nobody becomes a member of group 0 whom this node's disk does not know (keep.c). Else a node that restarts might need, to
  *   learn what its log says, a quorum whose addresses only the log tells.
  */
@@ -35,6 +37,20 @@ uint64_t save_records_mark(const struct cluster *c)
     return mark;
 }
 
+static unsigned ended_mark(const struct cluster *c)
+{
+    unsigned count = control_shard_count(c->control), ended = 0;
+
+    for (unsigned i = 1; i <= count; i++)
+        ended += control_shard(c->control, i)->state == CONTROL_CLOSED;
+    return ended;
+}
+
+bool save_knows_ended(const struct cluster *c)
+{
+    return c->ended_on_disk == ended_mark(c);
+}
+
 bool save_knows_nodes(const struct cluster *c)
 {
     return c->nodes_on_disk == nodes_mark(c);
@@ -51,6 +67,7 @@ int save_load(struct cluster *c, struct errmsg *why)
     buf_deinit(&bytes);
     if (rv == 0) c->nodes_on_disk = nodes_mark(c);
     if (rv == 0) c->records_on_disk = save_records_mark(c);
+    if (rv == 0) c->ended_on_disk = ended_mark(c);
     if (rv == ERR_NOT_FOUND) return 0; /* all of it is in the log */
     if (rv == ERR_VERSION || rv == ERR_CORRUPT)
         return errmsg_set(why, rv, "%s/control: %s", c->dir, err_text(rv));
@@ -83,15 +100,18 @@ static void on_saved(struct loop_work *w)
     format_written(c);
     c->nodes_on_disk = c->nodes_saving;
     c->records_on_disk = c->records_saving;
+    c->ended_on_disk = c->ended_saving;
     if (c->closing) return;
     if (!c->is_install) {
         if (log_is_long(c)) raft_group_cut(c->group, c->saved_upto);
+        tell_shards(c); /* some may have waited for it */
         save_maybe(c);
         return;
     }
     CHECK(control_load(c->control, buf_span(&c->saved)) == 0); /* it was checked before */
     c->nodes_on_disk = nodes_mark(c);
     c->records_on_disk = save_records_mark(c);
+    c->ended_on_disk = ended_mark(c);
     tell_peers(c);
     tell_shards(c);
     tell_records(c);
@@ -110,14 +130,15 @@ static bool start(struct cluster *c, bool is_install)
 void save_maybe(struct cluster *c)
 {
     if (c->saving || !c->group || c->closing) return;
-    if (!log_is_long(c) && save_knows_nodes(c) && c->records_on_disk == save_records_mark(c) &&
-        !format_differs(c))
+    if (!log_is_long(c) && save_knows_nodes(c) && save_knows_ended(c) &&
+        c->records_on_disk == save_records_mark(c) && !format_differs(c))
         return;
     buf_reset(&c->saved);
     if (control_save(c->control, &c->saved) != 0) return;
     c->saved_upto = control_applied(c->control);
     c->nodes_saving = nodes_mark(c);
     c->records_saving = save_records_mark(c);
+    c->ended_saving = ended_mark(c);
     c->raised = c->self;
     c->raised.format = format_differs(c) ? control_format(c->control) : 0;
     start(c, false);

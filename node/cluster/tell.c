@@ -89,7 +89,7 @@ static void tell_shard(struct cluster *c, const struct control_shard *s)
 
 static void tell_ended(struct cluster *c, const struct control_shard *s)
 {
-    if (c->told[s->number - 1] == ENDED) return;
+    if (c->told[s->number - 1] == ENDED || !save_knows_ended(c)) return;
     c->told[s->number - 1] = ENDED;
     if (c->o.calls.on_shard_ended) c->o.calls.on_shard_ended(c->o.calls.arg, s->number);
 }

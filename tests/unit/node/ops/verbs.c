@@ -8,12 +8,14 @@
 
 #include "tests/unit/node/ops/ops_world.h"
 
+#include "node/cluster/inside.h"
 #include "node/peer/peer.h"
 
 static struct world w;
 static struct cluster *cluster;
 static struct peers *peers;
 static struct cluster_self self;
+static atomic_uint ended, ended_on_disk; /* shards; of these, such as DATA/control said so */
 
 /* ---- a wire to nobody */
 
@@ -57,6 +59,29 @@ static void on_shard(void *arg, const struct cluster_shard *s)
 
     (void)arg;
     commit_place(w.commit, &p);
+}
+
+static bool disk_says_ended(uint32_t shard)
+{
+    struct control *c = control_new();
+    const struct control_shard *s = NULL;
+    struct buf bytes;
+    bool said;
+
+    buf_init(&bytes, CONTROL_STATE_SIZE_MAX);
+    if (file_read(w.dir, "control", &bytes, NULL) == 0 && control_load(c, buf_span(&bytes)) == 0)
+        s = control_shard(c, shard);
+    said = s && s->state == CONTROL_CLOSED;
+    buf_deinit(&bytes);
+    control_free(&c);
+    return said;
+}
+
+static void on_shard_ended(void *arg, uint32_t shard)
+{
+    (void)arg;
+    if (disk_says_ended(shard)) atomic_fetch_add(&ended_on_disk, 1);
+    atomic_fetch_add(&ended, 1);
 }
 
 static void on_state(void *arg, enum control_node_state state)
@@ -158,7 +183,9 @@ static void open_cluster(void)
                                       .region = "here",
                                       .shards_per_node = 2,
                                       .replicas = 1,
-                                      .calls = { .on_shard = on_shard, .on_state = on_state } },
+                                      .calls = { .on_shard = on_shard,
+                                                 .on_shard_ended = on_shard_ended,
+                                                 .on_state = on_state } },
                                   NULL),
                      0);
     assert_int_equal(ops_open(&w.ops,
@@ -512,6 +539,11 @@ static void a_shard_is_born_and_closed(void **state)
     j = ask("GET", path, CLI_DONE, 200);
     assert_true(json_is_true(json_object_get(j, "done")));
     json_decref(j);
+    for (unsigned i = 0; atomic_load(&ended) == 0; i++) {
+        assert_true(i < 20000);
+        json_decref(ask("GET", path, CLI_DONE, 200));
+    }
+    assert_int_equal(atomic_load(&ended_on_disk), 1); /* else who restarts would open it again */
 }
 
 static void a_shard_stays_where_it_can_be(void **state)
