@@ -6,8 +6,8 @@
  *   vote, knows that he lags: he changes nothing. Nor does he who has not heard from control, since he leads, that no later
  *   placement is wanted: one that is in force might be undone, and nobody would do it again.
  * Nobody goes before those who stay, and live, are a quorum.
- * Leader: the first of those who are wanted; when this node leaves, any other that can. It gets the leadership when it is up and
- *   has the log. Before that nothing may be in the air, or it would have doubts: no claims for at most HANDOVER_MS, while what is in
+ * Leader: the first of those who are wanted; when this node leaves, the others that can, in turn, and while nobody can but somebody
+ *   is there, it waits for that one. The one gets it that is up and has the log. Before that nothing may be in the air, or it would have doubts: no claims for at most HANDOVER_MS, while what is in
  *   the air ends, and bodies that go up in chunks. Only then new mail goes to other shards, while what is in the log commits: a
  *   remote that answers slowly is not waited for by those who send. When that was not enough it is tried again after HANDOVER_PAUSE_MS.
  */
@@ -237,14 +237,47 @@ static bool can_lead(const struct shard *s, unsigned member)
            (v.progress == CORE_REPLICATES || v.match == view.last);
 }
 
-static uint64_t anybody(const struct shard *s)
+/* Who is there may be able to in a moment, though he is not now: he has just come back, or lacks a little. */
+static bool somebody_comes(const struct shard *s)
 {
     const struct core_config *now = raft_group_config(s->group);
 
-    for (unsigned i = 0; i < now->count; i++)
-        if (now->members[i].node != s->commit->o.node && can_lead(s, i))
-            return now->members[i].node;
-    return 0;
+    for (unsigned i = 0; i < now->count; i++) {
+        struct core_peer_view v;
+
+        if (now->members[i].node == s->commit->o.node || !raft_group_peer(s->group, i, &v))
+            continue;
+        if (v.up && (v.flags & CORE_VOTES_NEW) && !leaders_leaves(s->commit, v.node)) return true;
+    }
+    return false;
+}
+
+/* Others that can lead, those of our region alone if there are such. */
+static unsigned others_that_can(const struct shard *s, uint64_t nodes[CORE_MEMBERS_MAX])
+{
+    const struct core_config *now = raft_group_config(s->group);
+    int own = find(now, s->commit->o.node);
+    unsigned count = 0, near = 0;
+
+    for (unsigned i = 0; i < now->count; i++) {
+        const struct core_member *m = &now->members[i];
+
+        if (m->node == s->commit->o.node || !can_lead(s, i)) continue;
+        nodes[count++] = m->node;
+        if (own < 0 || m->region != now->members[own].region) continue;
+        nodes[count - 1] = nodes[near];
+        nodes[near++] = m->node;
+    }
+    return near > 0 ? near : count;
+}
+
+/* In turn, so that what one node led is not all on another one. */
+static uint64_t anybody(const struct shard *s)
+{
+    uint64_t nodes[CORE_MEMBERS_MAX];
+    unsigned count = others_that_can(s, nodes);
+
+    return count > 0 ? nodes[atomic_fetch_add(&s->commit->leave_turn, 1) % count] : 0;
 }
 
 /* The first who is wanted, if it is another one, votes, is there and has the log. When this node is not wanted, the first that can:
@@ -334,7 +367,7 @@ static void see_to_leader(struct shard *s, uint64_t mono_ms)
 
     if (mono_ms - p->led_since_ms < SETTLED_MS && !leaving) return;
     p->to = better_leader(s);
-    if (leaving) atomic_store(&s->stays_shared, p->to == 0);
+    if (leaving) atomic_store(&s->stays_shared, p->to == 0 && !somebody_comes(s));
     if (p->to == 0) return;
     set_handover(s, mono_ms + HANDOVER_MS);
     p->is_asked = false;

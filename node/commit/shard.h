@@ -91,7 +91,7 @@ struct shard {
     struct commit_shard_view view;
     atomic_bool leads_shared, is_open_shared;
     atomic_bool takes_shared; /* leads, and mail may go to it now */
-    atomic_bool stays_shared; /* this node leaves, and nobody could lead it instead */
+    atomic_bool stays_shared; /* this node leaves, and nobody is there who could lead it instead */
     atomic_bool hands_over_shared;
     atomic_uint uploads_shared; /* open ones, and mails made of one that are not answered: see upload.h */
     atomic_ullong messages_shared, bytes_shared, log_bytes_shared;
@@ -120,6 +120,7 @@ struct commit {
     atomic_ullong queue_messages_max, queue_bytes_max, disk_reserve_bytes, retention_ms;
     atomic_bool draining, disk_low, cordoned, leaving;
     atomic_bool logs_wait; /* with a cut, for nodes that lag */
+    atomic_uint leave_turn;     /* place.c: who gets the next leadership */
     atomic_uint vacates;        /* vacate.c: the shard whose turn it is; 0: none */
     atomic_uint vacating_count; /* shards that moved away, and may have left something */
     atomic_ullong questions;

@@ -96,6 +96,7 @@ struct progress {
     uint64_t asked_ms;  /* the last probe or snapshot */
     uint64_t backed_ms; /* when a refusal was last believed while it replicated */
     uint64_t held_ms;   /* until then it probes only: it has just lost what it had acknowledged */
+    uint64_t heard_until_ms; /* it was heard in the last election timeout; 0: not */
     uint64_t round;     /* of reads, confirmed */
     uint64_t tail,
         tail_match; /* as of its last heartbeat reply: its last entry, match; NEVER: nothing was on its way */
@@ -272,6 +273,8 @@ unsigned config_half(const struct core *c, unsigned flag,
 /* ---- progress.c */
 struct progress *progress_of(struct core *c, uint64_t node); /* NULL: no member */
 void progress_begin(struct core *c);                         /* a new leader knows nothing */
+void progress_heard(const struct core *c, struct progress *p);
+bool progress_lives(const struct core *c, const struct progress *p); /* heard in the last election timeout */
 void progress_probe(struct core *c, struct progress *p, uint64_t next);
 /* Of one that lost what it had acknowledged. */
 void progress_forget(struct core *c, struct progress *p, uint64_t next);

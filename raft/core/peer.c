@@ -13,7 +13,10 @@ static void lead(struct core *c, struct progress *p, bool up)
     if (up == p->up) return;
     p->up = up;
     p->rests = false;
-    if (!up) p->active = false;
+    if (!up) {
+        p->active = false;
+        p->heard_until_ms = 0;
+    }
     progress_probe(c, p, p->match > 0 ? p->match + 1 : c->last + 1);
     if (up) rest_wake(c);
     if (c->resting && !commit_could(c, true)) rest_wake(c);

@@ -28,6 +28,18 @@ void progress_begin(struct core *c)
     }
 }
 
+void progress_heard(const struct core *c, struct progress *p)
+{
+    p->active = true;
+    p->heard_until_ms = c->now_ms + c->o.election_ms;
+}
+
+/* Not `active` alone: that begins anew with each check-quorum, and says of nobody that he lives until his next answer. */
+bool progress_lives(const struct core *c, const struct progress *p)
+{
+    return p->active || c->now_ms < p->heard_until_ms;
+}
+
 void progress_probe(struct core *c, struct progress *p, uint64_t next)
 {
     CHECK(next > p->match);

@@ -31,7 +31,7 @@ int recv_append_reply(struct core *c, const struct core_msg *m, struct core_upda
     (void)u;
     if (c->role != CORE_LEADER || !p || m->term != c->hard.term) return 0; /* R6 */
     if (!m->reject && m->match > c->last) return ERR_SYNTAX;
-    p->active = true;
+    progress_heard(c, p);
     p->lost = m->lost;
     p->free_permille = m->free_permille;
     if (m->lost && m->reject && m->hint.index < p->match && !MUTATED(LOST_COUNTED)) {

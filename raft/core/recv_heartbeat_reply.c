@@ -31,7 +31,7 @@ int recv_heartbeat_reply(struct core *c, const struct core_msg *m, struct core_u
     (void)u;
     if (c->role != CORE_LEADER || !p || m->term != c->hard.term) return 0; /* R6 */
     if (m->context > c->round) return ERR_SYNTAX;
-    p->active = true;
+    progress_heard(c, p);
     p->lost = m->lost;
     p->free_permille = m->free_permille;
     p->round = MAX(p->round, m->context);

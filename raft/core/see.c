@@ -40,7 +40,7 @@ bool core_see_peer(const struct core *c, unsigned i, struct core_peer_view *out)
                                     .progress = p->state,
                                     .flags = c->config->members[i].flags,
                                     .up = p->up,
-                                    .active = p->active,
+                                    .active = progress_lives(c, p),
                                     .resting = p->rests,
                                     .free_permille = p->free_permille };
     if (p->node != c->o.self) return true;

@@ -16,7 +16,7 @@ static bool is_fit(const struct core *c, unsigned i)
 {
     const struct progress *p = &c->peers[i];
 
-    if (!p->up || !p->active || p->lost) return false;
+    if (!p->up || !progress_lives(c, p) || p->lost) return false;
     if (p->state != CORE_REPLICATES && p->match != c->last) return false;
     if (disk_is_low(c, p->free_permille)) return false;
     return c->last - p->match <= c->o.append_entries_max;

@@ -9,19 +9,21 @@
 #define SHARD 1
 #define OTHER 2 /* a second one, that nobody wants elsewhere */
 
-static unsigned cut; /* nothing comes to it, nor from it; 0: all is well */
+static unsigned cut;  /* nothing comes to it, nor from it; 0: all is well */
+static unsigned mute; /* nothing comes from it */
 
 static enum town_way way_of(struct town_node *from, struct town_node *to, enum wire_lane lane,
                             struct blob *frame)
 {
     (void)lane, (void)frame;
+    if (mute > 0 && from->number == mute) return TOWN_LOST;
     return cut > 0 && (from->number == cut || to->number == cut) ? TOWN_LOST : TOWN_ARRIVES;
 }
 
 static int begin(void **state)
 {
     (void)state;
-    cut = 0;
+    cut = mute = 0;
     if (town_make("handover") != 0) return -1;
     town.way = way_of;
     for (unsigned i = 1; i <= NODES; i++)
@@ -256,9 +258,73 @@ static void a_hand_over_that_fails_ends(void **state)
     TOWN_UNTIL(!takes_mail());
     closed_ms = town.now_ms;
     TOWN_UNTIL(takes_mail());
-    assert_true(town.now_ms - closed_ms < 1500); /* of simulated time: not all that a hand-over may take */
+    assert_true(town.now_ms - closed_ms <
+                1500); /* of simulated time: not all that a hand-over may take */
     assert_true(see(1).leads);
     TOWN_UNTIL(see(3).leads);
+}
+
+/* Node 1 is told so of both others, who notice nothing. */
+static void tell_links(bool up)
+{
+    for (unsigned i = 2; i <= NODES; i++)
+        town_tell_link(&town.nodes[1], &town.nodes[i], up);
+}
+
+static bool is_up(unsigned member)
+{
+    struct core_peer_view v;
+
+    return raft_group_peer(town.nodes[1].commit->shards[SHARD - 1].group, member, &v) && v.up;
+}
+
+/* Whose ways have just come back has not answered yet: that is no reason to go without having handed over. */
+static void who_is_there_but_cannot_lead_yet_is_waited_for(void **state)
+{
+    (void)state;
+    place_on_first(SHARD);
+    mute = 1;
+    tell_links(false);
+    TOWN_UNTIL(!is_up(1) && !is_up(2));
+    tell_links(true);
+    TOWN_UNTIL(is_up(1) && is_up(2));
+    leave();
+    town_turns(4);
+    assert_true(see(1).leads);
+    assert_int_equal(commit_leaving(town.nodes[1].commit), 1);
+    mute = 0;
+    TOWN_UNTIL(commit_leaving(town.nodes[1].commit) == 0);
+    assert_int_equal(handed_over(), 0);
+}
+
+static void who_is_not_there_is_not_waited_for(void **state)
+{
+    (void)state;
+    place_on_first(SHARD);
+    cut = 1;
+    tell_links(false);
+    town_turn();
+    leave();
+    town_turns(10);
+    assert_true(see(1).leads);
+    assert_int_equal(commit_leaving(town.nodes[1].commit), 0);
+}
+
+static void what_a_node_led_is_shared_by_the_others(void **state)
+{
+    unsigned leads[NODES + 1] = { 0 };
+
+    (void)state;
+    for (uint32_t shard = 1; shard <= 4; shard++)
+        place_on_first(shard);
+    leave();
+    TOWN_UNTIL(commit_leaving(town.nodes[1].commit) == 0);
+    for (uint32_t shard = 1; shard <= 4; shard++) {
+        TOWN_UNTIL(town_see(2, shard).leads || town_see(3, shard).leads);
+        leads[town_see(2, shard).leads ? 2 : 3]++;
+    }
+    assert_int_equal(leads[2], 2);
+    assert_int_equal(leads[3], 2);
 }
 
 int main(void)
@@ -271,6 +337,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_slow_is_not_waited_for_for_ever, begin, end),
         cmocka_unit_test_setup_teardown(an_upload_begins_where_it_can_end, begin, end),
         cmocka_unit_test_setup_teardown(a_hand_over_that_fails_ends, begin, end),
+        cmocka_unit_test_setup_teardown(who_is_there_but_cannot_lead_yet_is_waited_for, begin, end),
+        cmocka_unit_test_setup_teardown(who_is_not_there_is_not_waited_for, begin, end),
+        cmocka_unit_test_setup_teardown(what_a_node_led_is_shared_by_the_others, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
