@@ -8,7 +8,9 @@ At each node 8 sessions send at a rate that leaves the machine room, so that wha
 Of each fault two figures a shard that the node led: first, ms from the fault to the shard's first 250 elsewhere; gap, ms from its last 250
 here (of stop: the node goes on until it has handed over). Beside it usual_gap, the ms between two 250s of a shard at moments before the
 first faults, when nothing is wrong: less than that no gap can be on a machine that is as busy, which its load says; mails accepted per second in
-the five seconds before the first faults and from them on; transactions that ended without a 250: refused (but by 421 before they began), or with the connection gone.
+the five seconds before the first faults and from them on; transactions that ended without a 250: refused (but by 421 before they began), or with the
+connection gone; apart from them refused_at_start, those at a node that was started again and not ready yet.
+What was due while a node was away is not sent afterwards: it would be sent as fast as the node takes it, and measured would be that.
 Use: failover.py [--binary build/release/node/angarium] [--faults 30] [--only kill,stop,cut] [--seed N] [--json FILE]
 """
 
@@ -50,13 +52,14 @@ class Load:
 
     def __init__(self, build, folder, node, kind):
         name = os.path.join(folder, "%s-%d" % (kind, node["id"]))
-        self.node, self.json, self.rest = node["id"], name + ".json", ""
+        self.node, self.failed, self.rest = node["id"], name + ".failed", ""
         self.acked = open(name + ".acked", "w+", encoding="ascii")
         with open(name + ".log", "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [os.path.join(build, "tests/bench/mailgen"), "--to", node["mx"], "--sessions", str(SESSIONS), "--per-session", str(SESSION_MAILS),
                  "--rate", str(RATE), "--seconds", "86400", "--size", str(SIZE), "--rcpt-domain", "example.test", "--id-prefix", kind + str(node["id"]),
-                 "--keep-trying", "--give-up", "86400", "--acked", name + ".acked", "--json", self.json], stdout=log, stderr=log)
+                 "--drop-late", "--keep-trying", "--give-up", "86400", "--acked", name + ".acked", "--failed", self.failed],
+                stdout=log, stderr=log)
 
     def news(self):
         """(when, node, shard) of each 250 since the last look."""
@@ -65,21 +68,19 @@ class Load:
         return [(int(at_ms) / 1e3, self.node, shard_of(message)) for _, message, at_ms, _ in map(str.split, lines)]
 
     def end(self):
-        """What failed, by kind. A 421 ends a session; one in the middle of a transaction takes it along, and that one is not counted twice."""
+        """(when, node, why) of each transaction that ended without a 250; not of one that a 421 kept from beginning."""
         self.process.terminate()
         self.process.wait()
         self.acked.close()
-        with open(self.json, encoding="utf-8") as file:
-            told = json.load(file)
-        failed = {code: n for code, n in told["errors"].items() if code != "421"}
-        gone = max(told["unsure"], told["lost"] - told["errors"].get("421", 0))
-        return {**failed, **({"gone": gone} if gone else {})}
+        with open(self.failed, encoding="ascii") as file:
+            told = [line.split() for line in file]
+        return [(int(at_ms) / 1e3, self.node, code if code != "0" else "gone") for _, code, at_ms, all_sent in told if code != "421" or all_sent == "1"]
 
 
 class Bench(Faults):
     def begin(self):
         self.start()
-        self.seen, self.loads, self.last_victim = [], [], 0
+        self.seen, self.loads, self.starts, self.last_victim = [], [], [], 0
 
     def load(self, kind):
         for n in self.cluster["nodes"]:
@@ -88,11 +89,16 @@ class Bench(Faults):
         self.wait_back()
 
     def end_load(self):
-        failed = {}
+        """What failed, by reason, and how much of it at a node that had been started again and was not ready yet."""
+        failed, starting = {}, 0
         while self.loads:
-            for why, n in self.loads.pop().end().items():
-                failed[why] = failed.get(why, 0) + n
-        return failed
+            for when, node, why in self.loads.pop().end():
+                if any(n == node and begin <= when <= end for n, begin, end in self.starts):
+                    starting += 1
+                else:
+                    failed[why] = failed.get(why, 0) + 1
+        self.starts = []
+        return failed, starting
 
     def look(self):
         self.seen += sorted(news for load in self.loads for news in load.news())
@@ -120,7 +126,9 @@ class Bench(Faults):
         self.relay.mend()
         if kind != "cut":
             self.wait_ended(node, kind)
+            begun = time.monotonic()
             self.dev("start", "--node", str(node))
+            self.starts.append((node, begun, time.monotonic()))
         self.wait_back()
 
     def figures(self, shards, node, at, looked):
@@ -193,7 +201,7 @@ class Bench(Faults):
                 total["after"].append(self.rate(at, at + AROUND_S))
             self.mend(kind, node)
             self.say("%s %d: node %d, %d shards, %.0f ms at most" % (kind, number + 1, node, len(shards), max(first, default=0)))
-        total["failed"] = self.end_load()
+        total["failed"], total["starting"] = self.end_load()
         return self.result(kind, count, total)
 
     @staticmethod
@@ -208,6 +216,7 @@ class Bench(Faults):
         result.update({"mails_per_s_before": round(sum(total["before"]) / len(total["before"])),
                        "mails_per_s_after": round(sum(total["after"]) / len(total["after"])),
                        "transactions_failed": sum(total["failed"].values()), "failed_with": total["failed"],
+                       "refused_at_start": total["starting"],
                        "load": round(os.getloadavg()[0], 1)})
         print(json.dumps(result), flush=True)
         return result

@@ -26,6 +26,7 @@ struct gen_plan {
     uint64_t seed;
     bool resume; /* TLS sessions of the connection before */
     bool bdat, pipelining, quickack, nodelay, keep_trying;
+    bool drop_late; /* with a rate: what was due while nobody took it is not made up for */
 };
 
 /* Microseconds, all of them kept. */
@@ -43,7 +44,7 @@ struct gen_tally {
     struct gen_samples whole, dot; /* MAIL..250, end of mail..250 */
     uint64_t first_us, last_us;    /* of the acked */
     uint64_t progress_us;          /* when something last went well */
-    int acked_fd, unsure_fd;       /* -1: not wanted */
+    int acked_fd, unsure_fd, failed_fd; /* -1: not wanted */
 };
 
 struct gen {
@@ -51,7 +52,7 @@ struct gen {
     struct gen_tally tally;
     int epoll;
     struct gen_session *sessions;
-    uint64_t begun_us, mail_next, in_flight, seed;
+    uint64_t begun_us, late_us, mail_next, in_flight, seed;
     bool stopping;
 };
 
@@ -107,8 +108,9 @@ void gen_mail_lost(struct gen_session *s);
 
 /* gen_tally.c */
 void gen_sample(struct gen_samples *s, uint64_t us);
-/* Appends "id word number" as one write. */
-void gen_note(int fd, const char *id, const char *queue_id, unsigned recipients);
+/* Appends "id word mono_ms number" as one write. */
+void gen_note(int fd, const char *id, const char *word, unsigned number);
+void gen_note_failed(const struct gen_session *s);
 void gen_print(struct gen *g, const char *json_file);
 
 /* mailgen.c: may a mail begin now? Then it counts as begun, and *due_us is when it should have.

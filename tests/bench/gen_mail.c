@@ -207,6 +207,7 @@ static void end_failed(struct gen_session *s)
     struct gen_mail *m = &s->mail;
 
     t->by_code[m->failed > 0 && m->failed < GEN_CODES ? m->failed : 0]++;
+    gen_note_failed(s);
     if (m->failed / 100 == 5) {
         t->refused++;
     } else if (m->end_sent) {
@@ -241,6 +242,7 @@ void gen_mail_lost(struct gen_session *s)
 
     s->gen->in_flight--;
     t->lost++;
+    gen_note_failed(s);
     if (!s->mail.end_sent) return;
     t->unsure++;
     gen_note(t->unsure_fd, s->mail.id, "-", s->mail.accepted);

@@ -186,6 +186,7 @@ static void after_rset(struct gen_session *s)
 static void refused(struct gen_session *s, int code)
 {
     s->gen->tally.by_code[code > 0 && code < GEN_CODES ? code : 0]++;
+    if (s->phase == GEN_MAIL) s->mail.failed = code;
     broken(s);
 }
 

@@ -16,18 +16,27 @@ void gen_sample(struct gen_samples *s, uint64_t us)
     s->us[s->n++] = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
 }
 
-void gen_note(int fd, const char *id, const char *queue_id, unsigned recipients)
+void gen_note(int fd, const char *id, const char *word, unsigned number)
 {
     char line[256];
     int n;
 
     if (fd < 0) return;
-    n = snprintf(line, sizeof line, "%s %s %llu %u\n", id, queue_id,
-                 (unsigned long long)(wire_now_us() / 1000), recipients);
+    n = snprintf(line, sizeof line, "%s %s %llu %u\n", id, word,
+                 (unsigned long long)(wire_now_us() / 1000), number);
     if (n <= 0 || write(fd, line, (size_t)n) != n) {
         perror("cannot write an id");
         exit(1);
     }
+}
+
+void gen_note_failed(const struct gen_session *s)
+{
+    const struct gen_mail *m = &s->mail;
+    char code[16];
+
+    snprintf(code, sizeof code, "%d", m->failed);
+    gen_note(s->gen->tally.failed_fd, m->id, code, m->end_sent);
 }
 
 static int compare(const void *a, const void *b)

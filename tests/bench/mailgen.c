@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 
 #define GRACE_US    10000000u
+#define LATE_US     100000u
 #define EVENTS_MAX  256
 #define DOMAINS_MAX 65536
 
@@ -31,6 +32,8 @@ static const char usage[] =
     "| @FILE\n"
     "  --bdat  --no-pipelining  --quickack  --nodelay  --id-prefix P  --seed N\n"
     "  --acked FILE (id, queue id, mono ms, recipients)  --unsure FILE  --json FILE\n"
+    "  --failed FILE (id, reply or 0: connection gone, mono ms, 1: all was sent)\n"
+    "  --drop-late (with --rate: what was due while nobody took it is not made up for)\n"
     "  --keep-trying (never give a broken server up)  --give-up S (60; without progress)\n";
 
 /* ---- options */
@@ -131,7 +134,9 @@ enum option_id {
     O_PREFIX,
     O_ACKED,
     O_UNSURE,
+    O_FAILED,
     O_RATE,
+    O_DROP_LATE,
     O_QUICKACK,
     O_NODELAY,
     O_KEEP_TRYING,
@@ -161,7 +166,9 @@ static const struct option options[] = {
     { "id-prefix", 1, NULL, O_PREFIX },
     { "acked", 1, NULL, O_ACKED },
     { "unsure", 1, NULL, O_UNSURE },
+    { "failed", 1, NULL, O_FAILED },
     { "rate", 1, NULL, O_RATE },
+    { "drop-late", 0, NULL, O_DROP_LATE },
     { "quickack", 0, NULL, O_QUICKACK },
     { "nodelay", 0, NULL, O_NODELAY },
     { "keep-trying", 0, NULL, O_KEEP_TRYING },
@@ -196,6 +203,9 @@ static void take_flag(struct gen_plan *p, int id)
         break;
     case O_KEEP_TRYING:
         p->keep_trying = true;
+        break;
+    case O_DROP_LATE:
+        p->drop_late = true;
         break;
     case O_HELP:
         fputs(usage, stdout);
@@ -258,6 +268,9 @@ static void take_option(struct gen *g, struct files *f, int id, const char *v)
     case O_UNSURE:
         g->tally.unsure_fd = note_file(v);
         break;
+    case O_FAILED:
+        g->tally.failed_fd = note_file(v);
+        break;
     case O_RATE:
         p->rate = (double)number(v);
         break;
@@ -289,7 +302,7 @@ static void read_options(struct gen *g, struct files *f, int argc, char **argv)
                             .give_up_s = 60,
                             .pipelining = true,
                             .seed = 1 };
-    g->tally.acked_fd = g->tally.unsure_fd = -1;
+    g->tally.acked_fd = g->tally.unsure_fd = g->tally.failed_fd = -1;
     while ((id = getopt_long(argc, argv, "", options, NULL)) != -1)
         take_option(g, f, id, optarg);
     if (!f->to || optind != argc) wrong("--to HOST:PORT is needed");
@@ -317,7 +330,12 @@ bool gen_may_begin(struct gen *g, uint64_t now_us, uint64_t *due_us)
         return false;
     }
     if (g->plan.rate > 0) {
-        *due_us = g->begun_us + (uint64_t)((double)g->mail_next * 1e6 / g->plan.rate);
+        *due_us =
+            g->begun_us + g->late_us + (uint64_t)((double)g->mail_next * 1e6 / g->plan.rate);
+        if (g->plan.drop_late && *due_us + LATE_US < now_us) {
+            g->late_us += now_us - *due_us;
+            *due_us = now_us;
+        }
         return *due_us <= now_us;
     }
     return true;
