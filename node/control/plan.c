@@ -2,11 +2,12 @@
  *
  * In this order: nodes that joined and are up serve; each shard gets as many voters as are wanted, or as there are nodes; what
  * drains gives its leaderships away, then its replicas; a shard on its way to voters that are no quorum any more goes to others; a
- * replica that is on its way to a node that has died goes to another; each serving node was the first founder of so many shards as are wanted for a node; voters stand in different zones when they can;
- * replicas, then leaderships, are spread evenly.
+ * replica that is on its way to a node that has died goes to another, or, when there is none, the shard does without; each serving
+ * node was the first founder of so many shards as are wanted for a node; voters stand in different zones when they can; replicas, then
+ * leaderships, are spread evenly.
  * Rules: nodes that are down, drain or are cordoned get nothing new. A replica is replaced by one change (who comes learns first,
  *   commit/place.c), only of a shard that is not moving already, and only CONTROL_MOVES_MAX at one time. No placement is planned
- *   whose living voters are no quorum, nor one of a shard whose voters of now are none.
+ *   whose living voters are no quorum, nor one of a shard whose voters of now cannot be one.
  * Ends: a step of the latter three lessens (pairs of one zone, squares of replicas, squares of leaderships), in this order.
  */
 #include "node/control/inside.h"
@@ -28,10 +29,29 @@ struct plan {
         if ((p)->why && !(p)->why->text[0]) errmsg_set((p)->why, ERR_AGAIN, __VA_ARGS__);          \
     } while (0)
 
+/* Another placement may have been reached, and not reported, before this one was wanted. */
+static bool may_have_moved(const struct control_shard *s)
+{
+    return control_moves(s) && s->version - s->in_force > 1;
+}
+
+/* On the way others vote beside the settled ones: with those of them who live there may be a quorum. */
+static bool may_have_quorum(const struct plan *p, const struct control_shard *s)
+{
+    uint64_t voters[CONTROL_HOLDERS_MAX];
+    unsigned count = s->settled_count;
+
+    if (look_has_quorum(&p->look, s->holders, count) || may_have_moved(s)) return true;
+    memcpy(voters, s->holders, count * sizeof *voters);
+    for (unsigned i = count; i < s->holder_count; i++)
+        if (look_is_up(&p->look, s->holders[i])) voters[count++] = s->holders[i];
+    return count > CONTROL_VOTERS_MAX || look_has_quorum(&p->look, voters, count);
+}
+
 static bool place(struct plan *p, const struct control_shard *s, const uint64_t *voters,
                   unsigned count)
 {
-    if (!look_has_quorum(&p->look, s->holders, s->settled_count)) {
+    if (!may_have_quorum(p, s)) {
         WAITS(p, "shard %u: only %u of its %u voters live", s->number,
               look_living(&p->look, s->holders, s->settled_count), s->settled_count);
         return false;
@@ -147,27 +167,54 @@ static bool drains_replica(struct plan *p, const struct control_shard *s)
     return place(p, s, voters, count);
 }
 
-/* Who was to come has died on the way. That a settled one still votes is sure when no other placement may have been reached, and not
- * reported, before this one was wanted: else he, too, may have to come. */
+/* Who was to come has died on the way. That a settled one still votes is sure when no other placement may have been reached before
+ * this one: else he, too, may have to come. */
+static bool died_on_the_way(const struct plan *p, const struct control_shard *s, uint64_t voter)
+{
+    if (look_is_up(&p->look, voter)) return false;
+    return may_have_moved(s) || !list_has(s->holders, s->settled_count, voter);
+}
+
+static unsigned copies_of(unsigned voters) /* that a commit needs */
+{
+    return voters / 2 + 1;
+}
+
+/* Nobody can take the places of those who died: those who are left are wanted, if a commit needs no fewer copies of them than now, or
+ * than is usual. Who comes later is one more voter. */
+static bool does_without(struct plan *p, const struct control_shard *s)
+{
+    unsigned count = 0, usual = look_voters_wanted(&p->look);
+    uint64_t voters[CONTROL_VOTERS_MAX];
+
+    if (usual > s->settled_count) usual = s->settled_count;
+    for (unsigned i = 0; i < s->voter_count; i++)
+        if (!died_on_the_way(p, s, s->voters[i])) voters[count++] = s->voters[i];
+    if (count == 0 || count == s->voter_count || copies_of(count) < copies_of(usual)) return false;
+    if (voters[0] != s->voters[0]) put_leader_first(p, s, voters, count);
+    return place(p, s, voters, count);
+}
+
 static bool goes_elsewhere(struct plan *p, const struct control_shard *s)
 {
-    bool is_sure = !control_moves(s) || s->version - s->in_force < 2;
     uint64_t voters[CONTROL_VOTERS_MAX], to;
     unsigned count;
 
     for (unsigned i = 0; i < s->voter_count; i++) {
         uint64_t from = s->voters[i];
 
-        if (look_is_up(&p->look, from)) continue;
-        if (is_sure && list_has(s->holders, s->settled_count, from)) continue;
+        if (!died_on_the_way(p, s, from)) continue;
         count = replace(p, s, from, 0, voters);
         to = look_best(&p->look, voters, count);
-        if (to != 0 && s->holder_count < CONTROL_HOLDERS_MAX) {
+        if (to != 0 && (control_holds(s, to) || s->holder_count < CONTROL_HOLDERS_MAX)) {
             count = replace(p, s, from, to, voters);
             return place(p, s, voters, count);
         }
-        WAITS(p, "shard %u: node %llu, which is to hold it, is down", s->number,
-              (unsigned long long)from);
+        if (does_without(p, s)) return true;
+        WAITS(p,
+              "shard %u: node %llu, which is to hold it, is down, and no other node that serves and "
+              "is up can take it",
+              s->number, (unsigned long long)from);
     }
     return false;
 }

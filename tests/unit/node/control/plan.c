@@ -496,9 +496,140 @@ static void who_was_to_come_and_died_is_replaced(void **state)
     assert_true(control_plan(s.control, &up, &step, &why));
     assert_int_equal(step.shard, 1);
     assert_int_equal(step.voters[2], 5);
-    up.count = 2;
-    assert_true(control_plan(s.control, &up, &step, &why)); /* others go on */
-    assert_non_null(strstr(why.text, "shard 1: node 4, which is to hold it, is down"));
+    control_free(&s.control);
+}
+
+/* The only shard, of so many voters as are usual, on its way to others. */
+static const struct control_shard *set_out(struct scene *s, unsigned nodes, uint32_t replicas,
+                                           uint64_t *settled, uint64_t *wanted,
+                                           unsigned wanted_count)
+{
+    const struct control_shard *shard;
+
+    scene_open(s);
+    scene_born_with(s, 1, replicas);
+    for (unsigned i = 1; i <= nodes; i++) {
+        join(s, i, "");
+        scene_state(s, i, CONTROL_SERVING);
+    }
+    assert_int_equal(scene_create(s, settled, replicas), 0);
+    shard = control_shard(s->control, 1);
+    assert_int_equal(scene_place(s, 1, shard->version, wanted, wanted_count), 0);
+    return shard;
+}
+
+static void take_planned(struct scene *s, const struct control_up *up)
+{
+    struct control_step step;
+    struct errmsg why;
+
+    assert_true(control_plan(s->control, up, &step, &why));
+    assert_int_equal(step.kind, CONTROL_PLACE);
+    assert_int_equal(step.shard, 1);
+    assert_int_equal(scene_place(s, 1, step.version, step.voters, step.voter_count), 0);
+}
+
+/* The old voter drains, the new one died, and there is no other: the two that are left, and the lost one can be removed. */
+static void who_died_on_the_way_and_has_no_other_is_done_without(void **state)
+{
+    uint64_t settled[] = { 1, 2, 3 }, wanted[] = { 4, 2, 1 };
+    struct control_up up = { 3, { 1, 2, 3 } }, all = { 4, { 1, 2, 3, 4 } };
+    const struct control_shard *shard;
+    struct errmsg why;
+    struct scene s;
+
+    (void)state;
+    shard = set_out(&s, 4, 3, settled, wanted, 3);
+    assert_int_equal(scene_state(&s, 3, CONTROL_DRAINING), 0);
+    assert_int_equal(control_may_remove(s.control, &up, 4, true, &why), ERR_BUSY);
+    take_planned(&s, &up);
+    assert_int_equal(shard->voter_count, 2);
+    assert_int_equal(shard->voters[0], 2); /* votes now */
+    assert_int_equal(shard->voters[1], 1);
+    assert_int_equal(scene_placed(&s, 1, shard->version), 0);
+    assert_int_equal(control_may_remove(s.control, &up, 4, true, &why), 0);
+    take_planned(&s, &all); /* he came back: again */
+    assert_int_equal(shard->voter_count, 3);
+    assert_int_equal(shard->voters[2], 4);
+    control_free(&s.control);
+}
+
+/* Several died, and one by one they would be no quorum; all who are wanted but them are one. */
+static void who_died_together_are_done_without_together(void **state)
+{
+    uint64_t settled[] = { 1, 2, 3 }, wanted[] = { 1, 2, 4, 5, 6 };
+    struct control_up up = { 3, { 1, 2, 3 } };
+    const struct control_shard *shard;
+    struct scene s;
+
+    (void)state;
+    shard = set_out(&s, 6, 3, settled, wanted, 5);
+    assert_int_equal(scene_state(&s, 3, CONTROL_DRAINING), 0);
+    take_planned(&s, &up);
+    assert_int_equal(shard->voter_count, 2);
+    assert_int_equal(shard->voters[0], 1);
+    assert_int_equal(shard->voters[1], 2);
+    control_free(&s.control);
+}
+
+/* A commit would be on one disk where it was on two: the shard waits, it is said for what, and what the operator can do helps. */
+static void nobody_is_done_without_at_the_price_of_a_copy(void **state)
+{
+    uint64_t settled[] = { 1, 3 }, wanted[] = { 1, 4 };
+    struct control_up up = { 2, { 1, 3 } };
+    const struct control_shard *shard;
+    struct control_step step;
+    struct errmsg why;
+    struct scene s;
+
+    (void)state;
+    shard = set_out(&s, 4, 2, settled, wanted, 2);
+    assert_int_equal(scene_state(&s, 3, CONTROL_DRAINING), 0);
+    assert_false(control_plan(s.control, &up, &step, &why));
+    assert_non_null(strstr(why.text, "shard 1: node 4, which is to hold it, is down, and no other "
+                                     "node that serves and is up can take it"));
+    assert_int_equal(scene_state(&s, 3, CONTROL_SERVING), 0);
+    take_planned(&s, &up);
+    assert_int_equal(shard->voter_count, 2);
+    assert_int_equal(shard->voters[1], 3);
+    control_free(&s.control);
+}
+
+/* Of the two voters in force one is lost, but the third one that came on the way votes with the other: that may be a quorum. */
+static void who_came_on_the_way_may_make_the_quorum(void **state)
+{
+    uint64_t settled[] = { 8, 7 }, between[] = { 2, 7 }, back[] = { 7, 8 };
+    struct control_up up = { 8, { 1, 2, 3, 4, 5, 6, 7, 9 } };
+    const struct control_shard *shard;
+    struct scene s;
+
+    (void)state;
+    shard = set_out(&s, 9, 2, settled, between, 2);
+    assert_int_equal(scene_place(&s, 1, shard->version, back, 2), 0);
+    take_planned(&s, &up);
+    for (unsigned i = 0; i < shard->voter_count; i++)
+        assert_int_not_equal(shard->voters[i], 8);
+    assert_int_equal(scene_placed(&s, 1, shard->version), 0);
+    assert_false(control_holds(shard, 8)); /* and he can be removed */
+    control_free(&s.control);
+}
+
+/* Nobody else can vote: with the quorum the shard waits for its voters, and nothing is moved for nothing. */
+static void a_shard_without_a_quorum_waits_for_its_voters(void **state)
+{
+    uint64_t settled[] = { 1, 2, 3 }, wanted[] = { 1, 2, 4 };
+    struct control_up up = { 4, { 3, 4, 5, 6 } };
+    const struct control_shard *shard;
+    struct control_step step;
+    struct errmsg why;
+    struct scene s;
+
+    (void)state;
+    shard = set_out(&s, 6, 3, settled, wanted, 3);
+    assert_true(control_plan(s.control, &up, &step, &why));
+    assert_int_equal(step.kind, CONTROL_CREATE);
+    assert_non_null(strstr(why.text, "shard 1: only 1 of its 3 voters live"));
+    assert_int_equal(shard->version, 2);
     control_free(&s.control);
 }
 
@@ -557,6 +688,11 @@ int main(void)
         cmocka_unit_test(of_three_nodes_one_may_drain_and_two_are_left),
         cmocka_unit_test(so_many_move_at_one_time),
         cmocka_unit_test(who_was_to_come_and_died_is_replaced),
+        cmocka_unit_test(who_died_on_the_way_and_has_no_other_is_done_without),
+        cmocka_unit_test(who_died_together_are_done_without_together),
+        cmocka_unit_test(nobody_is_done_without_at_the_price_of_a_copy),
+        cmocka_unit_test(who_came_on_the_way_may_make_the_quorum),
+        cmocka_unit_test(a_shard_without_a_quorum_waits_for_its_voters),
         cmocka_unit_test(what_may_not_be_is_refused_in_words),
     };
 
