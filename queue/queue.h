@@ -162,6 +162,8 @@ size_t queue_bounces(struct queue_store *s, uint32_t shard, uint64_t after, uint
 /* When the message that has been finished longest was finished, UINT64_MAX: none is. Tells whether a
  * purge has something to do. */
 uint64_t queue_finished_first_ms(struct queue_store *s, uint32_t shard);
+/* When the open upload that waits longest got its last chunk, UINT64_MAX: none is open. Reads them all. */
+uint64_t queue_uploads_first_ms(struct queue_store *s, uint32_t shard);
 /* Messages by index, beginning after `after`: all that are kept, or only those with recipients
  * pending. */
 size_t queue_messages(struct queue_store *s, uint32_t shard, uint64_t after, bool only_pending,

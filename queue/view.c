@@ -148,6 +148,28 @@ uint64_t queue_finished_first_ms(struct queue_store *s, uint32_t shard)
     return first;
 }
 
+static bool take_upload(void *arg, struct span key, struct span value)
+{
+    Angarium__UploadRecord *u = angarium__upload_record__unpack(NULL, value.n, value.p);
+    uint64_t *first_ms = arg;
+
+    (void)key;
+    if (!u) check_last_word("the queue's store is damaged", "decode", "UploadRecord");
+    if (u->last_at_ms < *first_ms) *first_ms = u->last_at_ms;
+    angarium__upload_record__free_unpacked(u, NULL);
+    return true;
+}
+
+uint64_t queue_uploads_first_ms(struct queue_store *s, uint32_t shard)
+{
+    struct queue_key prefix = queue_key(shard, 'u');
+    uint64_t first_ms = UINT64_MAX;
+
+    s->calls->each(s->self, queue_key_span(&prefix), queue_key_span(&prefix), false, &first_ms,
+                   take_upload);
+    return first_ms;
+}
+
 /* ---- events */
 
 struct event_walk {

@@ -432,16 +432,29 @@ void house_purge_upload(struct shard *s, struct span upload)
     send_purge(s, &what);
 }
 
+/* Chunks only make an upload younger, and new ones are younger still: until the oldest falls due none does. */
+static bool has_abandoned(struct shard *s, uint64_t mono_ms)
+{
+    uint64_t now = loop_wall_ms(s->loop), first_ms, wait_ms = COMMIT_UPLOAD_ABANDONED_MS + 1;
+    struct queue_counts counts;
+
+    queue_counts(s->queue, &counts);
+    if (counts.uploads == 0 || mono_ms < s->uploads_due_ms) return false;
+    first_ms = queue_uploads_first_ms(s->commit->o.store, s->number);
+    if (first_ms < now) wait_ms -= now - first_ms < wait_ms ? now - first_ms : wait_ms;
+    if (wait_ms == 0) return true;
+    s->uploads_due_ms = mono_ms + wait_ms;
+    return false;
+}
+
 void house_purge(struct shard *s, uint64_t mono_ms)
 {
     Angarium__Purge what = ANGARIUM__PURGE__INIT;
     uint64_t now = loop_wall_ms(s->loop);
-    struct queue_counts counts;
 
     if (mono_ms < s->purge_at_ms || !s->leads || s->is_purging) return;
     s->purge_at_ms = mono_ms + COMMIT_PURGE_EVERY_MS;
-    queue_counts(s->queue, &counts);
-    if (counts.uploads == 0 && !has_old(s)) return;
+    if (!has_old(s) && !has_abandoned(s, mono_ms)) return;
     what.before_ms = purge_before_ms(s);
     what.limit = COMMIT_PURGE_LIMIT;
     what.uploads_before_ms =

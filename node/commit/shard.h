@@ -80,6 +80,7 @@ struct shard {
     bool is_sealing; /* a Close is on its way */
     bool is_purging, is_closing;
     bool has_ended; /* for all nodes and for ever: what is here of it is removed */
+    uint64_t uploads_due_ms; /* mono; no open upload is old before: they are not looked at */
     uint64_t purge_at_ms, mark; /* mono; where the state ended at the last mark, for the next cut */
     uint64_t cut;
     uint64_t moved;     /* this far it may be cut */

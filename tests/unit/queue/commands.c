@@ -1054,6 +1054,7 @@ static void purge_drops_uploads_by_name_and_by_age(void **state)
     assert_int_equal(scene_count(&s, QUEUE_BODY_GONE), 2);
     assert_int_equal(scene_effect(&s, QUEUE_BODY_GONE, 0)->index, b);
     assert_int_equal(counts_of(&s).uploads, 2);
+    assert_int_equal(queue_uploads_first_ms(s.store, SHARD), SCENE_START_MS + 1000);
     scene_purge_uploads(&s, "up-b", 0); /* no such upload: nothing to do */
     assert_int_equal(s.effects.count, 0);
     scene_purge_uploads(&s, NULL, SCENE_START_MS + 4000); /* up-c came at 4000 */
@@ -1061,6 +1062,9 @@ static void purge_drops_uploads_by_name_and_by_age(void **state)
     assert_int_equal(scene_effect(&s, QUEUE_BODY_GONE, 0)->index, a);
     assert_true(scene_body_is_live(&s, c));
     assert_int_equal(counts_of(&s).uploads, 1);
+    assert_int_equal(queue_uploads_first_ms(s.store, SHARD), SCENE_START_MS + 4000);
+    scene_purge_uploads(&s, "up-c", 0);
+    assert_true(queue_uploads_first_ms(s.store, SHARD) == UINT64_MAX);
     scene_close(&s);
 }
 

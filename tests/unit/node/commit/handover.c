@@ -3,6 +3,7 @@
  */
 #include "tests/unit/node/commit/town.h"
 
+#include "node/commit/shard.h"
 #include "node/commit/upload.h"
 
 #define NODES TOWN_NODES
@@ -210,6 +211,35 @@ static void an_upload_that_is_given_up_holds_nothing_up(void **state)
     assert_int_equal(handed_over(), 0);
 }
 
+/* It began where the leadership was lost: nobody names it any more. */
+static void an_abandoned_upload_is_proposed_about_when_it_is_old(void **state)
+{
+    struct commit_upload *u;
+    unsigned to;
+    uint64_t was;
+
+    (void)state;
+    place_on_first(SHARD);
+    u = open_upload();
+    send_chunk(u);
+    TOWN_UNTIL(see(1).counts.uploads == 1);
+    cut = 1;
+    TOWN_UNTIL(!see(1).leads && (see(2).leads || see(3).leads));
+    commit_upload_abort(&u);
+    town_turn();
+    cut = 0;
+    to = see(2).leads ? 2 : 3;
+    place(SHARD, 2, to == 2 ? (uint64_t[]){ 2, 3, 1 } : (uint64_t[]){ 3, 2, 1 });
+    town_turns(3 * COMMIT_PURGE_EVERY_MS / TOWN_TURN_MS);
+    was = see(to).state;
+    town_turns(10 * COMMIT_PURGE_EVERY_MS / TOWN_TURN_MS);
+    assert_true(see(to).leads);
+    assert_int_equal(see(to).counts.uploads, 1);
+    assert_int_equal(see(to).state, was);
+    town.now_ms += COMMIT_UPLOAD_ABANDONED_MS;
+    TOWN_UNTIL(see(1).counts.uploads + see(2).counts.uploads + see(3).counts.uploads == 0);
+}
+
 static void who_is_slow_is_not_waited_for_for_ever(void **state)
 {
     struct commit_upload *u;
@@ -334,6 +364,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_shard_takes_mail_while_a_claim_commits, begin, end),
         cmocka_unit_test_setup_teardown(an_upload_ends_where_it_began, begin, end),
         cmocka_unit_test_setup_teardown(an_upload_that_is_given_up_holds_nothing_up, begin, end),
+        cmocka_unit_test_setup_teardown(an_abandoned_upload_is_proposed_about_when_it_is_old, begin, end),
         cmocka_unit_test_setup_teardown(who_is_slow_is_not_waited_for_for_ever, begin, end),
         cmocka_unit_test_setup_teardown(an_upload_begins_where_it_can_end, begin, end),
         cmocka_unit_test_setup_teardown(a_hand_over_that_fails_ends, begin, end),
