@@ -111,6 +111,13 @@
       "Terms of entries read out of the log, on a loop, for they are not remembered")              \
     X(RAFT_FRAMES_SENT, COUNTER, "raft_frames_sent_total", "", "Frames packed for other nodes")    \
     X(RAFT_MESSAGES_SENT, COUNTER, "raft_messages_sent_total", "", "Messages of groups sent")      \
+    X(RAFT_ENTRIES_SENT, COUNTER, "raft_entries_sent_total", "", "Entries sent to other nodes")    \
+    X(RAFT_ENTRIES_RESENT, COUNTER, "raft_entries_resent_total", "",                               \
+      "Of them those sent to a node that was sent them before, by the same leader")                \
+    X(RAFT_ENTRY_BYTES_SENT, COUNTER, "raft_entry_bytes_sent_total", "",                           \
+      "Bytes of entries sent to other nodes")                                                      \
+    X(RAFT_ENTRY_BYTES_RESENT, COUNTER, "raft_entry_bytes_resent_total", "",                       \
+      "Of them those of entries that were sent before")                                            \
     X(RAFT_FRAMES_REFUSED, COUNTER, "raft_frames_refused_total", "",                               \
       "Frames that were not what they should be")                                                  \
     X(RAFT_FRAMES_DROPPED, COUNTER, "raft_frames_dropped_total", "",                               \

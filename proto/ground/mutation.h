@@ -54,6 +54,7 @@
     X(RESIGNS_AHEAD, "ours: a leader that could commit nothing stands again before who is preferred")  \
     X(TAINT_ENDS_EARLY, "ours: who lost synced entries believes the first heartbeat how far it has to go")  \
     X(ANSWER_NEVER_ASKED, "ours: an answer that is lost is never asked for again")                 \
+    X(LATE_IS_LOST, "ours: what a slow follower has not answered yet goes out again, a window at a time")  \
     X(FREE_REMEMBERED, "ours: what a peer once said of its disk counts when it is silent")         \
     X(BODY_MISSING, "a follower answers for an entry whose body it has not written (#7549)")       \
     X(APPLY_SKIPS, "a replica skips an entry when it starts (Redpanda, NATS #7556)")               \

@@ -283,6 +283,7 @@ enum core_flag {
 struct core_send {
     struct core_msg msg;
     uint64_t after_write; /* 0: now */
+    unsigned again;       /* APPEND: so many of its first entries were sent to that node before, in this term */
 };
 struct core_read {
     uint64_t context;

@@ -93,6 +93,7 @@ enum tally quorum_tally(const struct quorum_voter *v, unsigned n); /* 0 voters: 
 struct progress {
     uint64_t node;
     uint64_t match, next;
+    uint64_t sent_from, sent; /* entries that went to it in this term */
     uint64_t asked_ms;  /* the last probe or snapshot */
     uint64_t backed_ms; /* when a refusal was last believed while it replicated */
     uint64_t held_ms;   /* until then it probes only: it has just lost what it had acknowledged */
@@ -107,6 +108,7 @@ struct progress {
     bool active;          /* heard since quorum_at was set */
     bool waits;           /* probes: an answer (or a while) is waited for */
     bool asked;           /* probes: again; no entries with it */
+    bool doubts;          /* probes: only whether what was sent is there, from behind it */
     bool rests, may_rest; /* agreed to; was told and did not answer otherwise since */
     bool caught_up;
     bool lost; /* says that it lost synced entries */
@@ -276,6 +278,8 @@ void progress_begin(struct core *c);                         /* a new leader kno
 void progress_heard(const struct core *c, struct progress *p);
 bool progress_lives(const struct core *c, const struct progress *p); /* heard in the last election timeout */
 void progress_probe(struct core *c, struct progress *p, uint64_t next);
+/* What was sent is late or lost: a question behind it tells which. */
+void progress_doubt(struct core *c, struct progress *p);
 /* Of one that lost what it had acknowledged. */
 void progress_forget(struct core *c, struct progress *p, uint64_t next);
 void progress_acked(struct core *c, struct progress *p, uint64_t match);

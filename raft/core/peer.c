@@ -17,7 +17,7 @@ static void lead(struct core *c, struct progress *p, bool up)
         p->active = false;
         p->heard_until_ms = 0;
     }
-    progress_probe(c, p, p->match > 0 ? p->match + 1 : c->last + 1);
+    progress_doubt(c, p);
     if (up) rest_wake(c);
     if (c->resting && !commit_could(c, true)) rest_wake(c);
 }

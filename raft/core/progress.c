@@ -2,8 +2,12 @@
  *
  *   probes ──accepted──> replicates      probes: one message at a time, until both agree on a position
  *     ^ └───log is cut──> snapshots      replicates: next runs ahead of match, by a window of entries
- *     └─rejected, lost, down─┴──┘           and bytes
+ *     └─rejected, late, down─┴──┘           and bytes
  *                                        snapshots: the host sends one; then it probes behind it
+ *
+ * Entries go out again only when a refusal, or the loss of what had been acknowledged, says that they are not there. What is only
+ * late (a slow disk, a node that had no processor for a while, a connection that may be a new one) is asked for without entries, behind
+ * all that was sent: where nothing was lost the answer is yes, else a refusal says from where on.
  */
 #include "raft/core/inside.h"
 
@@ -46,7 +50,15 @@ void progress_probe(struct core *c, struct progress *p, uint64_t next)
     CHECK(next <= c->last + 1);
     p->state = CORE_PROBES;
     p->next = next;
-    p->waits = p->asked = false;
+    p->waits = p->asked = p->doubts = false;
+}
+
+void progress_doubt(struct core *c, struct progress *p)
+{
+    bool is_sent = p->next > p->match + 1 && (p->state == CORE_REPLICATES || p->doubts);
+
+    progress_probe(c, p, is_sent ? p->next : p->match > 0 ? p->match + 1 : c->last + 1);
+    p->asked = p->doubts = is_sent;
 }
 
 /* What it had acknowledged is gone (taint.c): commits that counted it stand, the next ones do not count it. A refusal that
@@ -78,15 +90,28 @@ bool progress_is_near(const struct core *c, const struct progress *p)
            c->now_ms - p->round_ms <= c->o.election_ms; /* not fallen behind again */
 }
 
+/* An answer that comes while it probes may be one of an older message. In doubt it says that what was sent was only late, and next stays;
+ * else it says nothing of what was asked. */
+static bool ends_probe(const struct progress *p, bool is_new)
+{
+    return p->doubts ? is_new : p->match >= p->next - 1;
+}
+
 void progress_acked(struct core *c, struct progress *p, uint64_t match)
 {
-    if (match > p->match) p->match = match;
+    bool is_new = match > p->match;
+
+    if (is_new) p->match = match;
     if (p->next <= p->match) p->next = p->match + 1;
     count_round(c, p);
     if (p->state == CORE_REPLICATES) return;
     if (p->state == CORE_SNAPSHOTS && p->match + 1 < c->first) return;
-    p->next = p->match + 1;
+    if (p->state == CORE_SNAPSHOTS || MUTATED(LATE_IS_LOST))
+        p->next = p->match + 1;
+    else if (!ends_probe(p, is_new))
+        return;
     p->waits = p->asked = c->now_ms < p->held_ms;
+    p->doubts = false;
     p->state = p->waits ? CORE_PROBES : CORE_REPLICATES;
 }
 

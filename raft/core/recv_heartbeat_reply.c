@@ -2,7 +2,7 @@
 #include "raft/core/inside.h"
 
 /* Two replies in a row, and neither has anything come there nor an answer here: what was sent or what was answered
- * is lost, or its disk is slow; ask where it ends. Or what it had acknowledged is gone (taint.c). */
+ * is lost, or its disk is slow; ask. Or what it had acknowledged is gone (taint.c). */
 static void find_loss(struct core *c, struct progress *p, const struct core_msg *m)
 {
     bool is_waiting = p->match < p->next - 1;
@@ -15,10 +15,12 @@ static void find_loss(struct core *c, struct progress *p, const struct core_msg 
     if (m->lost && m->hint.index < p->match && !MUTATED(LOST_COUNTED)) {
         progress_forget(c, p, next);
     } else if (p->state == CORE_REPLICATES && is_stuck) {
-        if (c->now_ms < p->backed_ms + c->o.heartbeat_ms)
+        if (c->now_ms < p->asked_ms + c->o.heartbeat_ms)
             return; /* asked just now: replies that come at once are one */
-        p->backed_ms = c->now_ms;
-        progress_probe(c, p, MAX(next, p->match + 1));
+        if (MUTATED(LATE_IS_LOST))
+            progress_probe(c, p, MAX(next, p->match + 1));
+        else
+            progress_doubt(c, p);
     } else if (p->state == CORE_REPLICATES && m->lost && p->match == c->last) {
         progress_probe(c, p, p->match + 1); /* an APPEND tells it that this one knows */
     }

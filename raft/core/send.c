@@ -67,14 +67,30 @@ static void send_snapshot(struct core *c, struct progress *p, struct core_update
     p->asked_ms = c->now_ms;
 }
 
+/* How many of after + 1 .. upto went to it before. One range is remembered: what stands before it did not, as far as is known. */
+static unsigned note_sent(struct progress *p, uint64_t after, uint64_t upto)
+{
+    uint64_t known = MAX(after, MIN(upto, p->sent));
+
+    if (after == upto) return 0;
+    if (p->sent == 0 || after + 1 < p->sent_from || after > p->sent) {
+        p->sent_from = after + 1;
+        p->sent = known = after;
+    }
+    p->sent = MAX(p->sent, upto);
+    return (unsigned)(known - after);
+}
+
 static void send_append(struct core *c, struct progress *p, uint64_t upto, struct core_update *u)
 {
     struct core_msg *m = send_new(c, CORE_MSG_APPEND, p->node, 0, u);
+    uint64_t after = p->next - 1;
 
-    m->prev = (struct core_pos){ p->next - 1, trail_term(&c->trail, p->next - 1) };
+    m->prev = (struct core_pos){ after, trail_term(&c->trail, after) };
     m->commit = c->commit;
     m->first = p->next;
-    m->count = (unsigned)(upto - (p->next - 1));
+    m->count = (unsigned)(upto - after);
+    u->sends[u->send_count - 1].again = note_sent(p, after, upto);
 }
 
 static uint64_t reach(const struct core *c, const struct progress *p)

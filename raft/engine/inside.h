@@ -136,6 +136,8 @@ struct outgoing {
     struct raft_group *group;
     uint64_t after_write;
     struct core_msg msg;
+    unsigned again;          /* entries of it that were sent before */
+    unsigned packed;         /* entries of it that have left, in frames of their own */
     struct fetched *fetched; /* the entries, read from the log */
     bool waits;              /* for that */
 };
@@ -397,7 +399,7 @@ void directory_close(struct raft *r);
 
 /* ---- outbox.c */
 struct outbox *outbox_of(struct engine_loop *l, unsigned number);
-void outbox_put(struct raft_group *g, const struct core_msg *msg, uint64_t after_write);
+void outbox_put(struct raft_group *g, const struct core_send *send);
 void outbox_release(struct raft_group *g, uint64_t write_id);
 void outbox_forget(struct raft_group *g);
 void outbox_reply(struct engine_loop *l, uint64_t node, const struct frame_reply *reply);

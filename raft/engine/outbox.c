@@ -70,8 +70,9 @@ static void leave(struct raft_group *g, struct outgoing *m)
     list_add(&o->lanes[lane], &m->link);
 }
 
-void outbox_put(struct raft_group *g, const struct core_msg *msg, uint64_t after_write)
+void outbox_put(struct raft_group *g, const struct core_send *send)
 {
+    const struct core_msg *msg = &send->msg;
     struct outgoing *m;
 
     if (msg->kind == CORE_MSG_SNAPSHOT) {
@@ -81,11 +82,12 @@ void outbox_put(struct raft_group *g, const struct core_msg *msg, uint64_t after
     m = check_calloc(1, sizeof *m);
     list_init(&m->link);
     m->group = g;
-    m->after_write = after_write;
+    m->after_write = send->after_write;
+    m->again = send->again;
     m->msg = *msg;
     if (msg->kind == CORE_MSG_APPEND && msg->prev.index > 0 && msg->prev.term == 0)
         m->msg.prev.term = group_term_at(g, msg->prev.index);
-    if (after_write != 0 && !MUTATED(ENGINE_SENDS_EARLY))
+    if (send->after_write != 0 && !MUTATED(ENGINE_SENDS_EARLY))
         list_add(&g->held, &m->link);
     else
         leave(g, m);
@@ -265,19 +267,33 @@ static bool pack_part(struct engine_loop *l, struct outbox *o, enum wire_lane la
     return true;
 }
 
-/* What the core took for one message may be larger than a frame: it goes in parts, each behind the one before. */
+/* What the core took for one message may be larger than a frame: it goes in parts, each behind the one before. One that finds the
+ * lane full goes on with the part that did not leave. */
 static bool pack(struct engine_loop *l, struct outbox *o, enum wire_lane lane, struct outgoing *m)
 {
-    unsigned from = 0;
-
     do {
-        unsigned left = m->msg.count - from;
-        unsigned count = left > 0 ? frame_entries_fit(l->bytes + from, left) : 0;
+        unsigned left = m->msg.count - m->packed;
+        unsigned count = left > 0 ? frame_entries_fit(l->bytes + m->packed, left) : 0;
 
-        if (!pack_part(l, o, lane, m, from, count)) return false;
-        from += count;
-    } while (from < m->msg.count);
+        if (!pack_part(l, o, lane, m, m->packed, count)) return false;
+        m->packed += count;
+    } while (m->packed < m->msg.count);
     return true;
+}
+
+static void count_entries(const struct engine_loop *l, const struct outgoing *m)
+{
+    uint64_t all = 0, again = 0;
+
+    for (unsigned i = 0; i < m->msg.count; i++) {
+        all += l->bytes[i].head.n + l->bytes[i].body.n;
+        if (i + 1 == m->again) again = all;
+    }
+    metric_add(M_RAFT_ENTRIES_SENT, m->msg.count);
+    metric_add(M_RAFT_ENTRY_BYTES_SENT, all);
+    if (m->again == 0) return;
+    metric_add(M_RAFT_ENTRIES_RESENT, m->again);
+    metric_add(M_RAFT_ENTRY_BYTES_RESENT, again);
 }
 
 static void send_replies(struct engine_loop *l, struct outbox *o)
@@ -322,6 +338,7 @@ static void send_log(struct engine_loop *l, struct outbox *o, unsigned number)
         if (filled == FILL_WAITS) continue;
         if (filled == FILLED && !pack(l, o, WIRE_LOG, m) && o->stuck[WIRE_LOG])
             break; /* this one is first when there is room */
+        if (filled == FILLED && m->packed == m->msg.count) count_entries(l, m);
         list_remove(it);
         o->counts[WIRE_LOG]--;
         list_add(&spent, it); /* the frame may borrow from it */

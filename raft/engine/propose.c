@@ -48,7 +48,7 @@ int raft_propose(struct raft_group *g, struct raft_proposal *p)
     take(g, p, u);
     for (unsigned i = 0; i < u->send_count;
          i++) /* not the entry: that leaves when all of this turn are in */
-        outbox_put(g, &u->sends[i].msg, u->sends[i].after_write);
+        outbox_put(g, &u->sends[i]);
     weight_add(&g->weight, p->index, size);
     return 0;
 }

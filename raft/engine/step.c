@@ -171,7 +171,7 @@ void group_carry_out(struct raft_group *g, const struct core_update *u,
 {
     if (u->flags & (CORE_HARD | CORE_APPEND)) take_write(g, u, m, blob);
     for (unsigned i = 0; i < u->send_count; i++)
-        outbox_put(g, &u->sends[i].msg, u->sends[i].after_write);
+        outbox_put(g, &u->sends[i]);
     if (u->flags & CORE_COMMIT) {
         g->commit = u->commit;
         if (list_empty(&g->unapplied_link)) list_add(&g->loop->unapplied, &g->unapplied_link);

@@ -463,7 +463,7 @@ static void put_peer(struct bytes *b, const struct core *c, const struct progres
     if (c->role != CORE_LEADER) return;
     put(b, p->match);
     put(b, p->next);
-    put(b, p->state | p->waits << 4 | p->asked << 5);
+    put(b, p->state | p->waits << 4 | p->asked << 5 | p->doubts << 6);
     put(b, p->tail == NEVER ? 255 : p->tail);
     put(b, p->tail_match);
 }

@@ -59,6 +59,7 @@ static const struct script_mutant script_mutants[] = {
     SEEN_BY(PRIORITY_FRUITLESS, "priority_fruitless"),
     SEEN_BY(RESIGNS_AHEAD, "priority_resigns"),
     SEEN_BY(ANSWER_NEVER_ASKED, "append_lost_ack"),
+    SEEN_BY(LATE_IS_LOST, "append_late"),
     SEEN_BY(FREE_REMEMBERED, "disk_low_forgotten"),
 };
 #define SCRIPT_MUTANTS (sizeof script_mutants / sizeof script_mutants[0])

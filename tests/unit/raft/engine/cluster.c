@@ -1,5 +1,8 @@
 /* cluster - several nodes in one thread: elections, replication, failover, peers that lag, backpressure, closing. */
+#include "proto/ground/metric.h"
 #include "tests/unit/raft/engine/town.h"
+
+#define SLOW_ASKS 20
 
 static struct town town;
 
@@ -158,6 +161,46 @@ static void full_lanes_push_back_and_lose_nothing(void **state)
     assert_int_equal(town.nodes[3].machines[0].count, 400);
 }
 
+/* Beats pass what waits: a peer that takes no entries for a while, and whose disk then does not answer, is late, not lossy. What is lost
+ * goes out again. */
+static void a_slow_peer_is_sent_nothing_twice(void **state)
+{
+    static uint8_t body[100000];
+    struct town_ask asks[SLOW_ASKS];
+    struct town_node *leader, *slow;
+    uint64_t sent, again = metric_get(M_RAFT_ENTRY_BYTES_RESENT);
+
+    (void)state;
+    town_start_all(&town);
+    leader = town_elect(&town, 0);
+    town_fill(&town, 0, 1, 1);
+    town_settle(&town, 0);
+    slow = &town.nodes[leader->number % 3 + 1];
+    sent = metric_get(M_RAFT_ENTRY_BYTES_SENT);
+    slow->paused[leader->number][WIRE_LOG] = true;
+    for (unsigned i = 0; i < SLOW_ASKS; i++)
+        assert_int_equal(town_ask(leader, 0, &asks[i], span_of(body, sizeof body)), 0);
+    town_run(&town, 400);
+    slow->is_stalled = true;
+    slow->paused[leader->number][WIRE_LOG] = false;
+    town_run(&town, 400);
+    slow->is_stalled = false;
+    town_settle(&town, 0);
+    assert_int_equal(slow->machines[0].count, 1 + SLOW_ASKS);
+    assert_int_equal(metric_get(M_RAFT_ENTRY_BYTES_RESENT), again);
+    assert_in_range(metric_get(M_RAFT_ENTRY_BYTES_SENT) - sent, 2 * SLOW_ASKS * sizeof body,
+                    2 * SLOW_ASKS * (sizeof body + 100));
+    slow->paused[leader->number][WIRE_LOG] = true;
+    assert_int_equal(town_ask(leader, 0, &asks[0], span_of(body, sizeof body)), 0);
+    town_run(&town, 2);
+    town_lose_letters(&town, leader->number, slow->number);
+    slow->paused[leader->number][WIRE_LOG] = false;
+    town_run(&town, 500);
+    town_settle(&town, 0);
+    assert_int_equal(slow->machines[0].count, 2 + SLOW_ASKS);
+    assert_int_equal(metric_get(M_RAFT_ENTRY_BYTES_RESENT) - again, sizeof body + strlen("cmd"));
+}
+
 static void a_group_that_closes_answers_all(void **state)
 {
     struct town_node *leader;
@@ -216,6 +259,7 @@ int main(void)
         TEST(all_nodes_restart_and_go_on),
         TEST(a_peer_far_behind_is_fed_from_the_log),
         TEST(full_lanes_push_back_and_lose_nothing),
+        TEST(a_slow_peer_is_sent_nothing_twice),
         TEST(a_group_that_closes_answers_all),
         TEST(a_leader_whose_disk_stalls_hands_over),
     };
