@@ -53,13 +53,12 @@ static bool has_peer(const struct raft_group *g, const struct engine_peer *p)
     return false;
 }
 
-int group_take_members(struct raft_group *g, unsigned *kept)
+int group_take_members(struct raft_group *g)
 {
     const struct core_config *config = core_config_now(g->core);
     int rv = 0;
 
     leave_others(g, config);
-    *kept = g->peer_count;
     CHECK(config->count <= limits_of(&g->machine).members_max);
     for (unsigned i = 0; i < config->count; i++) {
         struct engine_peer *p;
@@ -150,7 +149,6 @@ static int step_boot(struct raft_group *g, const struct store_group *log,
                      const struct configs *configs)
 {
     struct core_event e = { .kind = CORE_BOOT };
-    unsigned kept;
     int rv;
 
     e.u.boot.hard = log->hard;
@@ -170,7 +168,7 @@ static int step_boot(struct raft_group *g, const struct store_group *log,
     if (rv != 0) return rv;
     g->told_role = RAFT_FOLLOWER;
     g->told_term = g->loop->update.term;
-    rv = group_take_members(g, &kept);
+    rv = group_take_members(g);
     if (rv == 0) group_carry_out(g, &g->loop->update, NULL, NULL);
     return rv;
 }
@@ -338,7 +336,7 @@ static int open_from(struct raft *r, uint64_t group, unsigned loop,
     put_in_place(g);
     *out = g;
     if (g->machine.role) g->machine.role(g->machine.arg, RAFT_FOLLOWER, g->told_term, 0);
-    group_tell_down(g, 0);
+    group_tell_down(g);
     return 0;
 }
 

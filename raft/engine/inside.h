@@ -305,10 +305,10 @@ void group_mark_unsent(struct raft_group *g);
 void group_mark_unflushed(struct raft_group *g);
 void group_flush(struct raft_group *g);
 void group_tell_peer(struct raft_group *g, uint64_t node, bool up, bool woke);
-/* As the core's configuration says; ERR_FULL. Peers from *kept on are new. */
-int group_take_members(struct raft_group *g, unsigned *kept);
-/* Of peers from `from` on those that are down: a core takes a new one for up until it is told, and they are judged once for all groups. */
-void group_tell_down(struct raft_group *g, unsigned from);
+int group_take_members(struct raft_group *g); /* as the core's configuration says; ERR_FULL */
+/* Which peers are down, judged once for all groups: a core takes each one that comes for up, also one that left and came back in the
+ * same step, so that this is told for all of them whenever the members change. */
+void group_tell_down(struct raft_group *g);
 void group_answer(struct list *proposals, enum raft_answer answer);
 struct raft_group *group_find(struct engine_loop *l, uint64_t number);
 

@@ -128,9 +128,9 @@ static void tell_role(struct raft_group *g, const struct office *o)
     if (g->machine.role) g->machine.role(g->machine.arg, role, o->term, leader);
 }
 
-void group_tell_down(struct raft_group *g, unsigned from)
+void group_tell_down(struct raft_group *g)
 {
-    for (unsigned i = from; i < g->peer_count; i++) {
+    for (unsigned i = 0; i < g->peer_count; i++) {
         struct core_event e = { .kind = CORE_PEER, .u.peer.node = g->peers[i]->node };
         unsigned number;
 
@@ -143,10 +143,8 @@ void group_tell_down(struct raft_group *g, unsigned from)
 
 static void tell_members(struct raft_group *g, bool committed)
 {
-    unsigned kept;
-
-    if (group_take_members(g, &kept) != 0) metric_add(M_RAFT_PEERS_FULL, 1);
-    group_tell_down(g, kept);
+    if (group_take_members(g) != 0) metric_add(M_RAFT_PEERS_FULL, 1);
+    group_tell_down(g);
     if (g->told_role == RAFT_LEADER) balance_mark(g);
     if (g->machine.members) g->machine.members(g->machine.arg, core_config_now(g->core), committed);
 }

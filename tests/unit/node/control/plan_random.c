@@ -7,7 +7,8 @@
  *   - a planned placement has a living quorum, and the shard that it is for had one among those known to vote, or those who may
  *   - who comes new is up and serves; so many replicas move at one time
  *   - what control_may_* lets pass control does, and no shard that had a living quorum loses it by that
- * and at the end, with all up: the plan comes to rest, nothing that drains holds anything, replicas are even.
+ * and at the end, with those who live: no shard that has a quorum waits for who is down, unless it would give up a copy of each commit;
+ * then with all up: the plan comes to rest, nothing that drains holds anything, replicas are even.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -265,16 +266,30 @@ static void something_happens(struct world *w)
         reports(w, 1 + pick(w, shards));
 }
 
-/* ---- the end */
+/* ---- who is down stays so */
 
-static void comes_to_rest(struct world *w)
+static unsigned living(const struct world *w, const uint64_t *list, unsigned count, uint64_t *out)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        if (has(w->up.nodes, w->up.count, list[i])) out[n++] = list[i];
+    return n;
+}
+
+/* Nobody who is wanted lives, or with those who do a copy of each commit would be given up. */
+static bool may_wait(const struct world *w, const struct control_shard *s)
+{
+    uint64_t left[CONTROL_VOTERS_MAX];
+    unsigned count = living(w, s->voters, s->voter_count, left);
+
+    return count == 0 || count / 2 < s->settled_count / 2;
+}
+
+static void plan_all(struct world *w)
 {
     bool goes_on = true;
 
-    w->up.count = 0;
-    for (unsigned i = 0; i < control_node_count(w->s.control); i++)
-        if (control_node_at(w->s.control, i)->state != CONTROL_GONE)
-            w->up.nodes[w->up.count++] = control_node_at(w->s.control, i)->id;
     for (unsigned round = 0; goes_on; round++) {
         assert_true(round < 3000);
         goes_on = plans(w);
@@ -289,6 +304,30 @@ static void comes_to_rest(struct world *w)
         }
         check(w);
     }
+}
+
+static void nobody_waits_for_the_dead(struct world *w)
+{
+    plan_all(w);
+    for (unsigned i = 1; i <= control_shard_count(w->s.control); i++) {
+        const struct control_shard *s = control_shard(w->s.control, i);
+        const struct group *g = &w->groups[i];
+
+        if (s->state == CONTROL_CLOSED || s->in_force == s->version) continue;
+        if (!quorum(w, g->voters, g->count) || may_wait(w, s)) continue;
+        fail_msg("shard %u waits for ever", i);
+    }
+}
+
+/* ---- the end */
+
+static void comes_to_rest(struct world *w)
+{
+    w->up.count = 0;
+    for (unsigned i = 0; i < control_node_count(w->s.control); i++)
+        if (control_node_at(w->s.control, i)->state != CONTROL_GONE)
+            w->up.nodes[w->up.count++] = control_node_at(w->s.control, i)->id;
+    plan_all(w);
 }
 
 static void check_rest(const struct world *w)
@@ -331,6 +370,7 @@ static void run(uint64_t seed)
         meet_shards(w);
         check(w);
     }
+    nobody_waits_for_the_dead(w);
     comes_to_rest(w);
     check_rest(w);
     control_free(&w->s.control);

@@ -343,6 +343,41 @@ static void who_is_down_when_added_is_known_to_be_down(void **state)
     assert_false(v.up);
 }
 
+/* A follower that gets both changes with one message sees a member go and come back in one step: it is still down. */
+static void who_left_and_came_back_in_one_step_is_known_to_be_down(void **state)
+{
+    struct core_peer_view v = { 0 };
+    struct core_config without, with;
+    struct town_node *leader;
+    uint64_t lags;
+
+    (void)state;
+    town_start_all(&town);
+    leader = town_elect(&town, 0);
+    lags = leader->number % 3 + 1;
+    with = without = *raft_group_config(leader->groups[0]);
+    with.members[with.count++] = (struct core_member){ .node = 4, .flags = CORE_LEARNS };
+    assert_int_equal(raft_group_change(leader->groups[0], &with, 0), 0);
+    wait_for_config(&town, 4);
+    town_run(&town, 2000); /* node 4 was never there: all know it */
+    town_alone(&town, lags, true, true);
+    assert_int_equal(raft_group_change(leader->groups[0], &without, 0), 0);
+    wait_for_config(&town, 3);
+    assert_int_equal(raft_group_change(leader->groups[0], &with, 0), 0);
+    wait_for_config(&town, 4);
+    town_alone(&town, lags, false, true);
+    town_settle(&town, 0);
+    for (unsigned i = 0; i < 100 && town_elect(&town, 0)->number != lags; i++) {
+        raft_group_transfer(town_elect(&town, 0)->groups[0], lags, 0); /* may be refused: not yet */
+        town_run(&town, 100);
+    }
+    leader = town_elect(&town, 0);
+    assert_int_equal(leader->number, lags);
+    for (unsigned i = 0; v.node != 4; i++)
+        assert_true(raft_group_peer(leader->groups[0], i, &v));
+    assert_false(v.up);
+}
+
 static void a_node_is_replaced_and_restarts_know_it(void **state)
 {
     struct core_config aim;
@@ -603,6 +638,7 @@ int main(void)
         TEST(a_cut_beside_a_proposal_sends_it),
         TEST(a_node_is_added_as_a_learner_and_becomes_a_voter),
         TEST(who_is_down_when_added_is_known_to_be_down),
+        TEST(who_left_and_came_back_in_one_step_is_known_to_be_down),
         TEST(a_node_is_replaced_and_restarts_know_it),
         TEST(one_voter_grows_to_three),
         TEST(an_old_configuration_is_found_in_the_log),
