@@ -179,7 +179,7 @@ run_whole() {
     run_engines build/release/tests/sim/sim_engine
     run_controls build/release/tests/sim/sim_control
     run_explore build/release/tests/sim/sim_explore
-    ! wanted_any clients/upgrade || build previous angarium || true # what it upgrades from
+    ! { wanted_any clients/upgrade || wanted_any clients/documents; } || build previous angarium || true # what they upgrade from
     from_here_at_once 1 # they unpack the same programs, and load the machine
     for file in tests/clients/*_test.py; do
         check "clients/$(basename "$file" _test.py)" 180 /usr/bin/python3 "$file" build/release

@@ -7,6 +7,7 @@
 #include "node/ops/cli_change.h"
 
 #define ASK_EVERY_MS  500
+#define PATIENCE_MS   3000 /* an election of control's leader may be on its way */
 #define ASK_FAILS_MAX 20 /* in a row: the node that is asked may restart */
 #define PATH_SIZE     512
 
@@ -20,6 +21,7 @@ static void say_does(const json_t *answer)
         printf("%s%s\n", dry ? "would: " : "", json_string_value(line));
     if (json_object_get(answer, "shard"))
         printf("shard %" JSON_INTEGER_FORMAT "\n", cli_int(answer, "shard"));
+    fflush(stdout); /* before what is told while one waits */
 }
 
 /* One more line when it has changed; on a terminal in the place of the last one. */
@@ -61,10 +63,13 @@ static int wait_for(const struct cli_target *t, const char *operation)
 
 int cli_change(const struct cli_change *c, const char *path)
 {
+    struct cli_target t = c->target;
     struct cli_answer a = { 0 };
     const char *operation;
-    int rv = cli_call(&c->target, "POST", path, NULL, (struct span){ 0 }, &a);
+    int rv;
 
+    t.patience_ms = PATIENCE_MS;
+    rv = cli_call(&t, "POST", path, NULL, (struct span){ 0 }, &a);
     if (rv == CLI_DONE && c->target.json) cli_print_json(a.json);
     if (rv == CLI_DONE && !c->target.json) say_does(a.json);
     operation = rv == CLI_DONE ? cli_text(a.json, "operation") : "";

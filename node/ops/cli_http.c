@@ -114,6 +114,11 @@ static int tell_broken(CURLcode code, const struct cli_target *t, bool changes)
     case CURLE_COULDNT_CONNECT:
     case CURLE_COULDNT_RESOLVE_HOST:
         return cli_fail(CLI_FAILED, "no node answers at %s: %s", t->url, curl_easy_strerror(code));
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CACERT_BADFILE:
+        return cli_fail(CLI_FAILED, "%s: no TLS: %s; whom to trust is said by --ca-file FILE, or ANGARIUM_CA_FILE", t->url,
+                        curl_easy_strerror(code));
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
         return cli_fail(CLI_USAGE, "%s is no endpoint; write it as http://127.0.0.1:12502", t->url);

@@ -1,6 +1,8 @@
 /* cli_status - angarium status, nodes, certificates, shards: how the cluster stands. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "node/ops/cli.h"
 
@@ -20,19 +22,37 @@ static int get(const struct cli_target *t, const char *path, struct cli_answer *
 
 /* ---- status */
 
+/* What control says of it, and whether it can be reached. */
+static const char *state_of(const json_t *node, char out[40])
+{
+    const char *state = cli_text(node, "state");
+    bool down = json_is_false(json_object_get(node, "up")) && strcmp(state, "gone") != 0;
+
+    snprintf(out, 40, "%s%s", state, down ? ", down" : "");
+    return out;
+}
+
+static const char *or_dash(const char *text)
+{
+    return *text ? text : "-";
+}
+
 static void print_status(const json_t *nodes, const json_t *queue, const json_t *shards)
 {
     const json_t *counts = json_object_get(queue, "counts"), *shard, *node;
     size_t i, led = 0, all = json_array_size(json_object_get(shards, "items"));
-    char size[16];
+    char size[16], state[40];
 
     json_array_foreach(json_object_get(shards, "items"), i, shard) led +=
         cli_int(shard, "leader") > 0;
     json_array_foreach(json_object_get(nodes, "items"), i, node)
+    {
+        if (strcmp(cli_text(node, "state"), "gone") == 0) continue;
         printf("node      %" JSON_INTEGER_FORMAT " %s  %s  angarium %s  leads %" JSON_INTEGER_FORMAT
                " of %" JSON_INTEGER_FORMAT " shards\n",
-               cli_int(node, "id"), cli_text(node, "hostname"), cli_text(node, "state"),
-               cli_text(node, "version"), cli_int(node, "leads"), cli_int(node, "shards"));
+               cli_int(node, "id"), or_dash(cli_text(node, "hostname")), state_of(node, state),
+               or_dash(cli_text(node, "version")), cli_int(node, "leads"), cli_int(node, "shards"));
+    }
     printf("verdict   %s\n",
            led == all ? "ok" : "DEGRADED: shards without a leader; see: angarium shards");
     cli_short_size((uint64_t)cli_int(counts, "bytes"), size);
@@ -125,16 +145,16 @@ static void print_nodes(const json_t *items)
     struct cli_table t;
     const json_t *n;
     size_t i;
-    char started[20];
+    char started[20], state[40];
 
     cli_table_start(&t, heads, 7);
     json_array_foreach(items, i, n)
     {
         cli_short_time(cli_text(n, "started_at"), started);
         cli_table_add(&t, "%" JSON_INTEGER_FORMAT, cli_int(n, "id"));
-        cli_table_add(&t, "%s", cli_text(n, "hostname"));
-        cli_table_add(&t, "%s", cli_text(n, "state"));
-        cli_table_add(&t, "%s", cli_text(n, "version"));
+        cli_table_add(&t, "%s", or_dash(cli_text(n, "hostname")));
+        cli_table_add(&t, "%s", state_of(n, state));
+        cli_table_add(&t, "%s", or_dash(cli_text(n, "version")));
         if (strcmp(cli_text(n, "state"), "gone") == 0) {
             cli_table_add(&t, "-");
             cli_table_add(&t, "-");
@@ -142,7 +162,7 @@ static void print_nodes(const json_t *items)
             cli_table_add(&t, "%" JSON_INTEGER_FORMAT, cli_int(n, "shards"));
             cli_table_add(&t, "%" JSON_INTEGER_FORMAT, cli_int(n, "leads"));
         }
-        cli_table_add(&t, "%s", started);
+        cli_table_add(&t, "%s", or_dash(started));
     }
     cli_table_print(&t, stdout);
 }

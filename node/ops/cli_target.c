@@ -1,5 +1,5 @@
-/* cli_target - which cluster a verb talks to, and with what token: the options; ANGARIUM_ENDPOINT
- * and ANGARIUM_TOKEN; the cluster.json of a dev cluster (--dir, or ./angarium-dev).
+/* cli_target - which cluster a verb talks to, and with what token: the options; ANGARIUM_ENDPOINT,
+ * ANGARIUM_TOKEN and ANGARIUM_CA_FILE; the cluster.json of a dev cluster (--dir, or ./angarium-dev).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -92,6 +92,14 @@ static void read_endpoint(struct cli_target *t)
     if (n > 0 && t->url[n - 1] == '/') t->url[n - 1] = '\0';
 }
 
+static void read_ca_file(struct cli_target *t)
+{
+    const char *env = getenv("ANGARIUM_CA_FILE");
+    const char *from = t->ca_file ? t->ca_file : t->dir ? NULL : env;
+
+    if (from) snprintf(t->ca_path, sizeof t->ca_path, "%s", from);
+}
+
 int cli_target_find(struct cli_target *t)
 {
     int rv = read_format(t);
@@ -99,7 +107,7 @@ int cli_target_find(struct cli_target *t)
     if (rv == 0) rv = read_token(t);
     if (rv != 0) return rv;
     read_endpoint(t);
-    if (t->ca_file) snprintf(t->ca_path, sizeof t->ca_path, "%s", t->ca_file);
+    read_ca_file(t);
     if (t->dir) return from_dev(t, t->dir);
     if (!t->url[0] && access(DEV_DIR "/cluster.json", R_OK) == 0) return from_dev(t, DEV_DIR);
     if (!t->url[0])

@@ -96,14 +96,15 @@ static char *question(const struct settings *s, const char *uuid, const char *to
     return text;
 }
 
-/* One seed. 0; ERR_AGAIN: it could not say; ERR_DENIED: it said no. */
-static int ask_seed(const char *url, const char *body, struct cluster_self *out)
+/* One seed; the CA of the cluster is trusted besides those of the system. 0; ERR_AGAIN: it could not say; ERR_DENIED: it said no. */
+static int ask_seed(const char *url, const char *ca_file, const char *body, struct cluster_self *out)
 {
     struct cli_target t = { 0 };
     struct cli_answer a = { 0 };
     int rv;
 
     snprintf(t.url, sizeof t.url, "%s", url);
+    snprintf(t.ca_path, sizeof t.ca_path, "%s", ca_file);
     rv = cli_call(&t, "POST", "/api/v1/join", "application/json", span_cstr(body), &a);
     if (rv == CLI_DONE)
         rv = take_answer(out, a.json);
@@ -113,8 +114,9 @@ static int ask_seed(const char *url, const char *body, struct cluster_self *out)
     return rv;
 }
 
-static int ask_seeds(const char *seeds, const char *body, struct cluster_self *out)
+static int ask_seeds(const struct settings *s, const char *body, struct cluster_self *out)
 {
+    const char *seeds = s->cluster.seeds;
     int rv = ERR_AGAIN;
 
     while (*seeds && rv == ERR_AGAIN) {
@@ -122,7 +124,7 @@ static int ask_seeds(const char *seeds, const char *body, struct cluster_self *o
         char url[256];
 
         snprintf(url, sizeof url, "%.*s", (int)n, seeds);
-        if (n > 0) rv = ask_seed(url, body, out);
+        if (n > 0) rv = ask_seed(url, s->cluster.ca, body, out);
         seeds += n + strspn(seeds + n, " ");
     }
     return rv;
@@ -131,11 +133,11 @@ static int ask_seeds(const char *seeds, const char *body, struct cluster_self *o
 static int ask_around(const struct settings *s, const char *body, struct cluster_self *out)
 {
     uint64_t until_ms = clock_mono_ms(&clock_real) + JOIN_MS;
-    int rv = ask_seeds(s->cluster.seeds, body, out);
+    int rv = ask_seeds(s, body, out);
 
     while (rv == ERR_AGAIN && clock_mono_ms(&clock_real) < until_ms) {
         poll(NULL, 0, PAUSE_MS);
-        rv = ask_seeds(s->cluster.seeds, body, out);
+        rv = ask_seeds(s, body, out);
     }
     return rv;
 }
