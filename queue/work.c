@@ -136,13 +136,15 @@ void work_note_due(struct work *w, struct span domain, uint64_t due_at_ms)
     w->dues = d;
 }
 
+/* The index by time first: a scan by destination asks for the other one first, so when it knows that bound with this item, it knows
+ * this one with it, too. */
 static void tell_first(const struct work *w)
 {
     struct queue *q = w->queue;
 
     for (const struct work_due *d = w->dues; d; d = d->next) {
-        first_written(q->store->first, q->shard, d->domain, d->due_at_ms);
         first_written(q->store->first, q->shard, span_of(NULL, 0), d->due_at_ms);
+        first_written(q->store->first, q->shard, d->domain, d->due_at_ms);
     }
 }
 

@@ -433,9 +433,13 @@ void attempt_settle_doubt(struct shard *s)
 {
     struct queue_ref refs[1024];
     struct queue_place place = { 0 };
-    size_t n = queue_claims(s->commit->o.store, s->number, &place, refs, 1024);
     struct outcome_batch *b = NULL;
+    struct queue_counts counts;
+    size_t n = 0;
 
+    queue_counts(s->queue, &counts);
+    if (counts.claimed > 0) n = queue_claims(s->commit->o.store, s->number, &place, refs, 1024);
+    CHECK((n > 0) == (counts.claimed > 0)); /* Q4, Q7 */
     if (n == 0) {
         shard_lead(s);
         return;

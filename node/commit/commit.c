@@ -24,6 +24,7 @@ static uint64_t on_turn(struct loop_hook *hook, uint64_t mono_ms)
         place_turn(s, mono_ms);
         attempt_flush(s);
         house_purge(s, mono_ms);
+        house_look(s, mono_ms);
         house_cut_late(s);
         forget_turn(s); /* last: the shard may be gone then */
     }

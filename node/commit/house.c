@@ -447,6 +447,21 @@ static bool has_abandoned(struct shard *s, uint64_t mono_ms)
     return false;
 }
 
+/* Deleted records stay in the store for a while, and a scan walks over them, but for those before the place where the last one found
+ * something. Who leads looks all the time; who follows does it here, so that it need not walk over all mail of an hour in the
+ * moment when it begins to lead. */
+void house_look(struct shard *s, uint64_t mono_ms)
+{
+    uint64_t applied;
+
+    if (s->leads || mono_ms < s->look_at_ms) return;
+    s->look_at_ms = mono_ms + COMMIT_LOOK_EVERY_MS;
+    applied = queue_applied(s->queue);
+    if (applied == s->looked) return;
+    s->looked = applied;
+    (void)queue_due_next_ms(s->commit->o.store, s->number, span_of(NULL, 0));
+}
+
 void house_purge(struct shard *s, uint64_t mono_ms)
 {
     Angarium__Purge what = ANGARIUM__PURGE__INIT;

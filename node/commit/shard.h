@@ -16,6 +16,7 @@
 #define COMMIT_UPLOAD_ABANDONED_MS (2u * 60 * 60 * 1000)
 #define COMMIT_PURGE_EVERY_MS      1000
 #define COMMIT_PURGE_LIMIT         100 /* messages of one purge */
+#define COMMIT_LOOK_EVERY_MS       500
 #define COMMIT_HOUSE_EVERY_MS      250
 #define COMMIT_LOGS_WAIT_TIMES     4 /* logs of so many times cut_bytes wait for no other node that lags */
 #define COMMIT_CACHE_SHARES        16 /* of the body cache, where shards come while the node runs */
@@ -81,6 +82,7 @@ struct shard {
     bool is_purging, is_closing;
     bool has_ended; /* for all nodes and for ever: what is here of it is removed */
     uint64_t uploads_due_ms; /* mono; no open upload is old before: they are not looked at */
+    uint64_t look_at_ms, looked; /* mono; while it does not lead: what was applied when it last looked what is due */
     uint64_t purge_at_ms, mark; /* mono; where the state ended at the last mark, for the next cut */
     uint64_t cut;
     uint64_t moved;     /* this far it may be cut */
@@ -203,6 +205,7 @@ void close_turn(struct shard *s, bool tells);
 void house_open(struct commit *c);
 void house_close(struct commit *c);
 void house_purge(struct shard *s, uint64_t mono_ms);
+void house_look(struct shard *s, uint64_t mono_ms);
 void house_cut_late(struct shard *s);
 /* What replaces all of a shard's state. `run` on the DISK pool when no cut is under way; `done` then on the shard's loop, which
  * may free it; also with ERR_CLOSED when it was not run before the end. After rv 0 the log is cut at `index`; 0: there is none. */

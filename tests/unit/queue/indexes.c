@@ -2,6 +2,7 @@
  * bodies over a crash; and damages of what the indexes say. */
 #include "tests/unit/queue/scene.h"
 
+#include "queue/inside.h"
 #include "queue/keys.h"
 
 static void messages_are_listed_by_index(void **state)
@@ -43,6 +44,46 @@ static void the_longest_destination(void **state)
     at = (struct queue_place){ 0 };
     assert_int_equal(
         queue_due_by_domain(s.store, SHARD, span_of(to + 2, 254), &at, UINT64_MAX, d, 2), 0);
+    scene_close(&s);
+}
+
+/* ---- where scans begin */
+
+static const struct queue_store_calls *beneath;
+static uint64_t begun_at_ms; /* due time from which the last scan went */
+
+static void each_seen(void *self, struct span prefix, struct span from, bool backwards, void *arg,
+                      bool (*each)(void *arg, struct span key, struct span value))
+{
+    begun_at_ms = from.n >= prefix.n + 8 ? queue_read_u64(from, prefix.n) : 0;
+    beneath->each(self, prefix, from, backwards, arg, each);
+}
+
+/* What is gone is walked over once: by the index of time for all destinations. */
+static void a_destination_is_looked_for_where_anything_is_due(void **state)
+{
+    static struct queue_store_calls calls;
+    struct queue_place at = { 0 };
+    struct queue_due d[2];
+    struct scene s;
+    uint64_t gone, late;
+
+    (void)state;
+    scene_open(&s);
+    gone = scene_accept(&s, "a@x.example", "b@y.example", NULL);
+    scene_cancel(&s, gone, NULL, 0);
+    late = scene_accept(&s, "a@x.example", "c@y.example", NULL);
+    calls = *s.store->calls;
+    beneath = s.store->calls;
+    calls.each = each_seen;
+    s.store->calls = &calls;
+    assert_int_not_equal(queue_due_next_ms(s.store, SHARD, span_of(NULL, 0)), UINT64_MAX);
+    assert_int_equal(begun_at_ms, 0);
+    assert_int_equal(
+        queue_due_by_domain(s.store, SHARD, SPAN_LIT("y.example"), &at, UINT64_MAX, d, 2), 1);
+    assert_int_equal(d[0].index, late);
+    assert_int_equal(begun_at_ms, d[0].due_at_ms);
+    s.store->calls = beneath;
     scene_close(&s);
 }
 
@@ -174,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_are_listed_by_index),
         cmocka_unit_test(the_longest_destination),
+        cmocka_unit_test(a_destination_is_looked_for_where_anything_is_due),
         cmocka_unit_test(moved_bodies_are_forgotten_by_a_replay),
         cmocka_unit_test(damages_are_found),
     };

@@ -5,6 +5,7 @@
 
 #include "node/commit/shard.h"
 #include "node/commit/upload.h"
+#include "queue/store.h"
 
 #define NODES TOWN_NODES
 #define SHARD 1
@@ -340,6 +341,56 @@ static void who_is_not_there_is_not_waited_for(void **state)
     assert_int_equal(commit_leaving(town.nodes[1].commit), 0);
 }
 
+/* ---- what who takes over looks for */
+
+static const struct queue_store_calls *beneath;
+static unsigned scans_of_claims, scans_from_the_start;
+
+static void each_seen(void *self, struct span prefix, struct span from, bool backwards, void *arg,
+                      bool (*each)(void *arg, struct span key, struct span value))
+{
+    static const uint8_t nothing[8];
+
+    scans_of_claims += prefix.n > 4 && prefix.p[4] == 'c';
+    scans_from_the_start += prefix.n > 4 && prefix.p[4] == 't' && from.n >= prefix.n + 8 &&
+                            memcmp(from.p + prefix.n, nothing, 8) == 0;
+    beneath->each(self, prefix, from, backwards, arg, each);
+}
+
+/* Records of mail that is gone stay in the store for a while: who begins to lead does not walk over them. */
+static void who_takes_over_looks_where_something_is(void **state)
+{
+    static struct queue_store_calls calls;
+    struct queue_store *store = town.nodes[2].store;
+    struct queue_place at = { 0 };
+    struct queue_due d[4];
+    struct town_claim c;
+
+    (void)state;
+    place_on_first(SHARD);
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t index = send_mail();
+
+        claim_one(&c, index);
+        town_delivered(1, SHARD, index);
+        town_turns(4);
+    }
+    send_mail();
+    town_turns(200); /* it looks, as it follows */
+    beneath = store->calls;
+    calls = *beneath;
+    calls.each = each_seen;
+    store->calls = &calls;
+    scans_of_claims = scans_from_the_start = 0;
+    cut = 3;
+    leave();
+    TOWN_UNTIL(see(2).leads);
+    assert_int_equal(queue_due_by_time(store, SHARD, &at, UINT64_MAX, d, 4), 1);
+    assert_int_equal(scans_of_claims, 0);
+    assert_int_equal(scans_from_the_start, 0);
+    store->calls = beneath;
+}
+
 static void what_a_node_led_is_shared_by_the_others(void **state)
 {
     unsigned leads[NODES + 1] = { 0 };
@@ -371,6 +422,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_there_but_cannot_lead_yet_is_waited_for, begin, end),
         cmocka_unit_test_setup_teardown(who_is_not_there_is_not_waited_for, begin, end),
         cmocka_unit_test_setup_teardown(what_a_node_led_is_shared_by_the_others, begin, end),
+        cmocka_unit_test_setup_teardown(who_takes_over_looks_where_something_is, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
