@@ -6,6 +6,7 @@ Three nodes: the load goes to the first, figures are sums over the three; "on di
 by callgrind (valgrind), of one node: they do not depend on what else the machine does. CPU does."""
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -24,6 +26,7 @@ from load import Sink, find_tool  # noqa: E402
 from node import free_ports  # noqa: E402
 
 KIB = 1024
+AWAKE_S = 0.25
 SYNCS = ("fdatasync", "fsync", "sync_file_range", "msync")
 
 
@@ -97,18 +100,44 @@ class Rig:
         return cpu, written
 
 
+@contextlib.contextmanager
+def napping(pid, nap_ms):
+    """The process is stopped for so long, again and again, AWAKE_S between."""
+    done = threading.Event()
+
+    def nap():
+        while not done.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(nap_ms / 1000)
+            os.kill(pid, signal.SIGCONT)
+            done.wait(AWAKE_S)
+
+    thread = threading.Thread(target=nap)
+    if nap_ms:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if nap_ms:
+            thread.join()
+
+
 def plain(o, nodes, size, mails):
     """CPU, syncs of the log, bytes on disk and wire."""
     with Rig(o, nodes) as rig:
         (cpu, written), before = rig.used(), rig.metrics()
-        rig.generate(mails, size)
+        with napping(rig.pids()[-1], o.naps if nodes > 1 else 0):
+            rig.generate(mails, size)
         (cpu2, written2), after = rig.used(), rig.metrics()
     out = sum(after[k] - before.get(k, 0) for k in after if k.startswith("angarium_wire_bytes_total") and 'direction="out"' in k)
     name = "angarium_log_syncs_total"
     figures_ = {"CPU ms": (cpu2 - cpu) * 1000 / mails, "log syncs": (after[name] - before[name]) / mails,
                 "on disk, bytes a byte": (written2 - written) / nodes / (mails * size)}
     if nodes > 1:
+        again = after.get("angarium_raft_entry_bytes_resent_total", 0) - before.get("angarium_raft_entry_bytes_resent_total", 0)
         figures_["on the wire, bytes a byte and follower"] = out / (nodes - 1) / (mails * size)
+        figures_["of them entries sent again"] = again / (nodes - 1) / (mails * size)
     return figures_
 
 
@@ -173,6 +202,8 @@ def main():
     parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--mails", type=int, default=2000, help="of 2 and 16 KiB in each run; a tenth of it of 256 KiB")
     parser.add_argument("--nodes", type=int, choices=(1, 3), help="of one alone, or of three; without: both")
+    parser.add_argument("--naps", type=int, default=0, metavar="MS", help="three nodes: one of those that get no load is stopped for so long, "
+                        "again and again; only CPU, log, disk and wire are counted")
     parser.add_argument("--no-instructions", action="store_true", help="callgrind takes minutes")
     parser.add_argument("--json", metavar="FILE")
     o = parser.parse_args()
@@ -188,7 +219,9 @@ def main():
             mails = o.mails if size < 256 * KIB else max(20, o.mails // 10)
             column = "%d KiB, %d node%s" % (size // KIB, nodes, "s" if nodes > 1 else "")
             columns.append(column)
-            found = {**plain(o, nodes, size, mails), **traced(o, nodes, size, mails // 2), **layered(o, nodes, size, mails // 2)}
+            found = plain(o, nodes, size, mails)
+            if not o.naps:
+                found.update(**traced(o, nodes, size, mails // 2), **layered(o, nodes, size, mails // 2))
             if nodes == 1 and not o.no_instructions:
                 found.update(instructions(o, size, 100))
             for name, value in found.items():

@@ -10,7 +10,7 @@
 #                               the replicated log beside etcd and RabbitMQ's quorum queue, three nodes each (fetched, not installed)
 #   tests/bench/run.sh growth [--only sessions|queue|shards|destinations] [--pictures DIR] [--json FILE]
 #                               of one node: how rates, latency, memory, disk and restart grow
-#   tests/bench/run.sh page [--nodes 1|3] [--json FILE]
+#   tests/bench/run.sh page [--nodes 1|3] [--naps MS] [--json FILE]
 #                               what one mail costs at 2, 16 and 256 KiB, of one node and of three; needs strace and valgrind
 #   tests/bench/run.sh failover [--faults 30] [--only kill,stop,cut] [--json FILE]
 #                               three nodes: how long a shard takes no mail when its leader is killed, leaves, is cut off
