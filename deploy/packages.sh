@@ -5,7 +5,7 @@ set -u
 
 PACKAGES_BUILD="gcc g++ cmake ninja-build pkg-config protobuf-c-compiler libuv1-dev libssl-dev librocksdb-dev
     libprotobuf-c-dev libunbound-dev dns-root-data node-llhttp libjansson-dev libyaml-dev libsodium-dev
-    libcurl4-openssl-dev libidn2-dev libnng-dev libxxhash-dev uthash-dev libc6-dev ca-certificates python3 libcmocka-dev"
+    libcurl4-openssl-dev libidn2-dev libnng-dev libxxhash-dev uthash-dev libjemalloc-dev libisal-dev libc6-dev ca-certificates python3 libcmocka-dev"
 # The second half: what foreign mail programs (tests/clients) are run by or linked with; they themselves are unpacked only.
 PACKAGES_TEST="clang-14 libclang-rt-14-dev swaks libnet-ssleay-perl curl openssl
     libdb5.3 libnsl2 libicu72 libsasl2-2 libgsasl18 libsecret-1-0 libgnutls-dane0 libidn12 libevent-2.1-7 libgssapi-krb5-2

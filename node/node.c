@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -886,13 +885,6 @@ static void raise_file_limit(const struct settings *s)
                                "limits.sessions_max and delivery.connections_max"));
 }
 
-/* Chunks of bodies come and go by the thousand, in any order: mapped each, their memory goes back to the system when
- * they do, and does not stay as holes between what lives longer. Smaller mail stays on the heap, which is faster. */
-static void give_memory_back(void)
-{
-    mallopt(M_MMAP_THRESHOLD, COMMIT_INLINE_SIZE_MAX);
-}
-
 static enum log_level least_level(const struct settings *s)
 {
     static const char *const levels[] = { "debug", "info", "warn", "error" };
@@ -1629,7 +1621,6 @@ int node_run(const char *settings_file)
     n->settings = in_force(n, n->file);
     if (!is_alone(n)) settings_records_of(n->file, &n->own);
     n->begun = settings_ref(n->settings);
-    give_memory_back();
     open_log(n->settings);
     raise_file_limit(n->settings);
     log_event(LOG_INFO, "node.starting", LOG_TEXT("version", ANGARIUM_VERSION),

@@ -47,6 +47,16 @@ bool store_group_add(struct store_group *g, const struct store_entry *e);
 /* ERR_CORRUPT when it is too long. */
 int store_config_set(struct store_config *out, uint64_t index, struct span bytes);
 
+/* ---- checksum.c */
+
+/* CRC32C of what crc is that of (0: nothing) and size more bytes. It has the name under which RocksDB's shared library looks for its own:
+ * the program's comes first, so each checksum of a log, a table or a state is taken by it. */
+__attribute__((visibility("default"))) uint32_t
+checksum_extend(uint32_t crc, const char *data,
+                size_t size) __asm__("_ZN7rocksdb6crc32c6ExtendEjPKcm");
+/* That of RFC 3720's and everybody's test, "123456789", is right. */
+void checksum_check(void);
+
 /* ---- watermark.c */
 
 #define WATERMARK_SLOT_SIZE  64

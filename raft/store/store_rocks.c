@@ -571,6 +571,7 @@ int store_rocks_open(struct store **out, const struct store_options *o, bool *ta
     if (mkdir(o->dir, 0700) != 0 && errno != EEXIST)
         return errmsg_set(why, ERR_IO, "%s: cannot make the directory: %s", o->dir,
                           strerror(errno));
+    checksum_check();
     r = make_rocks(o);
     rv = watermark_open(&r->watermark, o->dir, why);
     if (rv == 0) rv = open_database(r, why);

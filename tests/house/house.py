@@ -58,6 +58,7 @@ FOREIGN = (
     ("unbound.h", {"node/net"}),
     ("llhttp.h", {"node/net"}),
     ("rocksdb/c.h", {"raft/store", "queue/store_rocks.c"}),
+    ("isa-l/crc.h", {"raft/store"}),
     ("yaml.h", {"node/settings"}),
     ("jansson.h", {"node/ops", "node/login"}),
     ("curl/*", {"node/ops", "node/login"}),

@@ -30,7 +30,7 @@ GOOD = {
     "raft/core/inner.h": "",
     "raft/core/core.c": HEAD + '#include "raft/core/inner.h"\n#include "inner.h"\n',
     "raft/store/store.h": '#include "raft/core/core.h"\n',
-    "raft/store/rocks.c": HEAD + "#include <rocksdb/c.h>\n",
+    "raft/store/rocks.c": HEAD + "#include <isa-l/crc.h>\n#include <rocksdb/c.h>\n",
     "raft/wire/wire.c": HEAD + "#include <nng/nng.h>\n#include <openssl/ssl.h>\n",
     "raft/raft.h": '#include "raft/core/core.h"\n#include "raft/store/store.h"\n',
     "raft/engine/engine.c": HEAD + '#include "raft/raft.h"\n#include "node/net/tls.h"\n',

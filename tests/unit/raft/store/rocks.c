@@ -2,6 +2,7 @@
  * failing. */
 #include "tests/unit/raft/store/place.h"
 
+#include <dlfcn.h>
 #include <rocksdb/c.h>
 
 static void what_was_written_is_there_after_a_restart(void **state)
@@ -280,6 +281,20 @@ static void a_directory_that_cannot_be_made_is_an_error(void **state)
     assert_non_null(strstr(why.text, "/proc/no/such/place"));
 }
 
+/* ---- checksums */
+
+static void rocksdb_takes_its_checksums_by_our_function(void **state)
+{
+    (void)state;
+    /* what its own calls are bound to, for they go by name */
+    assert_ptr_equal(dlsym(RTLD_DEFAULT, "_ZN7rocksdb6crc32c6ExtendEjPKcm"), checksum_extend);
+    assert_int_equal(checksum_extend(0, "123456789", 9), 0xe3069283);
+    for (size_t i = 0; i <= 9; i++) /* in two parts, wherever it is cut */
+        assert_int_equal(
+            checksum_extend(checksum_extend(0, "123456789", i), "123456789" + i, 9 - i),
+            0xe3069283);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_database_that_is_not_ours_is_refused),
         cmocka_unit_test(damage_in_a_group_is_found_when_it_is_opened),
         cmocka_unit_test(a_directory_that_cannot_be_made_is_an_error),
+        cmocka_unit_test(rocksdb_takes_its_checksums_by_our_function),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
