@@ -1,29 +1,23 @@
 /* self - DATA/cluster: read, and written beside, synced and renamed. */
-#include <stdio.h>
 #include <string.h>
 
 #include "node/cluster/inside.h"
+#include "proto/ground/hex.h"
 
 #define SELF_SIZE_MAX (256u << 10)
 
 int cluster_parse_id(const char *text, uint8_t out[CONTROL_CLUSTER_SIZE])
 {
-    if (strlen(text) != 2 * CONTROL_CLUSTER_SIZE) return ERR_SYNTAX;
-    for (unsigned i = 0; i < 2 * CONTROL_CLUSTER_SIZE; i++) {
-        char c = text[i];
-        int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-
-        if (v < 0) return ERR_SYNTAX;
-        out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | v : v << 4);
-    }
+    if (!hex_is_lower(text, (size_t)2 * CONTROL_CLUSTER_SIZE)) return ERR_SYNTAX;
+    for (unsigned i = 0; i < CONTROL_CLUSTER_SIZE; i++)
+        out[i] = (uint8_t)hex_pair((uint8_t)text[(size_t)2 * i], (uint8_t)text[(size_t)2 * i + 1]);
     return 0;
 }
 
 void cluster_print_id(const uint8_t id[CONTROL_CLUSTER_SIZE],
                       char out[2 * CONTROL_CLUSTER_SIZE + 1])
 {
-    for (unsigned i = 0; i < CONTROL_CLUSTER_SIZE; i++)
-        snprintf(out + (size_t)2 * i, 3, "%02x", id[i]);
+    hex_print(id, CONTROL_CLUSTER_SIZE, out);
 }
 
 /* ---- the words */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "proto/ground/base32.h"
+#include "proto/ground/hex.h"
 
 void emit_event_id(uint32_t shard, uint64_t entry, uint32_t number, char out[EMIT_EVENT_ID_SIZE])
 {
@@ -24,16 +25,10 @@ int emit_event_id_parse(struct span text, uint32_t *shard, uint64_t *entry, uint
     rv = base32_parse(span_sub(text, 0, dot), &id);
     if (rv != 0) return rv;
     for (size_t i = dot + 1; i < text.n; i++) {
-        uint8_t c = text.p[i];
-        unsigned digit;
+        int digit = hex_value_lower(text.p[i]);
 
-        if (c >= '0' && c <= '9')
-            digit = c - '0';
-        else if (c >= 'a' && c <= 'f')
-            digit = c - 'a' + 10;
-        else
-            return ERR_SYNTAX;
-        n = n * 16 + digit;
+        if (digit < 0) return ERR_SYNTAX;
+        n = n * 16 + (unsigned)digit;
     }
     *shard = proto_id_shard(id);
     *entry = proto_id_index(id);

@@ -15,7 +15,6 @@
 #define NAME_SIZE_MAX     200 /* longer ones are encoded, which folds them */
 #define PLAIN_LINE_SIZE   900 /* longer lines: quoted-printable */
 #define ENCODED_WORD_SIZE 64  /* RFC 2047 2: at most 75; the field name stands before it */
-static const char hex[] = "0123456789ABCDEF";
 
 /* ---- header values */
 
@@ -49,7 +48,7 @@ static void add_encoded(struct buf *out, struct span s)
             buf_add_u8(out, c == ' ' ? '_' : c);
             used++;
         } else {
-            buf_addf(out, "=%c%c", hex[c >> 4], hex[c & 15]);
+            buf_addf(out, "=%02X", c);
             used += 3;
         }
     }
@@ -218,7 +217,7 @@ static void add_qp_line(struct buf *out, struct span line)
         if (literal)
             buf_add_u8(out, c);
         else
-            buf_addf(out, "=%c%c", hex[c >> 4], hex[c & 15]);
+            buf_addf(out, "=%02X", c);
         column += n;
     }
 }

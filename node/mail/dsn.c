@@ -11,6 +11,7 @@
 
 #include "node/mail/complete.h"
 #include "node/mail/write.h"
+#include "proto/ground/hex.h"
 
 struct kind {
     const char *name, *subject, *sentence;
@@ -42,13 +43,6 @@ static void write_name(struct buf *out, struct span s, bool utf8)
         buf_add_span(out, s);
 }
 
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* xtext (RFC 3461 4), decoded. */
 static void write_xtext(struct buf *out, struct span s, bool utf8)
 {
@@ -56,11 +50,10 @@ static void write_xtext(struct buf *out, struct span s, bool utf8)
     size_t n = 0;
 
     for (size_t i = 0; i < s.n && n < sizeof text; i++) {
-        int high = i + 2 < s.n && s.p[i] == '+' ? hex_value(s.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_value(s.p[i + 2]) : -1;
+        int byte = i + 2 < s.n && s.p[i] == '+' ? hex_pair(s.p[i + 1], s.p[i + 2]) : -1;
 
-        text[n++] = low >= 0 ? (uint8_t)(high * 16 + low) : s.p[i];
-        if (low >= 0) i += 2;
+        text[n++] = byte >= 0 ? (uint8_t)byte : s.p[i];
+        if (byte >= 0) i += 2;
     }
     write_name(out, span_of(text, n), utf8);
 }

@@ -1,5 +1,6 @@
 /* params - see params.h. */
 #include "node/mail/params.h"
+#include "proto/ground/hex.h"
 
 #define SECTIONS_MAX 32 /* of one parameter; what stands behind is not looked at */
 
@@ -96,13 +97,6 @@ static bool next_param(struct span *s, struct span *name, struct span *value,
     return true;
 }
 
-static int hex(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* "charset'language'text%20"; of a section that is not the first one the text alone. */
 static void add_percent(struct buf *out, struct span text, bool is_first)
 {
@@ -113,15 +107,11 @@ static void add_percent(struct buf *out, struct span text, bool is_first)
         if (two < text.n) text = span_from(text, two + 1);
     }
     for (size_t i = 0; i < text.n; i++) {
-        bool is_hex = text.p[i] == '%' && i + 2 < text.n && hex(text.p[i + 1]) >= 0 &&
-                      hex(text.p[i + 2]) >= 0;
+        bool is_long = text.p[i] == '%' && i + 2 < text.n;
+        int byte = is_long ? hex_pair(text.p[i + 1], text.p[i + 2]) : -1;
 
-        if (!is_hex) {
-            buf_add_u8(out, text.p[i]);
-            continue;
-        }
-        buf_add_u8(out, (uint8_t)(hex(text.p[i + 1]) * 16 + hex(text.p[i + 2])));
-        i += 2;
+        buf_add_u8(out, byte >= 0 ? (uint8_t)byte : text.p[i]);
+        if (byte >= 0) i += 2;
     }
 }
 

@@ -7,6 +7,7 @@
 #include "node/mail/mail.h"
 #include "node/mail/params.h"
 #include "proto/ground/check.h"
+#include "proto/ground/hex.h"
 
 #define OUT_SIZE 1024
 
@@ -74,13 +75,6 @@ static void put(struct parts *p, uint8_t c)
     p->out[p->out_size++] = c;
 }
 
-static int hex(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void quoted_plain(struct parts *p, uint8_t c)
 {
     p->held = c == '=' ? HELD_EQUALS : HELD_NOTHING;
@@ -94,7 +88,7 @@ static void quoted_byte(struct parts *p, uint8_t c)
         quoted_plain(p, c);
         return;
     case HELD_EQUALS:
-        if (hex(c) >= 0) {
+        if (hex_value(c) >= 0) {
             p->digit = c;
             p->held = HELD_DIGIT;
         } else if (c == '\r') {
@@ -109,8 +103,8 @@ static void quoted_byte(struct parts *p, uint8_t c)
         return;
     case HELD_DIGIT:
         p->held = HELD_NOTHING;
-        if (hex(c) >= 0) {
-            put(p, (uint8_t)(hex(p->digit) * 16 + hex(c)));
+        if (hex_value(c) >= 0) {
+            put(p, (uint8_t)hex_pair(p->digit, c));
             return;
         }
         put(p, '=');

@@ -2,6 +2,7 @@
 #include "node/mail/shown.h"
 
 #include "proto/ground/err.h"
+#include "proto/ground/hex.h"
 
 struct encoded_word {
     struct span whole, charset, text;
@@ -36,21 +37,14 @@ static bool word_at(struct span s, const uint8_t *last, struct encoded_word *out
     return out->is_base64 || (s.p[name_end + 1] | 0x20) == 'q';
 }
 
-static int hex(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void decode_q(struct span text, struct buf *out)
 {
     for (size_t i = 0; i < text.n; i++) {
-        bool is_hex = text.p[i] == '=' && i + 2 < text.n && hex(text.p[i + 1]) >= 0 &&
-                      hex(text.p[i + 2]) >= 0;
+        bool is_long = text.p[i] == '=' && i + 2 < text.n;
+        int byte = is_long ? hex_pair(text.p[i + 1], text.p[i + 2]) : -1;
 
-        if (is_hex) {
-            buf_add_u8(out, (uint8_t)(hex(text.p[i + 1]) * 16 + hex(text.p[i + 2])));
+        if (byte >= 0) {
+            buf_add_u8(out, (uint8_t)byte);
             i += 2;
         } else {
             buf_add_u8(out, text.p[i] == '_' ? ' ' : text.p[i]);

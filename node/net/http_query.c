@@ -8,29 +8,20 @@
 #include "node/net/http_query.h"
 
 #include "node/net/http.h"
-
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
+#include "proto/ground/hex.h"
 
 /* The byte at s.p[*at], decoded; *at moves behind it. -1: malformed, or NUL. */
 static int decode_byte(struct span s, size_t *at, bool plus_is_space)
 {
     uint8_t c = s.p[(*at)++];
-    int high, low;
+    int byte;
 
     if (c == '+' && plus_is_space) return ' ';
     if (c != '%') return c != 0 ? c : -1;
     if (s.n - *at < 2) return -1;
-    high = hex_value(s.p[*at]);
-    low = hex_value(s.p[*at + 1]);
+    byte = hex_pair(s.p[*at], s.p[*at + 1]);
     *at += 2;
-    if (high < 0 || low < 0 || high + low == 0) return -1;
-    return high * 16 + low;
+    return byte != 0 ? byte : -1;
 }
 
 static bool decode(struct span s, bool plus_is_space, char *out, size_t out_size)

@@ -1,5 +1,5 @@
 /* tls_pin - public keys that a peer must have one of (SHA-256 of its SubjectPublicKeyInfo, as in RFC 7469 2.4 and in
- * TLSA 3 1 1 records), and how such a hash is made and written.
+ * TLSA 3 1 1 records), and how such a hash is made.
  */
 #include "node/net/tls_private.h"
 
@@ -8,17 +8,7 @@
 #include <stdlib.h>
 
 #include "proto/ground/check.h"
-
-void tls_hex(char *out, const uint8_t hash[32])
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (unsigned i = 0; i < 32; i++) {
-        out[2 * i] = digits[hash[i] >> 4];
-        out[2 * i + 1] = digits[hash[i] & 15];
-    }
-    out[64] = '\0';
-}
+#include "proto/ground/hex.h"
 
 void tls_spki_sha256(X509 *leaf, char out[65])
 {
@@ -27,7 +17,7 @@ void tls_spki_sha256(X509 *leaf, char out[65])
     int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &spki);
 
     CHECK(n > 0 && EVP_Digest(spki, (size_t)n, hash, NULL, EVP_sha256(), NULL) == 1);
-    tls_hex(out, hash);
+    hex_print(hash, sizeof hash, out);
     OPENSSL_free(spki);
 }
 

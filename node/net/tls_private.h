@@ -29,7 +29,6 @@ struct tls {
 /* What is allowed, for both sides. */
 SSL_CTX *tls_context_new(const SSL_METHOD *method);
 const char *tls_last_reason(void);
-void tls_hex(char *out, const uint8_t hash[32]); /* 65 bytes */
 void tls_spki_sha256(X509 *leaf, char out[65]);
 bool tls_pin_fits(const struct tls *t, const char shown[65]); /* no pins: any key does */
 /* Tickets of ctx are made and read with these keys; they must outlive it. */

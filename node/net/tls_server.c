@@ -15,6 +15,7 @@
 
 #include "proto/ground/buf.h"
 #include "proto/ground/check.h"
+#include "proto/ground/hex.h"
 
 #define DAY_MS         86400000
 #define NAMES_SIZE_MAX (16u << 10)
@@ -132,7 +133,7 @@ static void fill_facts(struct tls_identity *id)
     f->chain_count = 1 + (chain ? (unsigned)sk_X509_num(chain) : 0);
     f->doubt = doubt_of(id->leaf, chain);
     CHECK(X509_digest(id->leaf, EVP_sha256(), hash, NULL) == 1);
-    tls_hex(f->sha256, hash);
+    hex_print(hash, sizeof hash, f->sha256);
     tls_spki_sha256(id->leaf, f->spki_sha256);
 }
 

@@ -8,6 +8,7 @@
 #include "node/ops/backup.h"
 #include "node/ops/cli.h"
 #include "proto/ground/check.h"
+#include "proto/ground/hex.h"
 
 /* ---- out */
 
@@ -59,11 +60,6 @@ static bool take_number(const json_t *j, const char *key, uint64_t *out)
     return json_is_integer(v) && json_integer_value(v) >= 0;
 }
 
-static bool is_hex(const char *text, size_t n)
-{
-    return strlen(text) == n && strspn(text, "0123456789abcdef") == n;
-}
-
 static bool take_file(const json_t *j, struct backup_file *f)
 {
     const char *sha256 = cli_text(j, "sha256"), *digest = cli_text(j, "digest");
@@ -71,7 +67,7 @@ static bool take_file(const json_t *j, struct backup_file *f)
 
     backup_file_name(f->head.shard, name);
     if (strcmp(cli_text(j, "file"), name) != 0) return false; /* no other path is ever opened */
-    if (!is_hex(digest, 16) || !is_hex(sha256, sizeof f->sha256 - 1)) return false;
+    if (!hex_is_lower(digest, 16) || !hex_is_lower(sha256, sizeof f->sha256 - 1)) return false;
     f->head.digest = strtoull(digest, NULL, 16);
     snprintf(f->sha256, sizeof f->sha256, "%s", sha256);
     return take_number(j, "index", &f->head.index) && take_number(j, "term", &f->head.term) &&

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "node/settings/inside.h"
+#include "proto/ground/hex.h"
 
 static bool is_set(const char *text)
 {
@@ -74,7 +75,7 @@ static void check_http(struct parse *p)
 
 static bool is_cluster_id(const char *text)
 {
-    return strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32 && strspn(text, "0") < 32;
+    return hex_is_lower(text, 32) && strspn(text, "0") < 32;
 }
 
 static void check_place(struct parse *p, const char *key, const char *name)

@@ -12,6 +12,7 @@
 #include "node/settings/inside.h"
 #include "node/smtp/base64.h"
 #include "proto/ground/check.h"
+#include "proto/ground/hex.h"
 #include "proto/ground/network.h"
 
 #define SHOWN_MAX 60 /* bytes of a wrong value in a message */
@@ -276,16 +277,11 @@ static const char *networks_fault(struct span text)
 
 int value_pin(struct span text, char out[65])
 {
-    static const char digits[] = "0123456789abcdef";
     uint8_t hash[32];
     size_t n = 0;
 
     if (text.n == 44 && base64_decode(text, hash, sizeof hash, &n) == 0 && n == sizeof hash) {
-        for (unsigned i = 0; i < sizeof hash; i++) {
-            out[2 * i] = digits[hash[i] >> 4];
-            out[2 * i + 1] = digits[hash[i] & 15];
-        }
-        out[64] = '\0';
+        hex_print(hash, sizeof hash, out);
         return 0;
     }
     if (text.n != 64) return ERR_SYNTAX;
@@ -293,7 +289,7 @@ int value_pin(struct span text, char out[65])
         uint8_t c = text.p[i];
 
         if (c >= 'A' && c <= 'F') c = (uint8_t)(c - 'A' + 'a');
-        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return ERR_SYNTAX;
+        if (hex_value_lower(c) < 0) return ERR_SYNTAX;
         out[i] = (char)c;
     }
     out[64] = '\0';

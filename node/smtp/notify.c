@@ -6,6 +6,7 @@
 #include "node/smtp/notify.h"
 
 #include "proto/ground/err.h"
+#include "proto/ground/hex.h"
 
 static const struct {
     const char *name;
@@ -50,12 +51,6 @@ int smtp_ret_parse(struct span value, unsigned *out)
 
 /* ---- xtext */
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* The byte at the front, and how many it takes: 0 when there is no xtext. */
 static size_t xtext_byte(struct span s, uint8_t *out)
 {
@@ -64,8 +59,8 @@ static size_t xtext_byte(struct span s, uint8_t *out)
     *out = s.p[0];
     if (s.p[0] != '+') return s.p[0] > 0x20 && s.p[0] < 0x7f && s.p[0] != '=' ? 1 : 0;
     if (s.n < 3) return 0;
-    high = hex_digit(s.p[1]);
-    low = hex_digit(s.p[2]);
+    high = hex_value_upper(s.p[1]);
+    low = hex_value_upper(s.p[2]);
     if (high < 0 || low < 0) return 0;
     *out = (uint8_t)(high * 16 + low);
     return 3;

@@ -8,6 +8,7 @@
 #include "node/smtp/command.h"
 
 #include "proto/ground/err.h"
+#include "proto/ground/hex.h"
 
 #define SIZE_DIGITS_MAX 20 /* RFC 1870 3, RFC 3030 2 */
 
@@ -115,11 +116,6 @@ static bool read_body(struct span text, enum smtp_body *out)
     return false;
 }
 
-static bool is_hex(uint8_t c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F');
-}
-
 /* xtext (RFC 3461 4), or "<>" (RFC 4954 5). */
 static bool auth_ok(struct span text)
 {
@@ -127,7 +123,9 @@ static bool auth_ok(struct span text)
     if (span_eq(text, SPAN_LIT("<>"))) return true;
     for (size_t i = 0; i < text.n; i++) {
         if (text.p[i] != '+') continue;
-        if (text.n - i < 3 || !is_hex(text.p[i + 1]) || !is_hex(text.p[i + 2])) return false;
+        if (text.n - i < 3 || hex_value_upper(text.p[i + 1]) < 0 ||
+            hex_value_upper(text.p[i + 2]) < 0)
+            return false;
         i += 2;
     }
     return true;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "proto/ground/check.h"
+#include "proto/ground/hex.h"
 #include "proto/wire.pb-c.h"
 
 #define LENGTH_MASK 0xffffffu
@@ -123,15 +124,8 @@ void wire_name(char out[WIRE_NAME_SIZE], const uint8_t cluster[WIRE_CLUSTER_SIZE
 {
     char hex[HEX_SIZE + 1];
 
-    for (size_t i = 0; i < WIRE_CLUSTER_SIZE; i++)
-        snprintf(hex + 2 * i, 3, "%02x", cluster[i]);
+    hex_print(cluster, WIRE_CLUSTER_SIZE, hex);
     snprintf(out, WIRE_NAME_SIZE, NAME_SCHEME "%s" NAME_NODE "%" PRIu64, hex, node);
-}
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* One node has one name: what does not come out again as the same bytes is no name. */
@@ -142,10 +136,10 @@ int wire_name_parse(struct span uri, uint8_t cluster_out[WIRE_CLUSTER_SIZE], uin
 
     if (uri.n <= node_at || uri.n >= WIRE_NAME_SIZE) return ERR_SYNTAX;
     for (size_t i = 0; i < WIRE_CLUSTER_SIZE; i++) {
-        int high = hex_digit(uri.p[hex_at + 2 * i]), low = hex_digit(uri.p[hex_at + 2 * i + 1]);
+        int byte = hex_pair(uri.p[hex_at + 2 * i], uri.p[hex_at + 2 * i + 1]);
 
-        if (high < 0 || low < 0) return ERR_SYNTAX;
-        cluster_out[i] = (uint8_t)(high << 4 | low);
+        if (byte < 0) return ERR_SYNTAX;
+        cluster_out[i] = (uint8_t)byte;
     }
     if (span_u64(span_of(uri.p + node_at, uri.n - node_at), UINT64_MAX, node_out) != 0 ||
         *node_out == 0)

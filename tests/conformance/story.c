@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proto/ground/check.h"
+#include "proto/ground/hex.h"
 #include "proto/ground/log.h"
 
 bool story_wrong(const struct story *st, const char *fmt, ...)
@@ -80,14 +81,6 @@ void story_fill(size_t n, struct buf *out)
 
 /* ---- quoted bytes */
 
-static int hex_digit(char c)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *at = c ? strchr(digits, c) : NULL;
-
-    return at ? (int)(at - digits) : -1;
-}
-
 static char *unescape(struct story *st, char *p, struct story_bytes *out)
 {
     static const char names[] = "rnt\\\"0", values[] = "\r\n\t\\\"\0";
@@ -98,8 +91,8 @@ static char *unescape(struct story *st, char *p, struct story_bytes *out)
         out->cuts[out->cut_count++] = out->bytes.n;
         return p + 1;
     }
-    if (*p == 'x' && hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0) {
-        buf_add_u8(&out->bytes, (uint8_t)(hex_digit(p[1]) * 16 + hex_digit(p[2])));
+    if (*p == 'x' && hex_value((uint8_t)p[1]) >= 0 && hex_value((uint8_t)p[2]) >= 0) {
+        buf_add_u8(&out->bytes, (uint8_t)hex_pair((uint8_t)p[1], (uint8_t)p[2]));
         return p + 3;
     }
     if (!at) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proto/ground/check.h"
+#include "proto/ground/hex.h"
 
 struct story_file {
     const char *path;
@@ -66,11 +67,6 @@ bool words_have(const struct words *w, const char *word)
     return false;
 }
 
-static int hex(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
-}
-
 void text_unescape(const char *text, struct buf *out)
 {
     for (const char *p = text; *p; p++) {
@@ -79,8 +75,8 @@ void text_unescape(const char *text, struct buf *out)
             continue;
         }
         p++;
-        if (*p == 'x' && p[1] && p[2]) {
-            buf_add_u8(out, (uint8_t)(hex(p[1]) * 16 + hex(p[2])));
+        if (*p == 'x' && p[1] && hex_pair((uint8_t)p[1], (uint8_t)p[2]) >= 0) {
+            buf_add_u8(out, (uint8_t)hex_pair((uint8_t)p[1], (uint8_t)p[2]));
             p += 2;
         } else {
             buf_add_u8(out, *p == 'r' ? '\r' : *p == 'n' ? '\n' : *p == 't' ? '\t' : (uint8_t)*p);
