@@ -246,6 +246,9 @@ static void act(struct world *w, struct node *n, const struct action *a)
     case DO_LATE:
         late_work(w);
         return;
+    case DO_WEIGH:
+        rest_weigh(w);
+        return;
     case DO_OPEN:
         if (!n->stand->cluster) town_open(w, n);
         return;
@@ -380,7 +383,10 @@ static void node_is_new(struct world *w, struct node *n)
 
 static void node_goes(struct node *n)
 {
-    if (n->lost) n->stand->lost_us = n->world->now_us;
+    if (n->lost) {
+        n->stand->lost_us = n->world->now_us;
+        world_at(n->world, SEEN_DEAD_US, &(struct action){ .kind = ACT_ABOVE, .a = DO_WEIGH });
+    }
     disk_free(n->stand);
 }
 

@@ -12,8 +12,6 @@
 
 #include "tests/sim/control/town.h"
 
-#define SEEN_DEAD_US (10 * SECOND) /* until then who is lost may be taken for one that lives */
-
 /* ---- equal states */
 
 static uint64_t digest_of(const struct control *c)

@@ -9,11 +9,36 @@
 #define QUIET_US     (3 * SECOND)
 #define CHANGES_EACH 40u /* in calm, for each shard and node: more runs in circles */
 
+/* A shard's leader began a change before it saw that somebody had been lost without whom the new voters are no quorum, and cannot go
+ * back: that is a quorum that is lost for good. Looked at once for each loss, as soon as everybody has seen it. */
+void rest_weigh(struct world *w)
+{
+    struct town *t = w->town;
+    bool all[NODES_MAX];
+
+    if (w->calm) return;
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        all[i] = !w->nodes[i].lost;
+    for (unsigned g = 1; g <= t->shard_count; g++) {
+        if (t->stuck[g - 1] || faults_quorate(w, g, all)) continue;
+        TRACE(w, "shard %u has lost its quorum for good", g);
+        t->stuck[g - 1] = true;
+    }
+}
+
+static bool has_stuck(const struct town *t)
+{
+    for (unsigned i = 0; i < t->shard_count; i++)
+        if (t->stuck[i]) return true;
+    return false;
+}
+
 bool rest_begin(struct world *w)
 {
     struct town *t = w->town;
 
     late_end(w);
+    rest_weigh(w);
     t->whole = world_chance(w, 700);
     t->index_at_calm = t->index;
     t->count_at_calm = t->shard_count;
@@ -262,8 +287,15 @@ static const char *control_lacks(struct world *w)
     if (control_plan(cluster_control(n->stand->cluster), &up, &step, &why))
         return "control has something to do";
     if (w->now_us - w->town->changed_us < QUIET_US) return "control still changes";
-    if (!w->town->whole) return NULL;
+    if (!w->town->whole || has_stuck(w->town)) return NULL;
     return all_lacks(w, n);
+}
+
+/* It waits there. */
+static void excuse_mail(struct world *w, unsigned group)
+{
+    for (unsigned i = 1; i <= w->token_count; i++)
+        if (w->tokens[i].group == group) w->tokens[i].excused = true;
 }
 
 const char *rest_missing(struct world *w, unsigned group, bool *is_over)
@@ -272,6 +304,11 @@ const char *rest_missing(struct world *w, unsigned group, bool *is_over)
 
     *is_over = !s || s->state != CONTROL_OPEN;
     if (!s) return control_lacks(w);
+    if (w->town->stuck[group - 1]) {
+        excuse_mail(w, group);
+        *is_over = true;
+        return NULL;
+    }
     if (!w->town->whole && group > w->town->count_at_calm) { /* born on who was not seen to be down */
         *is_over = true;
         return NULL;

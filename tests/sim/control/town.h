@@ -21,7 +21,9 @@
 #define FILES_MAX  2u
 
 /* Of ACT_ABOVE, in a; b is what each makes of it. */
-enum { DO_WORK, DO_JOIN, DO_OPERATE, DO_OPEN, DO_LATE };
+enum { DO_WORK, DO_JOIN, DO_OPERATE, DO_OPEN, DO_LATE, DO_WEIGH };
+
+#define SEEN_DEAD_US (10 * SECOND) /* until then who is lost may be taken for one that lives */
 
 struct file {
     char name[16];
@@ -61,6 +63,7 @@ struct town {
     bool is_late; /* somebody may hear late of control */
     unsigned created; /* by operators */
     bool whole;       /* all that is not lost heals */
+    bool stuck[GROUPS_MAX]; /* lost its quorum by a change that counted on who had just been lost */
     /* the newest state that anybody has applied */
     uint64_t index, changed_us;
     struct control_shard shards[GROUPS_MAX]; /* number - 1 */
@@ -117,6 +120,7 @@ void judge_config(struct world *w, unsigned group, const struct core_config *bef
 
 /* rest.c */
 bool rest_begin(struct world *w);
+void rest_weigh(struct world *w);
 bool rest_may_begin(const struct world *w, const bool set[NODES_MAX]);
 const char *rest_missing(struct world *w, unsigned group, bool *is_over);
 

@@ -55,7 +55,7 @@ static bool log_quorate(const struct world *w, const struct host *h, uint64_t af
     return true;
 }
 
-static bool group_quorate(const struct world *w, unsigned g, const bool set[NODES_MAX])
+bool faults_quorate(const struct world *w, unsigned g, const bool set[NODES_MAX])
 {
     const struct core_config *c = &w->check.canon[g].config;
 
@@ -78,13 +78,13 @@ static bool side_quorate(const struct world *w, unsigned g, const bool set[NODES
 
     for (unsigned i = 0; i < NODES_MAX; i++)
         side[i] = set[i] && (w->nodes[i].region == w->apart) == in;
-    return group_quorate(w, g, side);
+    return faults_quorate(w, g, side);
 }
 
 bool faults_all_quorate(const struct world *w, const bool set[NODES_MAX])
 {
     for (unsigned g = 0; g < w->plan.groups; g++)
-        if (w->apart == 0 ? !group_quorate(w, g, set)
+        if (w->apart == 0 ? !faults_quorate(w, g, set)
                           : !side_quorate(w, g, set, true) && !side_quorate(w, g, set, false))
             return false;
     return true;

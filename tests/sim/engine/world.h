@@ -436,6 +436,7 @@ void faults_begin(struct world *w);
 void faults_do(struct world *w, enum fault f);
 /* Whether the nodes of the set, without those that lost something, could agree and elect under every configuration that
  * may be in force. */
+bool faults_quorate(const struct world *w, unsigned group, const bool set[NODES_MAX]); /* of one group */
 bool faults_all_quorate(const struct world *w, const bool set[NODES_MAX]);
 /* One of them stands in the region that is apart, and the other one does not. */
 bool faults_apart(const struct world *w, unsigned a, unsigned b);
