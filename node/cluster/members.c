@@ -2,7 +2,8 @@
  *
  * Up to five voters, an odd number (two of two nodes), in different zones when it can be; every other node learns. Those who were
  * promoted vote before others. Who drains gives its vote to another one, if there is one; who is gone goes when it has heard so,
- * if it is up. A voter that is down stays one: stop never changes membership.
+ * if it is up. A voter that is down stays one: stop never changes membership. Of too many voters the leader may be the one that has to
+ * go, when all others were promoted: it hands over first.
  */
 #include "node/cluster/inside.h"
 #include "proto/ground/mutation.h"
@@ -222,10 +223,22 @@ static bool drop_gone(struct cluster *c, struct core_config *aim)
     return kept < before;
 }
 
-/* Who may not vote does not lead for long, nor who leaves. */
+/* One voter is too many, and all others were promoted: then it is this one, who leads and cannot give its own vote up. */
+static bool is_one_too_many(const struct cluster *c, const struct core_config *now)
+{
+    if (voters_of(now) <= voters_wanted(c, now) || is_promoted(c, c->self.node)) return false;
+    for (unsigned i = 0; i < now->count; i++) {
+        const struct core_member *m = &now->members[i];
+
+        if (m->node != c->self.node && votes(m) && !is_promoted(c, m->node)) return false;
+    }
+    return true;
+}
+
+/* Who may not vote does not lead for long, nor who leaves, nor who has to make room. */
 static void hand_over(struct cluster *c, const struct core_config *now)
 {
-    if (!c->leaving && may_vote(c, c->self.node)) return;
+    if (!c->leaving && may_vote(c, c->self.node) && !is_one_too_many(c, now)) return;
     for (unsigned i = 0; i < now->count; i++) {
         const struct core_member *m = &now->members[i];
 
