@@ -39,6 +39,7 @@
 #define NODE_DRAIN_MS       10000
 #define NODE_DRAIN_CHECK_MS 25
 #define NODE_LEAVE_MS       3000
+#define NODE_HOLD_MS        3000 /* at a start: so long clients wait for somebody who leads */
 #define NODE_LOOPS_MAX      64
 #define NODE_FILES_OTHER    512 /* of the stores, HTTP, listeners, the resolver */
 
@@ -775,6 +776,7 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
                                 .node = s->node.id,
                                 .start = clock_wall_ms(&clock_real),
                                 .expire_ms = s->delivery.expire_ms,
+                                .hold_ms = is_alone(n) ? 0 : NODE_HOLD_MS,
                                 .carries_binary = true };
     int rv;
 

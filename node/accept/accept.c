@@ -125,6 +125,7 @@ int accept_new(struct accept **out, const struct accept_options *o, struct errms
     a->hostname = check_strdup(o->hostname);
     a->node = o->node;
     a->start = o->start;
+    a->hold_until_ms = loop_mono_ms(o->loop) + o->hold_ms;
     a->terms = terms_new(&o->limits, o->expire_ms);
     a->carries_binary = o->carries_binary;
     list_init(&a->doors);
@@ -248,13 +249,25 @@ static void on_connection(void *arg, struct listener *li)
         turn_away(d, stream, answer);
 }
 
+/* A node that has just started knows nobody that leads: to refuse mail for that would make clients wait for minutes. */
+static bool may_begin(void *arg)
+{
+    struct door *d = arg;
+    struct accept *a = d->accept;
+
+    return loop_mono_ms(a->loop) >= a->hold_until_ms ||
+           commit_may_take(a->commit, 0) != ERR_NOT_LEADER;
+}
+
 static int open_door(struct accept *a, const struct accept_service *service,
                      const struct stream_address *at, int *socket, struct errmsg *why)
 {
     struct door *d = check_calloc(1, sizeof *d);
-    struct listener_options options = {
-        .at = *at, .on_connection = on_connection, .socket = socket, .arg = d
-    };
+    struct listener_options options = { .at = *at,
+                                        .on_connection = on_connection,
+                                        .may_begin = may_begin,
+                                        .socket = socket,
+                                        .arg = d };
     int rv;
 
     d->accept = a;

@@ -25,7 +25,7 @@ struct accept {
     struct tls *tls;              /* NULL: none */
     struct mail_content *content; /* NULL: no rules */
     char *hostname;
-    uint64_t node, start;
+    uint64_t node, start, hold_until_ms; /* mono */
     struct terms *terms; /* of the sessions to come */
     struct list doors;    /* listeners */
     struct list sessions; /* those whose streams are not gone yet */

@@ -30,6 +30,7 @@ struct listener {
     uint16_t port;
     bool closed;
     void (*on_connection)(void *arg, struct listener *li);
+    bool (*may_begin)(void *arg); /* NULL: it has begun */
     void *arg;
     int fd; /* -1: taken, or none */
     struct sockaddr_storage peer;
@@ -37,10 +38,19 @@ struct listener {
 
 static void on_readable(uv_poll_t *handle, int status, int events);
 
+static void begin(struct listener *li)
+{
+    if (li->may_begin && !li->may_begin(li->arg)) {
+        loop_timer_start(&li->pause, LISTENER_LOOK_MS);
+        return;
+    }
+    li->may_begin = NULL;
+    uv_poll_start(&li->poll, UV_READABLE, on_readable);
+}
+
 static void on_pause_over(struct loop_timer *t)
 {
-    struct listener *li = CONTAINER_OF(t, struct listener, pause);
-    uv_poll_start(&li->poll, UV_READABLE, on_readable);
+    begin(CONTAINER_OF(t, struct listener, pause));
 }
 
 static void pause_accepting(struct listener *li, int err)
@@ -178,6 +188,7 @@ int listener_open(struct listener **out, struct loop *l, const struct listener_o
     li->loop = l;
     li->fd = -1;
     li->on_connection = o->on_connection;
+    li->may_begin = o->may_begin;
     li->arg = o->arg;
     loop_timer_init(&li->pause, l, on_pause_over);
     if (o->socket)
@@ -194,7 +205,7 @@ int listener_open(struct listener **out, struct loop *l, const struct listener_o
     }
     if (o->socket) *o->socket = -1;
     li->poll.data = li;
-    uv_poll_start(&li->poll, UV_READABLE, on_readable);
+    begin(li);
     *out = li;
     return 0;
 }

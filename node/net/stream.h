@@ -89,8 +89,11 @@ struct listener_options {
     int backlog;              /* 0: 1024 */
     int *socket;              /* of listener_socket, taken on success; NULL: it opens its own */
     void (*on_connection)(void *arg, struct listener *li);
+    /* NULL: at once. Nobody is taken in before this has said true, asked every LISTENER_LOOK_MS; who comes waits in the backlog. */
+    bool (*may_begin)(void *arg);
     void *arg;
 };
+#define LISTENER_LOOK_MS 20
 /* A socket that listens, for a listener of another loop that is opened later. alone: refused (ERR_BUSY) while anybody is
  * there. Any thread. */
 int listener_socket(const struct stream_address *at, int backlog, bool alone, int *out,

@@ -525,6 +525,40 @@ static void test_out_of_files(void **state)
     pair_free(p);
 }
 
+static bool door_is_open;
+
+static bool may_begin(void *arg)
+{
+    (void)arg;
+    return door_is_open;
+}
+
+static void test_a_listener_that_may_not_begin_yet(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new("127.0.0.1");
+    struct listener_options o = { .on_connection = pair_connection,
+                                  .may_begin = may_begin,
+                                  .arg = p };
+    struct errmsg why;
+    int fd;
+
+    listener_close(&p->listener);
+    loop_turn(p->loop, 0);
+    door_is_open = false;
+    o.at = p->at;
+    assert_int_equal(listener_open(&p->listener, p->loop, &o, &why), 0);
+    fd = raw_connect(p);
+    for (unsigned i = 0; i < 5; i++)
+        loop_turn(p->loop, 1);
+    assert_false(p->accepted);
+    door_is_open = true;
+    UNTIL(p->loop, p->server.s); /* it has waited in the backlog */
+    close(fd);
+    UNTIL(p->loop, p->server.closes == 1);
+    pair_free(p);
+}
+
 static void test_many_listeners_on_one_port(void **state)
 {
     (void)state;
@@ -620,6 +654,7 @@ int main(void)
         cmocka_unit_test(test_reset_while_closing),
         cmocka_unit_test(test_loop_ends_while_closing),
         cmocka_unit_test(test_out_of_files),
+        cmocka_unit_test(test_a_listener_that_may_not_begin_yet),
         cmocka_unit_test(test_many_listeners_on_one_port),
         cmocka_unit_test(test_a_socket_made_elsewhere),
         cmocka_unit_test(test_address_parse),
