@@ -1,6 +1,7 @@
 /* leaders - the table of what nodes say, and the telling of what this one leads. All but the table is on loop 0. */
 #include "node/commit/leaders.h"
 
+#include "node/commit/forward.h"
 #include "node/commit/shard.h"
 #include "node/commit/words.h"
 
@@ -17,6 +18,7 @@ struct told {
 struct leader {
     uint64_t node, generation;
     bool takes, leaves, is_near; /* of our region */
+    bool is_silent;              /* its lane is up, and nothing comes */
     uint8_t *shards;     /* a bit each, by number - 1 */
 };
 struct leaders {
@@ -44,7 +46,7 @@ static void count_takers(struct leaders *s)
     unsigned n = 0;
 
     for (unsigned i = 0; i < s->count; i++)
-        n += s->table[i].takes;
+        n += s->table[i].takes && !s->table[i].is_silent;
     atomic_store(&s->takers, n);
 }
 
@@ -67,6 +69,23 @@ static void forget_gone(struct leaders *s, const struct peer_link *up, unsigned 
             free(s->table[i].shards);
     }
     s->count = kept;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Over a cable that is cut a lane stays up until its silence is too long; what is sent meanwhile waits as long. */
+static void mark_silent(struct leaders *s)
+{
+    uint64_t now_ms = loop_mono_ms(s->loop);
+
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->count; i++) {
+        struct leader *e = &s->table[i];
+        struct raft_peer_view v;
+
+        e->is_silent = raft_peer_see(s->commit->o.raft, e->node, &v) && !v.up;
+        if (e->is_silent && now_ms >= v.heard_ms + FORWARD_SILENT_MS)
+            peers_end_calls(s->peers, e->node, PEER_MAIL);
+    }
     count_takers(s);
     pthread_mutex_unlock(&s->lock);
 }
@@ -136,7 +155,7 @@ static uint64_t choose(struct leaders *s, const uint64_t *tried, unsigned count)
         for (unsigned i = 0; i < s->count; i++) {
             const struct leader *e = &s->table[(from + i) % s->count];
 
-            if (!e->takes || e->is_near != (near == 1) || is_among(e->node, tried, count)) continue;
+            if (!e->takes || e->is_silent || e->is_near != (near == 1) || is_among(e->node, tried, count)) continue;
             return e->node;
         }
     return 0;
@@ -181,7 +200,8 @@ uint64_t leaders_of(struct commit *c, uint32_t shard)
     if (!s || bit >= c->shard_max) return 0;
     pthread_mutex_lock(&s->lock);
     for (unsigned i = 0; i < s->count && node == 0; i++)
-        if (s->table[i].shards[bit / 8] & 1u << bit % 8) node = s->table[i].node;
+        if (!s->table[i].is_silent && s->table[i].shards[bit / 8] & 1u << bit % 8)
+            node = s->table[i].node;
     pthread_mutex_unlock(&s->lock);
     return node;
 }
@@ -258,6 +278,7 @@ static void tell_all(struct leaders *s)
 
     say(s);
     forget_gone(s, up, count);
+    mark_silent(s);
     for (unsigned i = 0; i < count; i++)
         tell(s, &up[i]);
 }

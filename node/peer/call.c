@@ -59,6 +59,23 @@ static int begin(struct peers *p, struct peer_call *c, struct blob *frame, uint6
     return 0;
 }
 
+void peers_end_calls(struct peers *p, uint64_t node, enum peer_kind kind)
+{
+    struct peer_node *n;
+
+    pthread_mutex_lock(&p->lock);
+    n = peer_node_find(p, node);
+    if (n)
+        LIST_FOR_SAFE(it, &n->calls) {
+            struct peer_call *c = CONTAINER_OF(it, struct peer_call, link);
+
+            if (c->kind != kind) continue;
+            peer_lane_drop(&n->lanes[c->lane], c->number);
+            peer_call_end(p, n, c, ERR_CLOSED);
+        }
+    pthread_mutex_unlock(&p->lock);
+}
+
 static uint64_t next_number(struct peers *p)
 {
     uint64_t number;

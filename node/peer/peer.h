@@ -80,6 +80,8 @@ struct peer_call {
 /* On loop l, where on_done comes, never inside. 0, or it does not come and nothing was sent: ERR_CLOSED (the lane is down, or
  * peers_stop), ERR_FULL, ERR_TOO_LONG. */
 int peer_call(struct peers *p, struct loop *l, struct peer_call *c);
+/* Ends the calls of that kind to a node as if their lane had closed: ERR_CLOSED. An answer that comes later is dropped. Any thread. */
+void peers_end_calls(struct peers *p, uint64_t node, enum peer_kind kind);
 
 /* ---- being asked */
 

@@ -9,6 +9,7 @@
 #define NODES TOWN_NODES
 
 static bool is_cut[NODES + 1], is_mute[NODES + 1]; /* no way; what it says in calls is held back */
+static bool is_silent[NODES + 1];                  /* nothing comes or goes, and nobody's lane has noticed */
 static struct queue held[NODES + 1];
 
 static enum town_way way(struct town_node *from, struct town_node *to, enum wire_lane lane,
@@ -16,6 +17,7 @@ static enum town_way way(struct town_node *from, struct town_node *to, enum wire
 {
     (void)lane;
     if (is_cut[from->number] || is_cut[to->number]) return TOWN_NO_WAY;
+    if (is_silent[from->number] || is_silent[to->number]) return TOWN_LOST;
     if (!is_mute[from->number] || frame->p[0] != PEER_FRAME) return TOWN_ARRIVES;
     wire_queue_put(&held[from->number], blob_ref(frame));
     return TOWN_LOST;
@@ -25,7 +27,7 @@ static void start(unsigned number)
 {
     static const char *const regions[] = { "", "north", "south", "south" };
 
-    is_cut[number] = is_mute[number] = false;
+    is_cut[number] = is_mute[number] = is_silent[number] = false;
     wire_queue_init(&held[number], SIZE_MAX);
     town_start(number,
                &(struct town_start){ .has_peers = true,
@@ -310,6 +312,60 @@ static void an_answer_that_comes_late_enough_counts(void **state)
     assert_int_equal(accepted(), 1);
 }
 
+static bool is_known_down(unsigned number)
+{
+    struct raft_peer_view v;
+
+    return raft_peer_see(town.nodes[3].raft, number, &v) && !v.up && leaders_of(town.nodes[3].commit, number) == 0;
+}
+
+/* A cable was cut: its lanes are up, for nobody has waited long enough. Mail goes to who is heard; and to it again when it is. */
+static void nothing_is_asked_of_who_is_silent(void **state)
+{
+    uint64_t id;
+
+    (void)state;
+    is_silent[1] = true;
+    TOWN_UNTIL(is_known_down(1));
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(send_mail(&id), 0);
+    assert_int_equal(counts(2).accepted, 4);
+    is_silent[2] = true;
+    TOWN_UNTIL(is_known_down(2));
+    assert_false(leaders_any(town.nodes[3].commit));
+    assert_int_equal(send_mail(&id), ERR_NOT_LEADER);
+    is_silent[1] = false;
+    TOWN_UNTIL(leaders_of(town.nodes[3].commit, 1) == 1);
+    assert_int_equal(send_mail(&id), 0);
+    assert_int_equal(counts(1).accepted, 1);
+}
+
+/* What was sent to it is in doubt before its lane has noticed: a session does not wait for that. An answer that it gave all the same
+ * comes too late. */
+static void what_was_sent_to_who_is_silent_is_not_known(void **state)
+{
+    struct town_mail s;
+    uint64_t at_ms, id;
+
+    (void)state;
+    is_mute[1] = is_mute[2] = true;
+    assert_int_equal(begin(&s, 6, 1, NULL), 0);
+    TOWN_UNTIL(accepted() == 1);
+    is_silent[1] = is_silent[2] = true;
+    at_ms = town.now_ms;
+    wait_answer(&s);
+    assert_int_equal(s.rv, ERR_UNKNOWN);
+    assert_in_range(town.now_ms - at_ms, FORWARD_SILENT_MS / 2, 2 * FORWARD_SILENT_MS);
+    assert_true(peers_is_up(town.nodes[3].peers, 1) && peers_is_up(town.nodes[3].peers, 2));
+    is_silent[1] = is_silent[2] = false;
+    let_speak(1);
+    let_speak(2);
+    TOWN_UNTIL(knows_both());
+    assert_int_equal(s.told, 1);
+    assert_int_equal(accepted(), 1);
+    assert_int_equal(send_mail(&id), 0);
+}
+
 static void who_has_forgotten_a_mail_hears_nothing(void **state)
 {
     struct town_mail s;
@@ -446,6 +502,8 @@ int main(void)
         T(when_nobody_leads_that_is_said),
         T(without_an_answer_it_is_not_known_and_not_sent_again),
         T(an_answer_that_comes_late_enough_counts),
+        T(nothing_is_asked_of_who_is_silent),
+        T(what_was_sent_to_who_is_silent_is_not_known),
         T(who_has_forgotten_a_mail_hears_nothing),
         T(a_large_body_goes_up_in_chunks),
         T(an_upload_that_is_given_up_is_forgotten_there),
