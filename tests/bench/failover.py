@@ -4,7 +4,7 @@
   kill    kill -9 of a node; its shards' next 250, at another node, from the moment of the kill
   stop    SIGTERM of a node, which hands its shards over; the same
   cut     its ways to the others are cut; the same
-At each node 8 sessions send at a rate that leaves the machine room, so that what is measured is not the generator.
+At each node 16 sessions (some on each of its loops: a shard takes mail of its own loop first) send at a rate that leaves the machine room, so that what is measured is not the generator.
 Of each fault two figures a shard that the node led: first, ms from the fault to the shard's first 250 elsewhere; gap, ms from its last 250
 here (of stop: the node goes on until it has handed over). Beside it usual_gap, the ms between two 250s of a shard at moments before the
 first faults, when nothing is wrong: less than that no gap can be on a machine that is as busy, which its load says; mails accepted per second in
@@ -35,7 +35,7 @@ AROUND_FAULTS = 3  # of each kind
 USUAL_PARTS = 10
 LATEST_S = 15
 BACK_S = 120
-SESSIONS, SESSION_MAILS, RATE, SIZE = 8, 50, 500, 300  # at each node
+SESSIONS, SESSION_MAILS, RATE, SIZE = 16, 50, 500, 300  # at each node
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
