@@ -126,7 +126,7 @@ struct core_msg {
     bool
         rest; /* HEARTBEAT: "idle: from now on my node's beat stands for this group"; _REPLY: agreed.
                      A host that gets one under an older rest generation of that node clears it */
-    bool busy; /* APPEND_REPLY: nothing taken, too much is unapplied here; later again */
+    bool busy; /* APPEND_REPLY: nothing taken (or asked for), too much is unapplied here; later again */
     bool lost; /* *_REPLY: synced entries were lost here; believe nothing acknowledged before */
     uint16_t
         free_permille; /* *_REPLY of APPEND, HEARTBEAT: room on the sender's disk; 0: not said */

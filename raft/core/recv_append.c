@@ -119,7 +119,7 @@ int recv_append(struct core *c, const struct core_msg *m, struct core_update *u)
     }
     taint_heard(c, m->commit);
     end = m->prev.index + m->count;
-    is_late = skip < m->count && is_busy(c);
+    is_late = (skip < m->count || m->count == 0) && is_busy(c); /* a question too: whether to send */
     if (is_late)
         end = m->prev.index + skip;
     else if (skip < m->count)
