@@ -22,13 +22,16 @@
 #include "queue/slot.h"
 #include "queue/store.h"
 
-#define MEMTABLE_BYTES (32u << 20)
-#define BLOB_SIZE_MIN  1024               /* records of the state are smaller, nearly always */
-#define BLOB_CUTOFF "0.5"
-#define FORMAT_KEY     "\xff\xff\xff\xff" /* behind every shard */
-#define SLOT_KEY       "\xff\xff\xff\xfe" /* | shard u32: u8, the place that is read */
-#define HINT_PREFIX    "5"
-#define BODY_BIT       0x80 /* first bit of a body's key: behind the states of all shards */
+#define MEMTABLE_BYTES   (32u << 20)
+#define BLOB_SIZE_MIN    1024 /* records of the state are smaller, nearly always */
+#define BLOB_CUTOFF_NONE "0"
+#define BLOB_CUTOFF_HALF "0.5"
+#define BLOB_CUTOFF_ALL  "1.0"
+#define BLOB_GARBAGE_MAX 4 /* up to the fourth part of the files of bodies: none is copied */
+#define FORMAT_KEY       "\xff\xff\xff\xff" /* behind every shard */
+#define SLOT_KEY         "\xff\xff\xff\xfe" /* | shard u32: u8, the place that is read */
+#define HINT_PREFIX      "5"
+#define BODY_BIT         0x80 /* first bit of a body's key: behind the states of all shards */
 
 struct rocks {
     rocksdb_t *db;
@@ -37,6 +40,7 @@ struct rocks {
     rocksdb_readoptions_t *reading;
     rocksdb_flushoptions_t *flushing;
     _Atomic(rocksdb_writebatch_t *) bodies; /* an empty batch with room for a body, or NULL */
+    atomic_bool copies_bodies;              /* compactions do, out of the older half of the files */
     struct slots slots;
 };
 
@@ -428,18 +432,7 @@ static int read_slots(struct rocks *r, const char *dir, struct errmsg *why)
     return 0;
 }
 
-static int rocks_flush(void *self, struct errmsg *why)
-{
-    struct rocks *r = self;
-    char *error = NULL;
-
-    (void)why;
-    rocksdb_flush(r->db, r->flushing, &error);
-    if (error) last_word("flush", error);
-    return 0;
-}
-
-/* Compactions copy what lives out of so much of the files of bodies, the oldest first. */
+/* Compactions copy what lives out of so much of the files of bodies, the oldest first, garbage or not. */
 static void set_blob_cutoff(struct rocks *r, const char *cutoff)
 {
     const char *const names[] = { "blob_garbage_collection_age_cutoff" };
@@ -447,6 +440,40 @@ static void set_blob_cutoff(struct rocks *r, const char *cutoff)
 
     rocksdb_set_options(r->db, 1, names, &cutoff, &error);
     if (error) last_word("options", error);
+}
+
+static const char *usual_cutoff(struct rocks *r)
+{
+    return atomic_load(&r->copies_bodies) ? BLOB_CUTOFF_HALF : BLOB_CUTOFF_NONE;
+}
+
+static uint64_t property(struct rocks *r, const char *name)
+{
+    uint64_t n;
+
+    return rocksdb_property_int(r->db, name, &n) == 0 ? n : 0;
+}
+
+/* Keys of all shards stand in each table, so each compaction would copy half of all bodies that wait: only where that gives
+ * room back. */
+static void choose_blob_cutoff(struct rocks *r)
+{
+    uint64_t garbage = property(r, "rocksdb.live-blob-file-garbage-size");
+    bool copies = garbage > property(r, "rocksdb.live-blob-file-size") / BLOB_GARBAGE_MAX;
+
+    if (atomic_exchange(&r->copies_bodies, copies) != copies) set_blob_cutoff(r, usual_cutoff(r));
+}
+
+static int rocks_flush(void *self, struct errmsg *why)
+{
+    struct rocks *r = self;
+    char *error = NULL;
+
+    (void)why;
+    choose_blob_cutoff(r);
+    rocksdb_flush(r->db, r->flushing, &error);
+    if (error) last_word("flush", error);
+    return 0;
 }
 
 /* What was deleted goes with the next compaction of its tables, which for a shard that is written no more might never come. */
@@ -457,7 +484,7 @@ static void rocks_reclaim(void *self, uint32_t shard)
                               slot_bit(&((struct rocks *)self)->slots, shard, true) };
 
     rocksdb_compactoptions_set_exclusive_manual_compaction(how, 0); /* others go on */
-    set_blob_cutoff(self, "1.0");
+    set_blob_cutoff(self, BLOB_CUTOFF_ALL);
     for (unsigned i = 0; i < 4; i++) {
         uint8_t upper[QUEUE_KEY_SIZE_MAX];
         struct place first;
@@ -466,7 +493,7 @@ static void rocks_reclaim(void *self, uint32_t shard)
         rocksdb_compact_range_opt(((struct rocks *)self)->db, how, first.p, first.n,
                                   (const char *)end.p, end.n);
     }
-    set_blob_cutoff(self, BLOB_CUTOFF);
+    set_blob_cutoff(self, usual_cutoff(self));
     rocksdb_compactoptions_destroy(how);
 }
 
@@ -475,11 +502,10 @@ static uint64_t rocks_bytes(void *self)
     static const char *const properties[] = { "rocksdb.total-sst-files-size",
                                               "rocksdb.total-blob-file-size",
                                               "rocksdb.cur-size-all-mem-tables" };
-    struct rocks *r = self;
-    uint64_t total = 0, n;
+    uint64_t total = 0;
 
     for (unsigned i = 0; i < 3; i++)
-        if (rocksdb_property_int(r->db, properties[i], &n) == 0) total += n;
+        total += property(self, properties[i]);
     return total;
 }
 
@@ -529,7 +555,7 @@ static void set_options(struct rocks *r)
     rocksdb_options_set_min_blob_size(o, BLOB_SIZE_MIN);
     rocksdb_options_set_blob_compression_type(o, rocksdb_lz4_compression);
     rocksdb_options_set_enable_blob_gc(o, 1);
-    rocksdb_options_set_blob_gc_age_cutoff(o, strtod(BLOB_CUTOFF, NULL));
+    rocksdb_options_set_blob_gc_age_cutoff(o, strtod(BLOB_CUTOFF_NONE, NULL));
     rocksdb_block_based_options_set_filter_policy(table,
                                                   rocksdb_filterpolicy_create_bloom_full(10));
     rocksdb_options_set_block_based_table_factory(o, table);

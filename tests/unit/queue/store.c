@@ -1,6 +1,7 @@
 /* store - the contract of queue/store.h, told to both implementations: memory and RocksDB. */
 #include "tests/unit/queue/scene.h"
 
+#include <dirent.h>
 #include <unistd.h>
 
 /* One implementation on the stage; `crash` leaves what was flushed and opens again. */
@@ -370,6 +371,84 @@ static void a_shard_opens_where_it_was_flushed(void **state)
     scene_leave(&s);
 }
 
+/* ---- files of bodies: each flush makes one; which are there tells what compactions have copied */
+
+/* So many tables that no compaction has taken, and RocksDB takes no write: one has run before. */
+#define L0_STOPS_AT 36
+#define BODY_SIZE   5000
+
+static int is_body_file(const struct dirent *entry)
+{
+    const char *dot = strrchr(entry->d_name, '.');
+
+    return dot && strcmp(dot, ".blob") == 0;
+}
+
+static unsigned count_body_files(const struct stage *t)
+{
+    struct dirent **list;
+    int n = scandir(t->dir, &list, is_body_file, alphasort);
+
+    assert_true(n >= 0);
+    for (int i = 0; i < n; i++)
+        free(list[i]);
+    free(list);
+    return (unsigned)n;
+}
+
+static void put_bodies(struct stage *t, uint64_t first, unsigned n)
+{
+    uint8_t bytes[BODY_SIZE];
+
+    for (unsigned i = 0; i < n; i++) {
+        memset(bytes, (int)(first + i), sizeof bytes);
+        queue_body_put(t->store, SHARD + i % 2, first + i, span_of(bytes, sizeof bytes));
+    }
+}
+
+static void expect_whole(struct stage *t, uint32_t shard, uint64_t entry)
+{
+    struct blob *body = NULL;
+
+    assert_int_equal(queue_body_get(t->store, shard, entry, &body), 0);
+    assert_int_equal(body->n, BODY_SIZE);
+    assert_int_equal(body->p[0], entry & 0xff);
+    blob_unref(&body);
+}
+
+static void bodies_that_wait_are_not_copied(void **state)
+{
+    const unsigned rounds = L0_STOPS_AT + 6;
+    struct stage *t = *state;
+
+    for (unsigned i = 0; i < rounds; i++) {
+        put_bodies(t, 2 * i, 2);
+        assert_int_equal(queue_store_flush(t->store, NULL), 0);
+    }
+    assert_int_equal(count_body_files(t), rounds);
+    for (unsigned i = 0; i < 2 * rounds; i++)
+        expect_whole(t, SHARD + i % 2, i);
+}
+
+/* One compaction finds the garbage; one may have begun before the next flush saw it; one copies what lives. */
+static void bodies_among_garbage_are_copied_and_its_room_given_back(void **state)
+{
+    const unsigned rounds_max = 3 * L0_STOPS_AT + 6;
+    struct stage *t = *state;
+    unsigned rounds = 0;
+
+    do {
+        put_bodies(t, 4 * rounds, 4);
+        for (unsigned i = 1; i < 4 && rounds > 0; i++)
+            queue_body_forget(t->store, SHARD + i % 2, 4 * (rounds - 1) + i);
+        assert_int_equal(queue_store_flush(t->store, NULL), 0);
+        rounds++;
+    } while (rounds < rounds_max && count_body_files(t) >= rounds);
+    assert_true(count_body_files(t) < rounds);
+    for (unsigned i = 0; i < rounds; i++)
+        expect_whole(t, SHARD, 4 * i);
+}
+
 /* ---- opening RocksDB's */
 
 static void a_newer_or_damaged_format_is_refused(void **state)
@@ -439,6 +518,9 @@ int main(void)
         BOTH(a_shard_that_is_forgotten_gives_its_room_back),
         BOTH(a_shard_opens_where_it_was_flushed),
         BOTH(scans_keep_to_prefix_and_direction),
+        cmocka_unit_test_setup_teardown(bodies_that_wait_are_not_copied, open_rocks, close_stage),
+        cmocka_unit_test_setup_teardown(bodies_among_garbage_are_copied_and_its_room_given_back,
+                                        open_rocks, close_stage),
         cmocka_unit_test_setup_teardown(a_newer_or_damaged_format_is_refused, open_rocks,
                                         close_stage),
         cmocka_unit_test_setup_teardown(a_directory_in_use_is_refused, open_rocks, close_stage),
