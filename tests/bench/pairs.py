@@ -109,7 +109,8 @@ def shown(value):
 
 def print_row(row):
     if row["ratio"] is None:
-        told, met = "too uneven to tell", ""
+        told = "too uneven to tell"
+        met = "" if row["goal"] is None or not is_met_by_all(row) else "  met by each pair"
     else:
         told = "%s (%s..%s)" % (shown(row["ratio"]), shown(row["least"]), shown(row["most"]))
         met = "" if row["goal"] is None else "  met" if is_met(row) else "  MISSED"
@@ -122,6 +123,10 @@ def print_row(row):
 
 def is_met(row):
     return row["ratio"] <= row["goal"] if row["better"] == "less" else row["ratio"] >= row["goal"]
+
+
+def is_met_by_all(row):
+    return row["most"] <= row["goal"] if row["better"] == "less" else row["least"] >= row["goal"]
 
 
 # ---- accepting, nothing delivered
