@@ -233,6 +233,9 @@ int control_may_place(const struct control *c, const struct control_up *up, uint
     int rv;
 
     if (!s) return ERR_NOT_FOUND;
+    for (unsigned i = 0; i < count; i++)
+        if (!control_node(c, voters[i]))
+            return errmsg_set(why, ERR_NOT_FOUND, "there is no node %llu", (ull)voters[i]);
     if (voters_check(c, voters, count) != 0)
         return errmsg_set(why, ERR_RANGE, "voters: 1 to %u nodes of the cluster, each once",
                           CONTROL_VOTERS_MAX);

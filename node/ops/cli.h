@@ -27,7 +27,7 @@ struct cli_option {
  * stderr. */
 int cli_read(int argc, char **argv, const struct cli_option *options, unsigned option_count,
              const char **words, unsigned words_max, unsigned *word_count);
-/* A number in its range: 0, or CLI_USAGE and why on stderr. */
+/* A number in its range: 0, or CLI_USAGE and why on stderr. An option's name has no blank; what has one is said as it is. */
 int cli_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out);
 /* Says what is wrong on stderr; returns CLI_USAGE. */
 int cli_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

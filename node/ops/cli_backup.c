@@ -58,7 +58,7 @@ static void add_dev_sources(struct backup *b, const struct cli_target *t)
     j = cli_read_json(path, &why);
     json_array_foreach(json_object_get(j, "nodes"), i, one)
     {
-        if (i > 0) add_source(b, t, cli_text(one, "http"));
+        if (!strstr(t->url, cli_text(one, "http"))) add_source(b, t, cli_text(one, "http"));
     }
     json_decref(j);
 }

@@ -70,6 +70,7 @@ int cli_change(const struct cli_change *c, const char *path)
 
     t.patience_ms = PATIENCE_MS;
     rv = cli_call(&t, "POST", path, NULL, (struct span){ 0 }, &a);
+    if (a.status == 400) rv = CLI_USAGE; /* an option's value */
     if (rv == CLI_DONE && c->target.json) cli_print_json(a.json);
     if (rv == CLI_DONE && !c->target.json) say_does(a.json);
     operation = rv == CLI_DONE ? cli_text(a.json, "operation") : "";

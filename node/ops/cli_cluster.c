@@ -93,6 +93,12 @@ static int run(int argc, char **argv)
         restore.config = file;
         return cli_restore(&restore);
     }
+    if (count == 1 && strcmp(words[0], "import") == 0)
+        return cli_usage("cluster", "import: the lists of which settings file?");
+    if (count == 1 && strcmp(words[0], "upgrade") == 0)
+        return cli_usage("cluster", "upgrade: status or finalize?");
+    if (count == 1 && strcmp(words[0], "restore") == 0)
+        return cli_usage("cluster", "restore: which backup? its directory");
     return cli_usage("cluster", "init, token, import, upgrade, backup or restore?");
 }
 

@@ -241,6 +241,8 @@ static int run(int argc, char **argv)
     if (rv != 0) return rv;
     if (words == 0)
         return cli_usage(argv[0], "which message? its id is what `250 ... queued as` said");
+    if (words == 2 && is_id(a.words[1]))
+        return cli_usage(argv[0], "the id stands first: angarium message %s %s", a.words[1], a.words[0]);
     if (!is_id(a.words[0]))
         return cli_usage(argv[0], "\"%s\" is no message id (13 characters)", a.words[0]);
     if (words == 2 && a.body)

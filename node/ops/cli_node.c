@@ -32,10 +32,12 @@ static int run(struct node_args *a)
     int rv;
 
     if (a->count == 1 && strcmp(verb, "ls") == 0) return cli_nodes_show(&a->change.target);
+    if (a->count == 1 && (is_verb(verb) || strcmp(verb, "show") == 0))
+        return cli_usage("node", "%s: which node? its number, as angarium node ls shows it", verb);
     if (a->count != 2 || (!is_verb(verb) && strcmp(verb, "show") != 0))
         return cli_usage("node", "-c FILE, ls, or show, cordon, uncordon, drain, remove, promote "
                                  "and a node's number?");
-    rv = cli_number("ID", a->words[1], 1, UINT32_MAX, &id);
+    rv = cli_number("number of a node", a->words[1], 1, UINT32_MAX, &id);
     if (rv != 0) return rv;
     snprintf(path, sizeof path, "/api/v1/nodes/%llu%s%s?dry_run=%d%s", (unsigned long long)id,
              is_verb(verb) ? "/" : "", is_verb(verb) ? verb : "", a->change.dry_run,

@@ -73,6 +73,6 @@ int cli_read(int argc, char **argv, const struct cli_option *options, unsigned o
 int cli_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
     if (span_u64(span_cstr(text), max, out) == 0 && *out >= min) return 0;
-    return cli_fail(CLI_USAGE, "--%s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64, option,
-                    text, min, max);
+    return cli_fail(CLI_USAGE, "%s%s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64,
+                    strchr(option, ' ') ? "" : "--", option, text, min, max);
 }

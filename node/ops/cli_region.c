@@ -57,6 +57,8 @@ static int run(int argc, char **argv)
     if (rv == 0) rv = cli_target_find(&change.target);
     if (rv != 0) return rv;
     if (count == 1 && strcmp(words[0], "ls") == 0) return list(&change.target);
+    if (count == 1 && strcmp(words[0], "drain") == 0)
+        return cli_usage("region", "drain: which region? its name, as angarium region ls shows it");
     if (count != 2 || strcmp(words[0], "drain") != 0 || !is_name(words[1]))
         return cli_usage("region", "ls, or drain and a region's name?");
     snprintf(path, sizeof path, "/api/v1/regions/%.120s/drain?dry_run=%d", words[1], change.dry_run);

@@ -88,7 +88,7 @@ static int change_one(const struct shard_args *a, const char *verb)
 {
     char path[PATH_SIZE];
     uint64_t shard;
-    int rv = cli_number("SHARD", a->words[1], 1, UINT32_MAX, &shard);
+    int rv = cli_number("number of a shard", a->words[1], 1, UINT32_MAX, &shard);
 
     if (rv != 0) return rv;
     snprintf(path, sizeof path, "/api/v1/shards/%" PRIu64, shard);
@@ -97,7 +97,8 @@ static int change_one(const struct shard_args *a, const char *verb)
     if (strcmp(verb, "close") == 0) return change(a, path, NULL, NULL);
     if (strcmp(verb, "transfer") == 0 && a->to) return change(a, path, "to", a->to);
     if (strcmp(verb, "move") == 0 && a->voters) return change(a, path, "voters", a->voters);
-    return cli_usage("shard", "transfer needs --to NODE, move needs --voters NODE,NODE,...");
+    return strcmp(verb, "transfer") == 0 ? cli_usage("shard", "transfer: to which of its voters? --to NODE")
+                                         : cli_usage("shard", "move: to which nodes? --voters NODE,NODE,..., the first one leads");
 }
 
 static int run_args(const struct shard_args *a)
@@ -107,8 +108,11 @@ static int run_args(const struct shard_args *a)
     if (a->count == 1 && strcmp(a->words[0], "ls") == 0) return list(&a->change.target);
     if (a->count == 1 && strcmp(a->words[0], "create") == 0)
         return change(a, "/api/v1/shards", "node", a->node);
-    for (unsigned i = 0; a->count == 2 && i < sizeof verbs / sizeof verbs[0]; i++)
-        if (strcmp(verbs[i], a->words[0]) == 0) return change_one(a, verbs[i]);
+    for (unsigned i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (strcmp(verbs[i], a->words[0]) != 0) continue;
+        if (a->count == 2) return change_one(a, verbs[i]);
+        return cli_usage("shard", "%s: which shard? its number, as angarium shard ls shows it", verbs[i]);
+    }
     return cli_usage("shard", "ls, create, or show, close, transfer, move and a shard's number?");
 }
 

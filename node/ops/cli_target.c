@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -40,7 +41,22 @@ json_t *cli_read_json(const char *file, struct errmsg *why)
     return j;
 }
 
-/* Where the dev cluster's node answers; what was said on the command line stays. */
+/* The first one whose process is there; else the first. */
+static const json_t *living_node(const json_t *nodes)
+{
+    const json_t *node;
+    size_t i;
+
+    json_array_foreach(nodes, i, node)
+    {
+        json_int_t pid = cli_int(node, "pid");
+
+        if (pid > 0 && kill((pid_t)pid, 0) == 0) return node;
+    }
+    return json_array_get(nodes, 0);
+}
+
+/* Where a node of the dev cluster answers; what was said on the command line stays. */
 static int from_dev(struct cli_target *t, const char *dir)
 {
     char path[4200];
@@ -53,7 +69,7 @@ static int from_dev(struct cli_target *t, const char *dir)
     if (!j)
         return cli_fail(CLI_USAGE, "%s; is there a dev cluster? start one: angarium dev --dir %s",
                         why.text, dir);
-    http = cli_text(json_array_get(json_object_get(j, "nodes"), 0), "http");
+    http = cli_text(living_node(json_object_get(j, "nodes")), "http");
     if (!t->url[0]) snprintf(t->url, sizeof t->url, "http://%s", http);
     if (!t->token[0]) snprintf(t->token, sizeof t->token, "%s", cli_text(j, "api_token"));
     json_decref(j);

@@ -46,7 +46,8 @@ static void refuse(struct call *c, int rv)
             c, PROBLEM_TAKEN,
             "the number, the disk or the address is another node's, or a former one's");
     else
-        call_answer_problem(c, problem_of(rv), "%s", err_text(rv));
+        call_answer_problem(c, problem_of(rv), "%s",
+                            rv == ERR_NOT_LEADER ? "nobody leads the cluster's control now" : err_text(rv));
 }
 
 static void on_asked(struct cluster_ask *ask, int rv)

@@ -46,7 +46,7 @@ static void fail(struct post_call *pc, int rv)
     call_answer_problem(c, problem_of(rv),
                         rv == ERR_UNKNOWN ? "the mail may or may not be sent: %s"
                                           : "the mail was not taken: %s",
-                        err_text(rv));
+                        rv == ERR_NOT_LEADER ? "no shard has a leader that can be reached" : err_text(rv));
 }
 
 static void on_committed(struct commit_mail *m, int rv, uint64_t id)

@@ -198,9 +198,17 @@ static bool take_to(struct call *c, uint64_t *to)
     return false;
 }
 
+static bool lives(const struct control_up *up, uint64_t node)
+{
+    for (unsigned i = 0; i < up->count; i++)
+        if (up->nodes[i] == node) return true;
+    return false;
+}
+
 void route_transfer_shard(struct call *c)
 {
     const struct control_shard *s = take_shard(c);
+    struct control_up up = cluster_up(c->ops->o.cluster);
     uint64_t voters[CONTROL_VOTERS_MAX], to;
     char operation[64];
     unsigned count = 1;
@@ -217,6 +225,10 @@ void route_transfer_shard(struct call *c)
         call_answer_problem(c, PROBLEM_UNSAFE,
                             "node %llu is no voter of shard %u: move it there first", (ull)to,
                             s->number);
+        return;
+    }
+    if (!lives(&up, to)) {
+        call_answer_problem(c, PROBLEM_UNSAFE, "node %llu is down: it cannot lead shard %u", (ull)to, s->number);
         return;
     }
     snprintf(operation, sizeof operation, "transfer-%u-%llu", s->number, (ull)to);

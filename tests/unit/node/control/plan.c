@@ -654,7 +654,9 @@ static void what_may_not_be_is_refused_in_words(void **state)
     assert_int_equal(control_may_remove(s.control, &up, 1, true, &why), ERR_BUSY); /* it lives */
     assert_int_equal(control_may_close(s.control, 99, &why), ERR_NOT_FOUND);
     assert_int_equal(control_may_close(s.control, 1, &why), 0);
-    assert_int_equal(control_may_place(s.control, &up, 1, list, 3, &why), ERR_RANGE);
+    assert_int_equal(control_may_place(s.control, &up, 1, list, 3, &why), ERR_NOT_FOUND);
+    assert_string_equal(why.text, "there is no node 9");
+    assert_int_equal(control_may_place(s.control, &up, 1, (uint64_t[]){ 1, 1 }, 2, &why), ERR_RANGE);
     assert_int_equal(control_may_place(s.control, &up, 1, list, 2, &why), 0);
     assert_int_equal(control_may_promote(s.control, &up, 2, &why), 0);
     assert_int_equal(control_may_create(s.control, &up, 7, 0, &step, &why), ERR_NOT_FOUND);
