@@ -44,6 +44,7 @@ struct cli_target {
     unsigned
         patience_ms; /* what is refused for want of a leader (503: not done) is asked again for so long */
 };
+#define CLI_PATIENCE_MS 3000 /* an election of control's leader may be on its way */
 #define CLI_TARGET_OPTIONS(t)                                                                      \
     { .name = "endpoint", .text = &(t).endpoint },                                                 \
         { .name = "token-file", .text = &(t).token_file },                                         \

@@ -7,7 +7,6 @@
 #include "node/ops/cli_change.h"
 
 #define ASK_EVERY_MS  500
-#define PATIENCE_MS   3000 /* an election of control's leader may be on its way */
 #define ASK_FAILS_MAX 20 /* in a row: the node that is asked may restart */
 #define PATH_SIZE     512
 
@@ -68,7 +67,7 @@ int cli_change(const struct cli_change *c, const char *path)
     const char *operation;
     int rv;
 
-    t.patience_ms = PATIENCE_MS;
+    t.patience_ms = CLI_PATIENCE_MS;
     rv = cli_call(&t, "POST", path, NULL, (struct span){ 0 }, &a);
     if (a.status == 400) rv = CLI_USAGE; /* an option's value */
     if (rv == CLI_DONE && c->target.json) cli_print_json(a.json);

@@ -48,6 +48,7 @@ static int run_token(struct cli_target *t, const char *lives)
 
     if (lives) rv = cli_number("lives", lives, 1, 7ull * 24 * 3600, &lives_s);
     if (rv == CLI_DONE) rv = cli_target_find(t);
+    t->patience_ms = CLI_PATIENCE_MS;
     if (rv == CLI_DONE) rv = cli_cluster_token(t, lives_s, token, sizeof token);
     if (rv == CLI_DONE) printf("%s\n", token);
     return rv;

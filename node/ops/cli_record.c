@@ -306,6 +306,7 @@ static int run(int argc, char **argv)
         rv = cli_usage(a.kind, "only a credential has a password");
     if (rv == 0) rv = cli_target_find(&a.target);
     if (rv != 0) return rv;
+    a.target.patience_ms = CLI_PATIENCE_MS;
     if (version > 0)
         snprintf(a.target.if_match, sizeof a.target.if_match, "\"%llu\"",
                  (unsigned long long)version);
@@ -348,6 +349,7 @@ int cli_import(struct cli_target *t, const char *file)
     size_t done = 0;
 
     if (rv != CLI_DONE) return rv;
+    t->patience_ms = CLI_PATIENCE_MS;
     buf_init(&errors, 64u << 10);
     if (settings_read(&s, file, &errors) != 0) {
         fprintf(stderr, "%s", buf_cstr(&errors));

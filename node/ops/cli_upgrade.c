@@ -50,6 +50,7 @@ int cli_upgrade(struct cli_target *t, const char *word, bool dry_run)
         return cli_usage("cluster", "upgrade: status or finalize?");
     rv = cli_target_find(t);
     if (rv != CLI_DONE) return rv;
+    t->patience_ms = CLI_PATIENCE_MS;
     if (strcmp(word, "status") == 0) return call(t, "GET", "/api/v1/upgrade");
     return call(t, "POST",
                 dry_run ? "/api/v1/upgrade/finalize?dry_run=1" : "/api/v1/upgrade/finalize");

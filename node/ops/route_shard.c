@@ -208,8 +208,8 @@ static bool lives(const struct control_up *up, uint64_t node)
 void route_transfer_shard(struct call *c)
 {
     const struct control_shard *s = take_shard(c);
-    struct control_up up = cluster_up(c->ops->o.cluster);
     uint64_t voters[CONTROL_VOTERS_MAX], to;
+    struct control_up up;
     char operation[64];
     unsigned count = 1;
 
@@ -227,6 +227,7 @@ void route_transfer_shard(struct call *c)
                             s->number);
         return;
     }
+    up = cluster_up(c->ops->o.cluster);
     if (!lives(&up, to)) {
         call_answer_problem(c, PROBLEM_UNSAFE, "node %llu is down: it cannot lead shard %u", (ull)to, s->number);
         return;
