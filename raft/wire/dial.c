@@ -7,6 +7,10 @@
  *
  * A connection that was up for a while makes the next pause the shortest again; one that was refused or died
  * young does not, so that two nodes that do not agree do not spin.
+ *
+ * Over a cable that is cut a SYN is lost, and the kernel says it again after 1 s, 2 s more, 4 s more. An attempt ends before that,
+ * and the next one's SYN is new: a node whose cable is back is reached within tcp_timeout_ms and a pause. TLS and hello, which a
+ * busy peer may be slow with, have connect_timeout_ms of their own.
  */
 #include "raft/wire/inside.h"
 
@@ -108,7 +112,7 @@ uint64_t wire_dial_turn(struct lane *l, uint64_t now_ms)
     pthread_mutex_unlock(&l->lock);
     if (!is_due) return next_ms;
     if (have_dialer(l)) {
-        nng_aio_set_timeout(l->dial, (nng_duration)l->peer->w->o.connect_timeout_ms);
+        nng_aio_set_timeout(l->dial, (nng_duration)l->peer->w->o.tcp_timeout_ms);
         nng_stream_dialer_dial(l->dialer, l->dial);
         return UINT64_MAX;
     }

@@ -191,6 +191,8 @@ static void fill_in(struct wire_options *o)
     for (enum wire_lane n = 0; n < WIRE_LANES; n++)
         if (o->queue_bytes_max[n] == 0) o->queue_bytes_max[n] = queue_bytes[n];
     if (o->connect_timeout_ms == 0) o->connect_timeout_ms = 3000;
+    if (o->tcp_timeout_ms == 0) o->tcp_timeout_ms = 1000;
+    if (o->tcp_timeout_ms > o->connect_timeout_ms) o->tcp_timeout_ms = o->connect_timeout_ms;
     if (o->send_timeout_ms == 0) o->send_timeout_ms = 10000;
     if (o->silence_timeout_ms == 0) o->silence_timeout_ms = 3000;
     if (o->dial_first_ms == 0) o->dial_first_ms = 20;

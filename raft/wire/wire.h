@@ -124,7 +124,8 @@ struct wire_options {
     const char *ca; /* PEM: who signs the nodes of this cluster; nobody else is trusted */
     size_t queue_bytes_max
         [WIRE_LANES];            /* default 4 MiB, 32 MiB, 16 MiB; 64 are counted with each frame */
-    uint32_t connect_timeout_ms; /* TCP, TLS and hello, together; default 3000 */
+    uint32_t connect_timeout_ms; /* TLS and hello, together; default 3000 */
+    uint32_t tcp_timeout_ms; /* one attempt to reach a node, at most connect_timeout_ms; default 1000 */
     uint32_t send_timeout_ms;    /* no byte of a batch was taken; default 10000 */
     uint32_t
         silence_timeout_ms; /* no byte came; a third of it without a frame sends an empty one; default 3000 */

@@ -503,6 +503,40 @@ static unsigned descriptors(void)
     return n;
 }
 
+/* Nobody answers a SYN, as over a cable that is cut: what hangs does not keep the node from a way that is open, however long TLS may
+ * take. */
+static void an_attempt_that_hangs_makes_room_for_the_next(void **state)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET };
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), only;
+    uint64_t failed = metric_get(M_WIRE_DIALS_FAILED);
+    struct rig_node a, b;
+
+    (void)state;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    only = rogue_tcp(ntohs(at.sin_port)); /* the kernel keeps one for who accepts none, and drops other SYNs */
+    rig_init(&a, 1);
+    rig_init(&b, 2);
+    a.o.connect_timeout_ms = 3600000;
+    a.o.tcp_timeout_ms = 300;
+    rig_open(&a, &pki, "node1");
+    rig_open(&b, &pki, "node2");
+    rig_meet(&b, 1, 1);
+    rig_meet(&a, 2, ntohs(at.sin_port));
+    rig_until_metric(M_WIRE_DIALS_FAILED, failed + 2 * WIRE_LANES);
+    rig_meet(&a, 2, wire_port(b.wire));
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++)
+        RIG_UNTIL(&a, a.lanes[2][lane].is_up);
+    rig_close(&a);
+    rig_close(&b);
+    close(only);
+    close(fd);
+}
+
 /* A machine that takes connections or does not, and never says a word: attempts end by their timeout. */
 static void a_peer_that_never_answers_leaves_nothing(void **state)
 {
@@ -846,6 +880,7 @@ int main(void)
         cmocka_unit_test(a_silent_peer_is_dropped_and_an_idle_one_is_not),
         cmocka_unit_test(a_new_connection_takes_the_place_of_the_old_one),
         cmocka_unit_test(an_address_that_moved_is_dialled_anew),
+        cmocka_unit_test(an_attempt_that_hangs_makes_room_for_the_next),
         cmocka_unit_test(a_peer_that_never_answers_leaves_nothing),
         cmocka_unit_test(wires_are_closed_at_any_moment_and_leave_nothing),
         cmocka_unit_test(without_descriptors_it_waits_and_goes_on),
