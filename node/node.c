@@ -152,6 +152,8 @@ static int know_self(struct node *n, struct errmsg *why)
     return rv == 0 ? cluster_self_start(dir, &n->self, why) : rv;
 }
 
+static void on_removed(void *arg, uint64_t by);
+
 static int open_wire(struct node *n, struct errmsg *why)
 {
     const struct settings *s = n->settings;
@@ -163,6 +165,8 @@ static int open_wire(struct node *n, struct errmsg *why)
                               .certificate = s->cluster.certificate,
                               .key = s->cluster.key,
                               .ca = s->cluster.ca,
+                              .on_removed = on_removed,
+                              .removed_arg = n,
                               .events = peers_wire_events(n->peers) };
     int rv;
 
@@ -217,13 +221,14 @@ static void on_state(void *arg, enum control_node_state state)
                                    "an empty data directory, a new number and a new token it is a new node"));
 }
 
-/* What a shard reports or asks, from its loop to the first one. */
+/* What a shard reports or asks, or the wire hears, from its thread to the first loop. */
 struct told {
     struct loop_letter letter;
     struct node *node;
     uint32_t shard, version; /* 0: it is empty */
     uint64_t term;           /* is that placement the newest one? 0: it is in force */
     uint64_t question;       /* is it held here? 0: it is not asked */
+    uint64_t removed_by;     /* that node says that this one was removed */
 };
 
 static void on_told(struct loop_letter *letter)
@@ -234,6 +239,8 @@ static void on_told(struct loop_letter *letter)
 
     if (t->node->stopping)
         ;
+    else if (t->removed_by != 0)
+        cluster_hear_removed(c, t->removed_by);
     else if (t->question != 0)
         cluster_ask_held(c, t->shard, t->question);
     else if (t->term != 0)
@@ -253,6 +260,11 @@ static void tell(struct node *n, struct told what)
     t->node = n;
     t->letter.on_arrive = on_told;
     loop_post(n->loops[0].loop, &t->letter);
+}
+
+static void on_removed(void *arg, uint64_t by)
+{
+    tell(arg, (struct told){ .removed_by = by });
 }
 
 static void on_placed(void *arg, uint32_t shard, uint32_t version)

@@ -152,6 +152,7 @@ int cluster_open(struct cluster **out, const struct cluster_options *o, struct e
     CHECK(loop_number(o->loop) == 0);
     c->o = *o;
     c->self = *o->self;
+    c->is_removed = c->self.removed;
     c->dir = check_strdup(o->dir);
     c->control = control_new();
     list_init(&c->asks);
@@ -195,6 +196,22 @@ void cluster_close(struct cluster **pc)
 const struct control *cluster_control(const struct cluster *c)
 {
     return c->control;
+}
+
+void cluster_hear_removed(struct cluster *c, uint64_t by)
+{
+    wire_forget(c->o.wire, by); /* it has said so: it need not be asked again */
+    if (c->is_removed) return;
+    c->is_removed = true;
+    tell_shards(c);
+    save_maybe(c);
+}
+
+bool cluster_is_removed(const struct cluster *c)
+{
+    const struct control_node *n = control_node(c->control, c->self.node);
+
+    return c->is_removed || (n && n->state == CONTROL_GONE);
 }
 
 bool cluster_leads(const struct cluster *c)

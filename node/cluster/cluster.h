@@ -39,6 +39,7 @@ struct cluster_self {
     struct cluster_peer peers[CONTROL_NODES_MAX]; /* itself, when it began the cluster */
     unsigned lost_count;
     uint64_t lost[CONTROL_NODES_MAX]; /* never talked to again: angarium recover */
+    bool removed; /* a node of the cluster said that this one was removed: it talks to nobody */
 };
 /* 32 hex digits. ERR_SYNTAX. */
 int cluster_parse_id(const char *text, uint8_t out[CONTROL_CLUSTER_SIZE]);
@@ -155,6 +156,11 @@ void cluster_confirm(struct cluster *c, uint32_t shard, uint32_t version, uint64
 void cluster_ask_held(struct cluster *c, uint32_t shard, uint64_t question);
 void cluster_emptied(struct cluster *c,
                      uint32_t shard); /* it is closing, and nothing of it is left */
+
+/* Node `by` says that this node was removed (wire_options.on_removed): it was down then, so that nobody told it of the change. From
+ * now on, and after each start, its state is gone (calls.on_state). */
+void cluster_hear_removed(struct cluster *c, uint64_t by);
+bool cluster_is_removed(const struct cluster *c); /* this node is gone, by control or by what it heard */
 
 struct control_up cluster_up(const struct cluster *c);
 /* What the plan waits for; "": nothing, or this node does not know. */

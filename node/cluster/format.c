@@ -22,9 +22,13 @@ void format_write(struct cluster *c)
 
 void format_written(struct cluster *c)
 {
+    bool differs = c->raised.format != c->self.format;
+
     if (c->raised.format == 0) return;
     c->self.format = c->raised.format;
+    c->self.removed = c->raised.removed;
     c->raised.format = 0;
+    if (!differs) return;
     log_event(LOG_INFO, "cluster.format", LOG_NUM("format", c->self.format));
     if (c->o.calls.on_format) c->o.calls.on_format(c->o.calls.arg, c->self.format);
 }

@@ -21,7 +21,9 @@ struct cluster {
     uint64_t told_records;             /* save_records_mark */
     uint64_t told[CONTROL_SHARDS_MAX]; /* marks of what was told of the shard; 0: nothing */
     enum control_node_state told_state;
+    bool gone_down[CONTROL_NODES_MAX]; /* control_node_at: it is gone, and was down since */
     bool leaving;
+    bool is_removed; /* another node said so; self.removed: the disk says it, too */
     struct list asks;    /* proposed here */
     struct list away;    /* another node is asked */
     struct list behind;  /* it is in force there, and not here yet */
@@ -49,7 +51,7 @@ struct cluster {
     uint64_t records_on_disk, records_saving;
     unsigned ended_on_disk, ended_saving; /* shards that have ended: none of them is ever open again */
     bool saving, is_install, closing;
-    struct cluster_self raised; /* the work's: this node under another format; format 0: the same */
+    struct cluster_self raised; /* the work's: this node under another format, or removed; format 0: the same as on the disk */
     struct buf incoming; /* a snapshot that comes */
 };
 
@@ -79,7 +81,7 @@ void members_see_to(struct cluster *c);
 /* format.c */
 /* The state names another format than the disk. */
 bool format_differs(const struct cluster *c);
-/* On the pool: who this node is, under `raised`. */
+/* On the pool: who this node is, as `raised` says. */
 void format_write(struct cluster *c);
 void format_written(struct cluster *c);
 
@@ -95,6 +97,8 @@ struct raft_snapshot_calls save_snapshot_calls(void);
 
 /* tell.c: what the state says, to the wire and to the node */
 void tell_peers(struct cluster *c);
+/* Those who are gone for ever, and whom nobody needs any more. */
+void tell_removed(struct cluster *c);
 void tell_shards(struct cluster *c);
 void tell_records(struct cluster *c);
 struct core_config tell_config(const struct cluster *c, const uint64_t *voters, unsigned count);

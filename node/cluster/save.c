@@ -1,6 +1,6 @@
 /* save - DATA/control: the state of group 0 as a whole. It is written by the DISK pool when the log has grown, which is then cut,
  * when a node has come or moved, when a record has changed (so that a node that starts while it is cut off knows credentials and
- * routes), when a shard has ended, and when a snapshot comes; a node that is behind the cut gets it in pieces.
+ * routes), when a shard has ended, when this node has heard that it was removed, and when a snapshot comes; a node that is behind the cut gets it in pieces.
  *
  * Rule: no shard ends here that this node's disk does not know to have ended (tell.c). Else a node that restarts would open it
  *   once more, empty and without its votes, until it hears of the end, and what came for it meanwhile would go.
@@ -129,8 +129,10 @@ static bool start(struct cluster *c, bool is_install)
 
 void save_maybe(struct cluster *c)
 {
+    bool is_news = c->is_removed && !c->self.removed;
+
     if (c->saving || !c->group || c->closing) return;
-    if (!log_is_long(c) && save_knows_nodes(c) && save_knows_ended(c) &&
+    if (!is_news && !log_is_long(c) && save_knows_nodes(c) && save_knows_ended(c) &&
         c->records_on_disk == save_records_mark(c) && !format_differs(c))
         return;
     buf_reset(&c->saved);
@@ -140,7 +142,8 @@ void save_maybe(struct cluster *c)
     c->records_saving = save_records_mark(c);
     c->ended_saving = ended_mark(c);
     c->raised = c->self;
-    c->raised.format = format_differs(c) ? control_format(c->control) : 0;
+    c->raised.removed = c->is_removed;
+    c->raised.format = format_differs(c) ? control_format(c->control) : is_news ? c->self.format : 0;
     start(c, false);
 }
 

@@ -26,7 +26,8 @@ static bool take_self(struct cluster_self *out, const Angarium__ClusterSelf *s)
 {
     *out = (struct cluster_self){ .node = s->node,
                                   .incarnation = s->incarnation,
-                                  .format = s->format };
+                                  .format = s->format,
+                                  .removed = s->removed };
     if (s->cluster.len != sizeof out->cluster || s->uuid.len != CONTROL_UUID_SIZE) return false;
     if (s->node == 0 || s->n_nodes == 0 || s->n_nodes > CONTROL_NODES_MAX) return false;
     if (s->n_lost > CONTROL_NODES_MAX) return false;
@@ -90,6 +91,7 @@ int cluster_self_write(const char *dir, const struct cluster_self *self, struct 
     s.node = self->node;
     s.uuid = proto_bytes(span_cstr(self->uuid));
     s.incarnation = self->incarnation;
+    s.removed = self->removed;
     s.n_lost = self->lost_count;
     s.lost = (uint64_t *)(uintptr_t)self->lost;
     s.nodes = list;

@@ -30,6 +30,7 @@ void tell_peers(struct cluster *c)
 {
     unsigned count = control_node_count(c->control);
 
+    if (c->is_removed) return;
     for (unsigned i = 0; i < count; i++) {
         const struct control_node *n = control_node_at(c->control, i);
 
@@ -38,6 +39,64 @@ void tell_peers(struct cluster *c)
     for (unsigned i = 0; i < c->self.peer_count; i++)
         if (!control_node(c->control, c->self.peers[i].node))
             tell_peer(c, c->self.peers[i].node, c->self.peers[i].address);
+}
+
+/* Each shard is where its placement says, so that who is in no placement has no vote. */
+static bool all_are_settled(const struct cluster *c)
+{
+    unsigned count = control_shard_count(c->control);
+
+    for (unsigned i = 1; i <= count; i++) {
+        const struct control_shard *s = control_shard(c->control, i);
+
+        if (s->state != CONTROL_CLOSED && s->in_force != s->version) return false;
+    }
+    return true;
+}
+
+static bool is_member(const struct cluster *c, uint64_t node)
+{
+    const struct core_config *g = raft_group_config(c->group);
+
+    for (unsigned i = 0; i < g->count; i++)
+        if (g->members[i].node == node) return true;
+    return false;
+}
+
+/* Another node has come to where it was. */
+static bool is_succeeded(const struct cluster *c, const struct control_node *gone)
+{
+    unsigned count = control_node_count(c->control);
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct control_node *n = control_node_at(c->control, i);
+
+        if (n->state != CONTROL_GONE && strcmp(n->address, gone->address) == 0) return true;
+    }
+    return false;
+}
+
+/* Who was up has heard of it: it stands by and forwards mail until it is stopped. Who was down has not, also when it is up again. */
+static bool has_been_down(struct cluster *c, unsigned i, const struct control_node *n)
+{
+    if (n->state == CONTROL_GONE && !cluster_is_up(c, n->id)) c->gone_down[i] = true;
+    return c->gone_down[i];
+}
+
+void tell_removed(struct cluster *c)
+{
+    unsigned count = control_node_count(c->control);
+    bool settled = all_are_settled(c);
+
+    if (cluster_is_removed(c)) return;
+    for (unsigned i = 0; i < count; i++) {
+        const struct control_node *n = control_node_at(c->control, i);
+        struct wire_peer peer = { .node = n->id };
+
+        if (!has_been_down(c, i, n) || !settled || is_member(c, n->id)) continue;
+        if (!is_succeeded(c, n)) snprintf(peer.address, sizeof peer.address, "%s", n->address);
+        wire_remove(c->o.wire, &peer);
+    }
 }
 
 struct core_config tell_config(const struct cluster *c, const uint64_t *voters, unsigned count)
@@ -104,10 +163,12 @@ static void tell_left(struct cluster *c, const struct control_shard *s)
 static void tell_state(struct cluster *c)
 {
     const struct control_node *n = control_node(c->control, c->self.node);
+    enum control_node_state state = n ? n->state : c->told_state;
 
-    if (!n || n->state == c->told_state) return;
-    c->told_state = n->state;
-    c->o.calls.on_state(c->o.calls.arg, n->state);
+    if (c->is_removed) state = CONTROL_GONE;
+    if (state == c->told_state) return;
+    c->told_state = state;
+    c->o.calls.on_state(c->o.calls.arg, state);
 }
 
 /* Who may have a vote holds it until a placement without him is in force. */

@@ -445,6 +445,7 @@ static int fence(struct recover *r)
             if (!is_among(self->lost, self->lost_count, r->lost[k]) &&
                 self->lost_count < CONTROL_NODES_MAX)
                 self->lost[self->lost_count++] = r->lost[k];
+        self->removed = false; /* it is among those who go on */
         if (cluster_self_write(r->list[i].dir, self, &why) != 0)
             return cli_fail(CLI_FAILED, "%s", why.text);
     }

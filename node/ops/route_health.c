@@ -59,10 +59,8 @@ static struct check records_check(const struct ops *ops)
 static struct check member_check(const struct ops *ops)
 {
     struct check check = { .name = "member", .ok = true };
-    const struct control_node *n = NULL;
 
-    if (ops->o.cluster) n = control_node(cluster_control(ops->o.cluster), ops->o.node);
-    if (n) check.ok = n->state != CONTROL_GONE;
+    if (ops->o.cluster) check.ok = !cluster_is_removed(ops->o.cluster);
     snprintf(check.why, sizeof check.why, "this node was removed from the cluster: stop it, its data can go");
     return check;
 }

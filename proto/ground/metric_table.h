@@ -301,6 +301,8 @@
       "Connections between nodes that were refused here")                                          \
     X(WIRE_REFUSED_LIMIT, COUNTER, "wire_refused_total", "reason=\"limit\"",                       \
       "Connections between nodes that were refused here")                                          \
+    X(WIRE_REFUSED_REMOVED, COUNTER, "wire_refused_total", "reason=\"removed\"",                   \
+      "Connections between nodes that were refused here")                                          \
     X(WIRE_REFUSED_BY_PEER, COUNTER, "wire_refused_by_peer_total", "",                             \
       "Connections that another node refused")                                                     \
     X(WIRE_SILENT, COUNTER, "wire_silent_total", "", "Connections closed because nothing came")

@@ -38,6 +38,7 @@ static const enum metric refusal_metrics[] = {
     [REFUSE_FRAME] = M_WIRE_REFUSED_FRAME,
     [REFUSE_SLOW] = M_WIRE_REFUSED_SLOW,
     [REFUSE_LIMIT] = M_WIRE_REFUSED_LIMIT,
+    [REFUSE_REMOVED] = M_WIRE_REFUSED_REMOVED,
 };
 _Static_assert(sizeof refusal_metrics / sizeof refusal_metrics[0] == REFUSE_COUNT, "one each");
 
@@ -98,6 +99,10 @@ void wire_conn_free(struct conn *c)
     SSL_free(c->ssl);
     wire_frame_deinit(&c->frame);
     blob_unref(&c->sending);
+    if (c->says_farewell && !c->has_said) { /* once more */
+        atomic_store(&c->peer->is_told, false);
+        wire_keeper_wake(c->w);
+    }
     if (c->peer) wire_peer_unref(c->peer);
     pthread_mutex_destroy(&c->tls);
     pthread_mutex_destroy(&c->ops);
@@ -131,6 +136,16 @@ static void refusal_count(struct conn *c, enum wire_refusal reason, const char *
                   LOG_TEXT("why", refusal_texts[reason]), LOG_TEXT("detail", detail));
 }
 
+static void tell_removed(struct conn *c)
+{
+    const struct wire_options *o = &c->w->o;
+    struct lane *l = &c->peer->lanes[WIRE_CONTROL];
+
+    pthread_mutex_lock(&l->events);
+    if (o->on_removed && !l->is_quiet) o->on_removed(o->removed_arg, c->peer->node);
+    pthread_mutex_unlock(&l->events);
+}
+
 static void refused_by_peer(struct conn *c, const char *why)
 {
     metric_add(M_WIRE_REFUSED_BY_PEER, 1);
@@ -147,6 +162,8 @@ void wire_conn_refuse(struct conn *c, enum wire_refusal reason, const char *deta
     c->state = CONN_REFUSED;
     refusal_count(c, reason, detail);
     if (is_known) wire_hello_say(c, reason);
+    c->says_farewell = is_known && reason == REFUSE_REMOVED && !c->is_accepted;
+    if (c->says_farewell) atomic_store(&c->peer->is_told, true);
     pthread_mutex_lock(&c->ops);
     if (!c->why) c->why = refusal_texts[reason];
     pthread_mutex_unlock(&c->ops);
@@ -196,6 +213,7 @@ static bool take_hello(struct conn *c, struct blob *frame)
     if (reason == REFUSE_NONE && c->theirs.refused != 0) {
         refused_by_peer(c,
                         c->theirs.refused < REFUSE_COUNT ? refusal_texts[c->theirs.refused] : "?");
+        if (c->theirs.refused == REFUSE_REMOVED) tell_removed(c);
         return false;
     }
     if (reason != REFUSE_NONE) {

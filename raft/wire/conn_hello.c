@@ -18,6 +18,12 @@ void wire_hello_say(struct conn *c, enum wire_refusal refused)
     c->hello_n = wire_hello_pack(&ours, c->hello);
 }
 
+static enum wire_refusal check_member(const struct peer *p)
+{
+    if (!p) return REFUSE_MEMBER;
+    return p->is_removed ? REFUSE_REMOVED : REFUSE_NONE;
+}
+
 enum wire_refusal wire_hello_check_name(struct conn *c)
 {
     uint8_t cluster[WIRE_CLUSTER_SIZE];
@@ -25,10 +31,10 @@ enum wire_refusal wire_hello_check_name(struct conn *c)
 
     if (wire_tls_peer_name(c->ssl, cluster, &node) != 0) return REFUSE_NAME;
     if (memcmp(cluster, c->w->o.cluster, sizeof cluster) != 0) return REFUSE_CLUSTER;
-    if (!c->is_accepted) return node == c->peer->node ? REFUSE_NONE : REFUSE_NODE;
+    if (!c->is_accepted) return node == c->peer->node ? check_member(c->peer) : REFUSE_NODE;
     if (node >= c->w->o.node) return REFUSE_NODE; /* we dial that one, or it is ourselves */
     c->peer = wire_peer_find(c->w, node);
-    return c->peer ? REFUSE_NONE : REFUSE_MEMBER;
+    return check_member(c->peer);
 }
 
 enum wire_refusal wire_hello_take(struct conn *c, struct span payload)

@@ -31,11 +31,11 @@ bool wire_dial_is_ours(const struct lane *l)
 void wire_dial_again(struct lane *l, bool was_good)
 {
     const struct wire_options *o = &l->peer->w->o;
-    uint64_t pause_ms;
+    uint64_t max_ms = l->peer->is_removed ? o->farewell_max_ms : o->dial_max_ms, pause_ms;
 
     if (was_good) l->failures = 0;
     pause_ms = (uint64_t)o->dial_first_ms << l->failures;
-    if (pause_ms > o->dial_max_ms) pause_ms = o->dial_max_ms;
+    if (pause_ms > max_ms) pause_ms = max_ms;
     if (l->failures < FAILURES_MAX) l->failures++;
     pause_ms -= rng_below(&l->rng, pause_ms / 2 + 1);
     l->dial_at_ms = clock_mono_ms(&clock_real) + pause_ms;
@@ -78,6 +78,17 @@ void wire_dial_deinit(struct lane *l)
     free_dialer(l);
 }
 
+/* Nothing is to be said any more: what was for it goes. */
+static void end_dialling(struct lane *l)
+{
+    bool is_dialling;
+
+    pthread_mutex_lock(&l->lock);
+    is_dialling = l->is_dialling;
+    pthread_mutex_unlock(&l->lock);
+    if (!is_dialling) free_dialer(l);
+}
+
 /* A good dialer of the address that is set now. */
 __attribute__((noinline)) static bool have_dialer(struct lane *l)
 {
@@ -97,12 +108,25 @@ __attribute__((noinline)) static bool have_dialer(struct lane *l)
     return true;
 }
 
+/* One that was removed has one thing to hear, on one lane. */
+static bool has_to_hear(const struct lane *l)
+{
+    struct peer *p = l->peer;
+
+    if (!p->is_removed) return true;
+    return l->number == WIRE_CONTROL && p->address[0] && !atomic_load(&p->is_told);
+}
+
 uint64_t wire_dial_turn(struct lane *l, uint64_t now_ms)
 {
     uint64_t next_ms = UINT64_MAX;
     bool is_due = false;
 
     if (!wire_dial_is_ours(l)) return UINT64_MAX;
+    if (!has_to_hear(l)) {
+        end_dialling(l);
+        return UINT64_MAX;
+    }
     pthread_mutex_lock(&l->lock);
     if (!l->is_dialling && !l->coming) {
         is_due = now_ms >= l->dial_at_ms;

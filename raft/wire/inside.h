@@ -45,7 +45,8 @@
     X(FORMAT, "the two versions have no format in common")                                         \
     X(FRAME, "a frame is malformed or over its limit")                                             \
     X(SLOW, "it did not say who it is in time")                                                    \
-    X(LIMIT, "too many connections have not said who they are")
+    X(LIMIT, "too many connections have not said who they are")                                    \
+    X(REMOVED, "it was removed from the cluster")
 
 #define WIRE_REFUSAL_ENUM_(name, text) REFUSE_##name,
 enum wire_refusal { WIRE_REFUSAL_TABLE(WIRE_REFUSAL_ENUM_) REFUSE_COUNT };
@@ -95,6 +96,8 @@ struct peer {
     uint64_t node;
     atomic_uint refs; /* the table (or gone) and each conn */
     atomic_bool is_gone;
+    bool is_removed; /* all its life: it left the cluster */
+    atomic_bool is_told; /* removed, and a connection that we dialled says or said so */
     pthread_mutex_t lock;
     char address[WIRE_ADDRESS_SIZE]; /* under lock */
     uint64_t incarnation_max;        /* under lock */
@@ -141,6 +144,8 @@ struct conn {
     uint32_t records;     /* written under the present key */
     bool tells_room;
     bool wants_pause;
+    bool says_farewell; /* REFUSED, and it hears by what we dialled that it was removed */
+    bool has_said; /* REFUSED, and the reason went out; of who sends */
     unsigned pause_at; /* lane.resumes when on_frame said so */
     struct peer *peer; /* known after the handshake (accepted), or from the start (dialled) */
     struct hello theirs;
@@ -250,7 +255,7 @@ bool wire_renew_lane(struct lane *l, struct conn *c);
 uint64_t wire_renew_turn(struct wire_nng *w, uint64_t now_ms);
 
 /* peer.c */
-struct peer *wire_peer_new(struct wire_nng *w, const struct wire_peer *given);
+struct peer *wire_peer_new(struct wire_nng *w, const struct wire_peer *given, bool is_removed);
 void wire_peer_free(struct peer *p);
 struct peer *wire_peer_find(struct wire_nng *w, uint64_t node); /* with a reference, or NULL */
 void wire_peer_unref(struct peer *p);

@@ -6,12 +6,13 @@
 
 #include "proto/ground/check.h"
 
-struct peer *wire_peer_new(struct wire_nng *w, const struct wire_peer *given)
+struct peer *wire_peer_new(struct wire_nng *w, const struct wire_peer *given, bool is_removed)
 {
     struct peer *p = check_calloc(1, sizeof *p);
 
     p->w = w;
     p->node = given->node;
+    p->is_removed = is_removed;
     list_init(&p->link);
     atomic_init(&p->refs, 1);
     CHECK(pthread_mutex_init(&p->lock, NULL) == 0);

@@ -62,9 +62,9 @@ static void peer_moved(struct peer *p, const char *address)
     }
 }
 
-static int peer_add(struct wire_nng *w, const struct wire_peer *given)
+static int peer_add(struct wire_nng *w, const struct wire_peer *given, bool is_removed)
 {
-    struct peer *p = wire_peer_new(w, given);
+    struct peer *p = wire_peer_new(w, given, is_removed);
     int rv = 0;
 
     pthread_rwlock_wrlock(&w->table);
@@ -86,12 +86,10 @@ static int call_peer(struct wire *base, const struct wire_peer *given)
     if (given->node == 0 || given->node == w->o.node) return ERR_RANGE;
     if (!address_ok(given->address)) return ERR_SYNTAX;
     p = wire_peer_find(w, given->node);
-    if (p) {
-        peer_moved(p, given->address);
-        wire_peer_unref(p);
-    } else {
-        rv = peer_add(w, given);
-    }
+    if (!p) rv = peer_add(w, given, false);
+    if (p && p->is_removed) rv = ERR_DENIED;
+    if (p && rv == 0) peer_moved(p, given->address);
+    if (p) wire_peer_unref(p);
     if (rv == 0) wire_keeper_wake(w);
     return rv;
 }
@@ -137,6 +135,26 @@ static void call_forget(struct wire *base, uint64_t node)
     if (p) end_peer(p, "the peer was removed");
 }
 
+static bool is_removed(struct wire_nng *w, uint64_t node)
+{
+    struct peer *p = wire_peer_find(w, node);
+    bool is = p && p->is_removed;
+
+    if (p) wire_peer_unref(p);
+    return is;
+}
+
+static void call_remove(struct wire *base, const struct wire_peer *given)
+{
+    struct wire_nng *w = of(base);
+    struct wire_peer gone = *given;
+
+    if (given->node == 0 || given->node == w->o.node || is_removed(w, given->node)) return;
+    if (!address_ok(gone.address)) gone.address[0] = '\0';
+    call_forget(base, given->node);
+    if (peer_add(w, &gone, true) == 0) wire_keeper_wake(w);
+}
+
 static void wire_free(struct wire_nng *w)
 {
     SSL_CTX_free(w->ctx);
@@ -180,6 +198,7 @@ static const struct wire_calls calls = { .send = call_send,
                                          .resume = call_resume,
                                          .peer = call_peer,
                                          .forget = call_forget,
+                                         .remove = call_remove,
                                          .close = call_close };
 
 /* ---- opening */
@@ -197,6 +216,7 @@ static void fill_in(struct wire_options *o)
     if (o->silence_timeout_ms == 0) o->silence_timeout_ms = 3000;
     if (o->dial_first_ms == 0) o->dial_first_ms = 20;
     if (o->dial_max_ms == 0) o->dial_max_ms = 500;
+    if (o->farewell_max_ms == 0) o->farewell_max_ms = 60000;
     if (o->accept_max == 0) o->accept_max = 64;
     if (o->renew_within_ms == 0) o->renew_within_ms = 30000;
 }

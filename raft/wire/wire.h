@@ -16,7 +16,9 @@
  * Who dials. Of two nodes the one with the lower number dials, the other one only accepts; a new connection of
  * a lane takes the place of an old one (whose end the dialler has seen). So one connection a lane survives.
  *
- * Threads. All functions from any thread, but wire_forget, wire_close and wire_reload not from a call-back. Call-backs come on
+ * Who is gone. A node that left the cluster for ever (wire_remove) is refused and told so. Its certificate may be good for years.
+ *
+ * Threads. All functions from any thread, but wire_forget, wire_remove, wire_close and wire_reload not from a call-back. Call-backs come on
  * threads of the wire, one at a time for each peer and lane; wire_send and wire_resume may be called in them; they hand
  * over and return, for they hold up their lane.
  */
@@ -72,6 +74,7 @@ struct wire_calls {
     void (*resume)(struct wire *w, uint64_t node, enum wire_lane lane);
     int (*peer)(struct wire *w, const struct wire_peer *peer);
     void (*forget)(struct wire *w, uint64_t node);
+    void (*remove)(struct wire *w, const struct wire_peer *peer);
     void (*close)(struct wire *w);
 };
 struct wire {
@@ -92,7 +95,7 @@ static inline void wire_resume(struct wire *w, uint64_t node, enum wire_lane lan
     w->calls->resume(w, node, lane);
 }
 /* A node that we may talk to, or its new address. ERR_RANGE (0, or our own number), ERR_SYNTAX (address), ERR_FULL
- * (WIRE_PEERS_MAX). */
+ * (WIRE_PEERS_MAX), ERR_DENIED (it was removed). */
 static inline int wire_peer(struct wire *w, const struct wire_peer *peer)
 {
     return w->calls->peer(w, peer);
@@ -101,6 +104,13 @@ static inline int wire_peer(struct wire *w, const struct wire_peer *peer)
 static inline void wire_forget(struct wire *w, uint64_t node)
 {
     w->calls->forget(w, node);
+}
+/* It left the cluster for ever: its lanes close as above, and whoever shows its name hears that it was removed (on_removed there).
+ * Where our number is the lower one it is dialled, at most once in farewell_max_ms, until it has been told; with an empty address it
+ * is not. Harmless when that was said before; wire_forget takes it back. */
+static inline void wire_remove(struct wire *w, const struct wire_peer *peer)
+{
+    w->calls->remove(w, peer);
 }
 /* Nulls; takes NULL. What is queued is lost; no call-back runs after it returns (and none for its closing). */
 static inline void wire_close(struct wire **w)
@@ -130,10 +140,14 @@ struct wire_options {
     uint32_t
         silence_timeout_ms; /* no byte came; a third of it without a frame sends an empty one; default 3000 */
     uint32_t dial_first_ms, dial_max_ms; /* doubling with jitter; default 20, 500 */
+    uint32_t farewell_max_ms; /* between two attempts to tell a node that it was removed; default 60000 */
     uint32_t renew_within_ms; /* the longest life of a connection after its files went; default 30000 */
     uint32_t
         accept_max; /* connections that have not said who they are; over it the oldest goes; default 64 */
     struct wire_events events;
+    /* That peer says that this node was removed from the cluster. NULL: nobody wants to know. Call-back as those of events. */
+    void (*on_removed)(void *arg, uint64_t node);
+    void *removed_arg;
 };
 
 /* ERR_CONFIG, ERR_TLS (certificate, key, ca; or the name in the certificate is not ours), ERR_BUSY or ERR_IO (listen).

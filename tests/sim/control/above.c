@@ -167,6 +167,8 @@ static void open_node(struct world *w, struct node *n)
     loop_begin(s);
     late_begin(s);
     memset(s->knows, 0, sizeof s->knows);
+    memset(s->removed, 0, sizeof s->removed);
+    memset(s->done, 0, sizeof s->done);
     if (disk_has(s, "cluster"))
         town_open(w, n);
     else
@@ -202,6 +204,19 @@ static void give_up_damaged(struct world *w, struct node *n)
         n->dying = n->lost = n->hosts[g].damaged;
 }
 
+/* Who removed it and finds a way says so, once. */
+static void hear_removed(struct world *w, struct stand *s)
+{
+    for (unsigned i = 0; i < w->node_count; i++) {
+        struct node *by = &w->nodes[i];
+
+        if (by->stand == s || !town_runs(w, by) || !by->stand->removed[s->node->at]) continue;
+        if (s->done[i] || !net_open(w, i, s->node->at) || !net_open(w, s->node->at, i)) continue;
+        s->done[i] = true;
+        cluster_hear_removed(s->cluster, i + 1);
+    }
+}
+
 static void turn(struct world *w, struct node *n, unsigned loop)
 {
     struct stand *s = n->stand;
@@ -209,6 +224,7 @@ static void turn(struct world *w, struct node *n, unsigned loop)
     if (!s->cluster || loop != 0) return;
     late_turn(s, false);
     loop_letters(s);
+    hear_removed(w, s);
     loop_timers(w, s);
     shards_turn(w, s);
     give_up_damaged(w, n);
@@ -263,7 +279,25 @@ static bool knows(const struct world *w, unsigned a, unsigned b)
 {
     const struct stand *s = w->nodes[a].stand, *t = w->nodes[b].stand;
 
-    return s->cluster && t->cluster && (s->knows[b] || t->knows[a]);
+    return s->cluster && t->cluster && (s->knows[b] || t->knows[a]) && !s->removed[b] &&
+           !t->removed[a];
+}
+
+static void remove_peer(struct node *n, uint64_t gone)
+{
+    struct stand *s = n->stand;
+
+    CHECK(gone >= 1 && gone <= NODES_MAX && gone != n->at + 1);
+    if (s->removed[gone - 1]) return;
+    TRACE(n->world, "n%u has done with n%u, which was removed", n->at + 1, (unsigned)gone);
+    s->removed[gone - 1] = true;
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++)
+        net_break(n->world, n->at, (unsigned)gone - 1, (enum wire_lane)lane);
+}
+
+static void forget_peer(struct node *n, uint64_t node)
+{
+    n->stand->knows[node - 1] = false;
 }
 
 static int peer(struct node *n, uint64_t to)
@@ -420,6 +454,8 @@ static const struct above above = { .name = "control",
                                     .act = act,
                                     .knows = knows,
                                     .peer = peer,
+                                    .remove = remove_peer,
+                                    .forget = forget_peer,
                                     .takes = takes,
                                     .claims = claims,
                                     .config = judge_config,

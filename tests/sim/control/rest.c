@@ -124,6 +124,13 @@ static const char *nodes_lack(struct world *w, const struct control *c)
     }
     for (unsigned i = 0; i < control_node_count(c); i++)
         if (control_node_at(c, i)->state == CONTROL_JOINING) return "a node joins for ever";
+    for (unsigned i = 0; i < w->node_count; i++) {
+        const struct control_node *n = control_node(c, i + 1);
+
+        if (w->town->whole && n && !is_present(n) && town_runs(w, &w->nodes[i]) &&
+            !cluster_is_removed(w->nodes[i].stand->cluster))
+            return "who is gone does not know it";
+    }
     return NULL;
 }
 

@@ -47,7 +47,9 @@ struct stand { /* of a node */
     struct list works;
     struct loop_timer *timers[TIMERS_MAX];
     unsigned timer_count;
-    bool knows[NODES_MAX]; /* wire_peer */
+    bool knows[NODES_MAX];   /* wire_peer */
+    bool removed[NODES_MAX]; /* wire_remove */
+    bool done[NODES_MAX];    /* it was heard of them that this node was removed */
     uint64_t judged;       /* the state that was looked at last */
     struct list news;      /* late.c: what its shards have not heard yet */
     uint64_t late_until_us;

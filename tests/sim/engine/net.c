@@ -140,11 +140,23 @@ static int net_peer(struct wire *wire, const struct wire_peer *peer)
     return world_above->peer(n, peer->node);
 }
 
+static void net_remove(struct wire *wire, const struct wire_peer *peer)
+{
+    world_above->remove(node_of(wire), peer->node);
+}
+
+static void net_forget(struct wire *wire, uint64_t node)
+{
+    world_above->forget(node_of(wire), node);
+}
+
 const struct wire_calls *net_calls(void)
 {
     static const struct wire_calls calls = { .send = net_send,
                                               .resume = net_resume,
-                                              .peer = net_peer };
+                                              .peer = net_peer,
+                                              .remove = net_remove,
+                                              .forget = net_forget };
 
     return &calls;
 }

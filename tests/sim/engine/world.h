@@ -318,6 +318,8 @@ struct above {
     void (*act)(struct world *w, struct node *n, const struct action *a);   /* ACT_ABOVE */
     bool (*knows)(const struct world *w, unsigned a, unsigned b); /* one dials the other one */
     int (*peer)(struct node *n, uint64_t to);                     /* wire_peer */
+    void (*remove)(struct node *n, uint64_t gone);                /* wire_remove */
+    void (*forget)(struct node *n, uint64_t node);                /* wire_forget */
     bool (*takes)(const struct host *h);                          /* mail */
     bool (*claims)(const struct host *h);
     void (*config)(struct world *w, unsigned group, const struct core_config *before,

@@ -41,8 +41,13 @@ static void forget(struct wire *wire, uint64_t node)
     (void)wire, (void)node;
 }
 
+static void remove_peer(struct wire *wire, const struct wire_peer *p)
+{
+    (void)wire, (void)p;
+}
+
 static const struct wire_calls wire_calls = {
-    .send = send, .resume = resume, .peer = peer, .forget = forget
+    .send = send, .resume = resume, .peer = peer, .forget = forget, .remove = remove_peer
 };
 static struct wire wire = { &wire_calls };
 

@@ -404,6 +404,61 @@ static void a_forgotten_peer_is_closed_and_refused(void **state)
     rig_close(&a);
 }
 
+static void remove_peer(struct rig_node *n, uint64_t node, uint16_t port)
+{
+    struct wire_peer peer = { .node = node };
+
+    if (port != 0) snprintf(peer.address, sizeof peer.address, "127.0.0.1:%u", port);
+    wire_remove(n->wire, &peer);
+}
+
+static void a_removed_peer_that_dials_is_told_so(void **state)
+{
+    struct rig_node a, b;
+    struct wire_peer again = { .node = 1, .address = "127.0.0.1:1" };
+
+    (void)state;
+    open_pair(&a, &b);
+    remove_peer(&b, 1, 0);
+    for (unsigned lane = 0; lane < WIRE_LANES; lane++)
+        assert_int_equal(b.lanes[1][lane].downs, 1); /* before it returned */
+    assert_int_equal(rig_send(&b, 1, WIRE_LOG, 1, 0), ERR_CLOSED);
+    RIG_UNTIL(&a, a.farewells[2] >= 3); /* as often as it asks */
+    assert_int_equal(wire_peer(b.wire, &again), ERR_DENIED);
+    remove_peer(&b, 1, 0); /* harmless */
+    assert_int_equal(b.farewells[1], 0);
+    wire_forget(a.wire, 2); /* it has heard */
+    assert_int_equal(b.lanes[1][WIRE_LOG].ups, 1);
+    rig_close(&b);
+    rig_close(&a);
+}
+
+/* The lower number dials: as long as nobody is there, and when it has been said no more. */
+static void a_removed_peer_is_dialled_until_it_has_been_told(void **state)
+{
+    struct rig_node a, b;
+    uint64_t failed = metric_get(M_WIRE_DIALS_FAILED), dials = metric_get(M_WIRE_DIALS);
+
+    (void)state;
+    rig_init(&a, 1);
+    rig_init(&b, 2);
+    rig_open(&a, &pki, "node1");
+    rig_open(&b, &pki, "node2");
+    rig_meet(&b, 1, wire_port(a.wire));
+    remove_peer(&a, 4, 1); /* nobody listens there */
+    rig_until_metric(M_WIRE_DIALS_FAILED, failed + 3);
+    remove_peer(&a, 2, wire_port(b.wire));
+    RIG_UNTIL(&b, b.farewells[1] == 1);
+    failed = metric_get(M_WIRE_DIALS_FAILED);
+    rig_until_metric(M_WIRE_DIALS_FAILED, failed + 20); /* it had time for as many to the other one */
+    assert_int_equal(metric_get(M_WIRE_DIALS), dials + 1);
+    assert_int_equal(b.farewells[1], 1);
+    assert_int_equal(b.lanes[1][WIRE_CONTROL].ups, 0);
+    assert_int_equal(a.lanes[2][WIRE_CONTROL].ups, 0);
+    rig_close(&b);
+    rig_close(&a);
+}
+
 static void a_silent_peer_is_dropped_and_an_idle_one_is_not(void **state)
 {
     struct rig_node a, b;
@@ -596,6 +651,7 @@ static void wires_are_closed_at_any_moment_and_leave_nothing(void **state)
         for (unsigned i = 0; i < 20; i++)
             rig_send(&a, 2, i % WIRE_LANES, 50000, 1);
         if (rng_below(&r, 3) == 0) wire_forget(b.wire, 1);
+        if (rng_below(&r, 3) == 0) remove_peer(&a, 2, wire_port(b.wire));
         rig_close(rng_below(&r, 2) == 0 ? &a : &b);
         if (a.wire) rig_close(&a);
         if (b.wire) rig_close(&b);
@@ -877,6 +933,8 @@ int main(void)
         cmocka_unit_test(a_peer_that_goes_is_told_and_comes_back),
         cmocka_unit_test(what_waited_for_a_peer_that_went_is_never_sent_to_the_next),
         cmocka_unit_test(a_forgotten_peer_is_closed_and_refused),
+        cmocka_unit_test(a_removed_peer_that_dials_is_told_so),
+        cmocka_unit_test(a_removed_peer_is_dialled_until_it_has_been_told),
         cmocka_unit_test(a_silent_peer_is_dropped_and_an_idle_one_is_not),
         cmocka_unit_test(a_new_connection_takes_the_place_of_the_old_one),
         cmocka_unit_test(an_address_that_moved_is_dialled_anew),

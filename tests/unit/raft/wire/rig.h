@@ -44,6 +44,7 @@ struct rig_node {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct rig_lane lanes[RIG_NODES][WIRE_LANES];
+    unsigned farewells[RIG_NODES]; /* who said that we were removed, and how often */
 };
 
 /* This thread is in wire_send: no call-back may come on it. */
@@ -133,6 +134,16 @@ static inline void rig_on_room(void *arg, uint64_t node, enum wire_lane lane)
     pthread_mutex_unlock(&n->lock);
 }
 
+static inline void rig_on_removed(void *arg, uint64_t node)
+{
+    struct rig_node *n = arg;
+
+    pthread_mutex_lock(&n->lock);
+    n->farewells[node]++;
+    pthread_cond_broadcast(&n->changed);
+    pthread_mutex_unlock(&n->lock);
+}
+
 /* Options of a node; the test may change them before rig_open. */
 static inline void rig_init(struct rig_node *n, uint64_t node)
 {
@@ -147,6 +158,9 @@ static inline void rig_init(struct rig_node *n, uint64_t node)
                                   .connect_timeout_ms = 20000,
                                   .silence_timeout_ms = 20000,
                                   .dial_max_ms = 50,
+                                  .farewell_max_ms = 50,
+                                  .on_removed = rig_on_removed,
+                                  .removed_arg = n,
                                   .events = { n, rig_on_frame, rig_on_peer, rig_on_room } };
     memcpy(n->o.cluster, rig_cluster, sizeof rig_cluster);
     pthread_condattr_init(&attr);
