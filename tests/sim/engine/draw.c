@@ -175,18 +175,11 @@ static void draw_far_group(struct world *w, unsigned g)
 {
     struct core_member all[NODES_MAX];
     struct core_config *c = &w->first_config[g];
-    bool prefers = rng_below(&w->later, 1000) < 400;
 
-    for (unsigned i = 0; i < w->plan.nodes; i++) {
-        const struct node *n = &w->nodes[i];
-        uint8_t priority = prefers ? (uint8_t)(1 + rng_below(&w->later, 3)) : 1;
-
+    for (unsigned i = 0; i < w->plan.nodes; i++)
         all[i] = (struct core_member){ .node = i + 1,
-                                       .zone = n->zone,
-                                       .region = n->region,
-                                       .flags = CORE_VOTES_NEW,
-                                       .priority = priority };
-    }
+                                       .zone = w->nodes[i].zone,
+                                       .region = w->nodes[i].region };
     regions_draw_group(&w->plan.regions, &w->later, all, w->plan.nodes, c);
     for (unsigned i = 0; i < c->count; i++)
         w->wanted[g][c->members[i].node - 1] = true;
@@ -217,15 +210,8 @@ void draw_print(const struct world *w)
            (unsigned long long)p->silence_us, p->lane_bytes[0], p->lane_bytes[1], p->lane_bytes[2],
            (unsigned long long)p->sync_min_us, (unsigned long long)p->sync_max_us, p->cache_bytes,
            p->inbox_bytes, p->chunk_max, p->body_max, p->format_min, p->format_max);
-    for (unsigned g = 0; g < p->groups; g++) {
-        const struct core_config *c = &w->first_config[g];
-
-        printf("group %u%s:", g, regions_spread_name(c->spread));
-        for (unsigned i = 0; i < c->count; i++)
-            printf(" n%llu (zone %u, priority %u)", (unsigned long long)c->members[i].node,
-                   c->members[i].zone, c->members[i].priority);
-        printf("\n");
-    }
+    for (unsigned g = 0; g < p->groups; g++)
+        regions_print_group(g, &w->first_config[g]);
     for (unsigned i = 0; i < w->node_count && p->regions.count > 0; i++)
         printf("%sn%u in region %u", i ? ", " : "regions: ", i + 1, w->nodes[i].region);
     if (p->regions.count > 0) printf("\n");

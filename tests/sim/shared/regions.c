@@ -1,6 +1,8 @@
 /* regions - far places: regions.h. */
 #include "tests/sim/shared/regions.h"
 
+#include <stdio.h>
+
 #include "proto/ground/check.h"
 
 #define DELAY_MIN_US   UINT64_C(50000)
@@ -38,12 +40,25 @@ static uint16_t home_of(const struct regions *g, struct rng *r, uint8_t spread)
     return is_at_home ? (uint16_t)(1 + rng_below(r, g->count)) : 0;
 }
 
-void regions_draw_group(const struct regions *g, struct rng *r, const struct core_member *from,
+static void draw_priorities(struct rng *r, struct core_member *members, unsigned count)
+{
+    bool prefers = rng_below(r, 1000) < 400;
+
+    for (unsigned i = 0; i < count; i++) {
+        members[i].flags = CORE_VOTES_NEW;
+        members[i].priority = prefers ? (uint8_t)(1 + rng_below(r, 3)) : 1;
+    }
+}
+
+void regions_draw_group(const struct regions *g, struct rng *r, struct core_member *from,
                         unsigned count, struct core_config *out)
 {
-    unsigned start = (unsigned)rng_below(r, count), voters = 1 + (unsigned)rng_below(r, count);
+    unsigned start, voters;
     uint16_t home;
 
+    draw_priorities(r, from, count);
+    start = (unsigned)rng_below(r, count);
+    voters = 1 + (unsigned)rng_below(r, count);
     *out = (struct core_config){ .spread = (uint8_t)rng_below(r, CORE_SPREAD_REGION + 1) };
     home = home_of(g, r, out->spread);
     if (rng_below(r, 1000) < 600 || voters > CORE_VOTERS_MAX) voters = CORE_VOTERS_MAX;
@@ -55,9 +70,18 @@ void regions_draw_group(const struct regions *g, struct rng *r, const struct cor
     if (out->count == 0) out->members[out->count++] = from[start]; /* nobody stands there */
 }
 
-const char *regions_spread_name(uint8_t spread)
+static const char *spread_name(uint8_t spread)
 {
     return spread == CORE_SPREAD_REGION ? " over regions"
            : spread == CORE_SPREAD_ZONE ? " over zones"
                                         : "";
+}
+
+void regions_print_group(unsigned group, const struct core_config *c)
+{
+    printf("group %u%s:", group, spread_name(c->spread));
+    for (unsigned i = 0; i < c->count; i++)
+        printf(" n%llu (zone %u, priority %u)", (unsigned long long)c->members[i].node,
+               c->members[i].zone, c->members[i].priority);
+    printf("\n");
 }

@@ -26,10 +26,11 @@ void regions_draw(struct rng *r, struct regions *out);
 uint16_t regions_place(const struct regions *g, struct rng *r, unsigned at);
 /* What one way takes beside what it takes in a region. */
 uint64_t regions_delay(const struct regions *g, struct rng *r, uint16_t from, uint16_t to);
-/* The first configuration: of the `count` members given, or those of them in one region, as its spread wants. */
-void regions_draw_group(const struct regions *g, struct rng *r, const struct core_member *from,
+/* The first configuration: of the `count` members given (node, zone, region), or those of them in one region, as its spread
+ * wants; now and then some are preferred. */
+void regions_draw_group(const struct regions *g, struct rng *r, struct core_member *from,
                         unsigned count, struct core_config *out);
-/* Behind a group's name. */
-const char *regions_spread_name(uint8_t spread);
+/* A line of what was drawn. */
+void regions_print_group(unsigned group, const struct core_config *c);
 
 #endif
