@@ -255,6 +255,14 @@ static int take_body(struct post *p, struct span mail, const struct settings *s)
     return rv == 0 ? check_content(p, whole, s) : rv;
 }
 
+static int take_printed(struct post *p, const struct buf *mail, const struct settings *s)
+{
+    if (buf_failed(mail))
+        return refuse(p, PROBLEM_TOO_LARGE, "the mail is larger than %" PRIu64 " bytes",
+                      s->limits.message_size_max);
+    return take_body(p, buf_span(mail), s);
+}
+
 /* Line ends as SMTP wants them: a lone LF becomes CR LF. */
 static int take_raw(struct post *p, struct span raw, const struct settings *s)
 {
@@ -270,11 +278,7 @@ static int take_raw(struct post *p, struct span raw, const struct settings *s)
         begin = i;
     }
     buf_add_span(&mail, span_from(raw, begin));
-    if (buf_failed(&mail))
-        rv = refuse(p, PROBLEM_TOO_LARGE, "the mail is larger than %" PRIu64 " bytes",
-                    s->limits.message_size_max);
-    else
-        rv = take_body(p, buf_span(&mail), s);
+    rv = take_printed(p, &mail, s);
     buf_deinit(&mail);
     return rv;
 }
@@ -348,11 +352,8 @@ static int write_draft(struct post *p, const json_t *j, uint64_t time_ms, const 
     if (rv != 0)
         rv = refuse(p, PROBLEM_NOT_A_MAIL,
                     "from, to or subject: holds what cannot stand in a header");
-    else if (buf_failed(&mail))
-        rv = refuse(p, PROBLEM_TOO_LARGE, "the mail is larger than %" PRIu64 " bytes",
-                    s->limits.message_size_max);
     else
-        rv = take_body(p, buf_span(&mail), s);
+        rv = take_printed(p, &mail, s);
     buf_deinit(&mail);
     return rv;
 }
