@@ -46,14 +46,6 @@ static struct span place_make(struct place *at, const struct moment *m, struct s
     return span_of(at->p, at->n);
 }
 
-static struct blob *copy(struct span s)
-{
-    struct blob *b = blob_new(s.n);
-
-    CHECK(blob_add(b, s.p, s.n, s.n) == 0);
-    return b;
-}
-
 /* The first record whose key is not less. */
 static size_t find(const struct table *t, struct span key)
 {
@@ -81,7 +73,7 @@ static void table_put(struct table *t, struct span key, struct span value)
 
     if (is_at(t, i, key)) {
         blob_unref(&t->list[i].value);
-        t->list[i].value = copy(value);
+        t->list[i].value = blob_copy(value);
         return;
     }
     if (t->n == t->cap) {
@@ -89,7 +81,7 @@ static void table_put(struct table *t, struct span key, struct span value)
         t->list = check_realloc(t->list, t->cap * sizeof *t->list);
     }
     memmove(t->list + i + 1, t->list + i, (t->n - i) * sizeof *t->list);
-    t->list[i] = (struct record){ copy(key), copy(value) };
+    t->list[i] = (struct record){ blob_copy(key), blob_copy(value) };
     t->n++;
 }
 

@@ -146,8 +146,7 @@ static int rocks_get(void *self, struct span key, struct buf *out)
 static int take_body(rocksdb_pinnableslice_t *slice, struct span value, struct blob **out)
 {
     if (!slice) return ERR_NOT_FOUND;
-    *out = blob_new(value.n);
-    CHECK(blob_add(*out, value.p, value.n, value.n) == 0);
+    *out = blob_copy(value);
     rocksdb_pinnableslice_destroy(slice);
     return 0;
 }

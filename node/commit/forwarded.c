@@ -111,8 +111,7 @@ static int add_chunk(struct incoming_upload *u, struct peer_ask *a, uint32_t num
     if (a->body.n == 0 || a->body.n > PROTO_CHUNK_SIZE_MAX) return ERR_CORRUPT;
     if (number != commit_upload_sent(u->upload)) return ERR_CORRUPT;
     if (u->ask_count == COMMIT_UPLOAD_WINDOW) return ERR_FULL;
-    chunk = blob_new(a->body.n);
-    CHECK(blob_add(chunk, a->body.p, a->body.n, a->body.n) == 0);
+    chunk = blob_copy(a->body);
     u->touched_ms = loop_mono_ms(u->forwarded->loop);
     rv = commit_upload_chunk(u->upload, &chunk);
     blob_unref(&chunk);
@@ -202,14 +201,6 @@ static void on_committed(struct commit_mail *m, int rv, uint64_t id)
     free(t);
 }
 
-static struct blob *body_of(const struct peer_ask *a)
-{
-    struct blob *b = blob_new(a->body.n);
-
-    CHECK(blob_add(b, a->body.p, a->body.n, a->body.n) == 0);
-    return b;
-}
-
 /* The mail has its body in it, or its upload is complete. */
 static int find_body(struct forwarded *s, struct peer_ask *a, const Angarium__PeerMail *m,
                      struct commit_mail *mail)
@@ -218,7 +209,7 @@ static int find_body(struct forwarded *s, struct peer_ask *a, const Angarium__Pe
 
     if (m->upload.len == 0) {
         if (a->body.n > COMMIT_INLINE_SIZE_MAX) return ERR_CORRUPT;
-        mail->body = body_of(a);
+        mail->body = blob_copy(a->body);
         return 0;
     }
     u = find(s, a, proto_span(m->upload));

@@ -133,8 +133,7 @@ static int on_chunk(void *arg, struct span bytes)
     int rv;
 
     CHECK(in && !in->is_away && !in->is_dropped);
-    in->chunk = blob_new(bytes.n);
-    CHECK(blob_add(in->chunk, bytes.p, bytes.n, bytes.n) == 0);
+    in->chunk = blob_copy(bytes);
     in->work.run = run_chunk;
     in->work.on_done = on_staged;
     rv = loop_work(s->loop, LOOP_POOL_DISK, &in->work);

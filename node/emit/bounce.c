@@ -122,8 +122,7 @@ static void make(struct bounce *b, struct blob *original)
     reader = mail_reader_new();
     mail_reader_start(reader, false);
     mail_reader_feed(reader, buf_span(&out));
-    b->mail.body = blob_new(out.n);
-    CHECK(blob_add(b->mail.body, out.p, out.n, EMIT_DSN_SIZE_MAX) == 0);
+    b->mail.body = blob_copy(buf_span(&out));
     rv = propose(b, mail_reader_finish(reader), &n);
     buf_deinit(&out);
     mail_reader_free(&reader);

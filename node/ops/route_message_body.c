@@ -253,10 +253,8 @@ static void on_answered(struct peer_call *ask, int rv, struct span answer, struc
     json_t *said = rv == 0 ? json_loadb((const char *)answer.p, answer.n, 0, NULL) : NULL;
     struct blob *bytes = NULL;
 
-    if (rv == 0 && json_integer_value(json_object_get(said, "from")) != PIECE_ANY) {
-        bytes = blob_new(body.n);
-        CHECK(blob_add(bytes, body.p, body.n, body.n) == 0);
-    }
+    if (rv == 0 && json_integer_value(json_object_get(said, "from")) != PIECE_ANY)
+        bytes = blob_copy(body);
     if (rv != 0 && !ask->is_answered) rv = ERR_CLOSED;
     on_piece(b, rv, said, bytes);
     json_decref(said);

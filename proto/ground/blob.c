@@ -57,6 +57,14 @@ struct blob *blob_new(size_t cap)
     return b;
 }
 
+struct blob *blob_copy(struct span s)
+{
+    struct blob *b = blob_new(s.n);
+
+    CHECK(blob_add(b, s.p, s.n, s.n) == 0);
+    return b;
+}
+
 struct blob *blob_ref(struct blob *b)
 {
     unsigned before = atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);

@@ -18,6 +18,7 @@ struct blob {
 };
 
 struct blob *blob_new(size_t cap); /* one reference, n = 0 */
+struct blob *blob_copy(struct span s); /* one reference */
 struct blob *blob_ref(struct blob *b);
 void blob_unref(struct blob **b); /* nulls; takes NULL; the last one frees */
 /* Appends; grows by doubling up to cap_max. ERR_FULL when it would not fit (nothing is added). */

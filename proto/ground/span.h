@@ -43,9 +43,9 @@ struct span span_from(struct span s, size_t from);          /* from <= s.n */
 struct span span_sub(struct span s, size_t from, size_t n); /* from + n <= s.n */
 /* Decimal digits only, no sign, no spaces: 0, ERR_SYNTAX (empty or other bytes), ERR_RANGE (> max). */
 int span_u64(struct span s, uint64_t max, uint64_t *out);
-/* A terminated copy, check_malloc'ed: caller frees. */
 /* Size of the UTF-8 character at the front (RFC 3629 4; 1 for ASCII), 0: what stands there is none. */
 size_t span_utf8_size(struct span s);
+/* A terminated copy, check_malloc'ed: caller frees. */
 char *span_dup(struct span s);
 
 #endif

@@ -3,6 +3,7 @@
 #include "proto/raft.pb-c.h"
 #include "raft/engine/frame.h"
 #include "raft/engine/config.h"
+#include "raft/store/store.h"
 
 #define CONFIG_ARENA_MAX (64u << 10)
 
@@ -78,6 +79,18 @@ void config_pack(const struct core_config *config, struct buf *out)
     config_to_wire(config, &w);
     proto_pack(&w.config.base, out);
     CHECK(!buf_failed(out));
+}
+
+struct blob *config_blob(const struct core_config *config)
+{
+    struct buf bytes;
+    struct blob *b;
+
+    buf_init(&bytes, STORE_CONFIG_SIZE_MAX);
+    config_pack(config, &bytes);
+    b = blob_copy(buf_span(&bytes));
+    buf_deinit(&bytes);
+    return b;
 }
 
 int config_unpack(struct span bytes, struct core_config *out)

@@ -68,17 +68,12 @@ int group_config_at(const struct raft_group *g, uint64_t index, struct core_conf
 static void keep_config(struct raft_group *g, uint64_t upto)
 {
     struct core_config config;
-    struct buf bytes;
 
     if (group_config_at(g, upto, &config) != 0) return;
     if (config.index == 0 || config.index <= g->kept_config_index) return;
     if (config.index < g->first) return; /* kept by an earlier cut */
-    buf_init(&bytes, STORE_CONFIG_SIZE_MAX);
-    config_pack(&config, &bytes);
     blob_unref(&g->cut_config);
-    g->cut_config = blob_new(bytes.n);
-    CHECK(blob_add(g->cut_config, bytes.p, bytes.n, bytes.n) == 0);
-    buf_deinit(&bytes);
+    g->cut_config = config_blob(&config);
     g->cut_config_index = g->kept_config_index = config.index;
 }
 

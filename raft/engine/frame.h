@@ -26,6 +26,7 @@
 /* ---- configurations as bytes */
 
 void config_pack(const struct core_config *config, struct buf *out);
+struct blob *config_blob(const struct core_config *config);
 /* ERR_CORRUPT: not one, or one that core_config_check refuses. */
 int config_unpack(struct span bytes, struct core_config *out);
 

@@ -199,16 +199,11 @@ static int boot(struct raft_group *g, const struct store_group *log, struct errm
 static void keep_first_config(struct raft_group *g, const struct store_group *log,
                               const struct core_config *config)
 {
-    struct buf bytes;
     struct blob *owner;
 
     if (log->known || log->config.n > 0 || is_sole_voter(g->raft, config)) return;
     if (log->tainted || g->raft->tainted) return;
-    buf_init(&bytes, STORE_CONFIG_SIZE_MAX);
-    config_pack(config, &bytes);
-    owner = blob_new(bytes.n);
-    CHECK(blob_add(owner, bytes.p, bytes.n, bytes.n) == 0);
-    buf_deinit(&bytes);
+    owner = config_blob(config);
     todo_op(g,
             &(struct store_op){ .kind = STORE_CONFIG,
                                 .entry = { .group = g->number, .head = blob_span(owner) } },
@@ -294,8 +289,7 @@ static void write_intent_end(struct raft_group *g, const struct store_group *log
 
     if (log->intent.index == 0) return;
     if (begins) {
-        owner = blob_new(log->config.n);
-        CHECK(blob_add(owner, log->config.bytes, log->config.n, log->config.n) == 0);
+        owner = blob_copy(span_of(log->config.bytes, log->config.n));
         op.entry.index = log->config.index;
         op.entry.head = blob_span(owner);
     }

@@ -18,20 +18,12 @@ struct replay {
     struct fetched *entries;
 };
 
-static struct blob *copy_of(struct span s)
-{
-    struct blob *b = blob_new(s.n);
-
-    CHECK(blob_add(b, s.p, s.n, s.n) == 0);
-    return b;
-}
-
 static bool take(void *arg, const struct store_entry *e)
 {
     struct replay *r = arg;
 
     r->entries->entries[r->entries->count++] = (struct fetched_entry){
-        .term = e->term, .kind = e->kind, .head = copy_of(e->head), .body = copy_of(e->body)
+        .term = e->term, .kind = e->kind, .head = blob_copy(e->head), .body = blob_copy(e->body)
     };
     r->bytes += e->head.n + e->body.n;
     return r->entries->count < APPLY_ENTRIES_MAX && r->bytes < APPLY_BYTES_MAX;

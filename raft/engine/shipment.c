@@ -131,10 +131,9 @@ void shipment_chunk_done(struct engine_loop *l, struct mail *mail)
         t->failed = true;
     } else {
         c = &t->chunks[t->count++];
-        *c = (struct chunk){ .bytes = blob_new(t->make.bytes.n),
+        *c = (struct chunk){ .bytes = blob_copy(buf_span(&t->make.bytes)),
                              .offset = t->offset,
                              .last = t->make.last };
-        CHECK(blob_add(c->bytes, t->make.bytes.p, t->make.bytes.n, t->make.bytes.n) == 0);
         t->offset += t->make.bytes.n;
         t->made_last = t->make.last;
     }

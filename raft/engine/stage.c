@@ -165,12 +165,9 @@ void raft_group_staged(struct raft_group *g, int rv)
 
 static bool put_waiting(struct stage *s, const struct frame_chunk *c)
 {
-    struct blob *bytes;
-
     if (s->count == RAFT_CHUNKS_AWAY_MAX) return false; /* more than there can be on their way */
-    bytes = blob_new(c->bytes.n);
-    CHECK(blob_add(bytes, c->bytes.p, c->bytes.n, c->bytes.n) == 0);
-    s->chunks[s->count++] = (struct waiting){ .bytes = bytes, .term = c->term, .last = c->last };
+    s->chunks[s->count++] =
+        (struct waiting){ .bytes = blob_copy(c->bytes), .term = c->term, .last = c->last };
     s->taken += c->bytes.n;
     return true;
 }
@@ -197,23 +194,10 @@ void stage_take(struct raft_group *g, uint64_t from, const struct frame_chunk *c
 
 /* ---- installing */
 
-static struct blob *packed(const struct core_config *config)
-{
-    struct buf bytes;
-    struct blob *b;
-
-    buf_init(&bytes, STORE_CONFIG_SIZE_MAX);
-    config_pack(config, &bytes);
-    b = blob_new(bytes.n);
-    CHECK(blob_add(b, bytes.p, bytes.n, bytes.n) == 0);
-    buf_deinit(&bytes);
-    return b;
-}
-
 static void put_op(struct raft_group *g, enum store_op_kind kind, enum todo_mark mark)
 {
     struct stage *s = g->stage;
-    struct blob *config = packed(&s->config);
+    struct blob *config = config_blob(&s->config);
     struct store_op op = {
         .kind = kind,
         .entry = { .group = g->number, .index = s->config.index, .head = blob_span(config) },

@@ -52,17 +52,10 @@ void group_event(struct raft_group *g, struct core_event *e)
 static void take_own(struct raft_group *g, const struct core_update *u)
 {
     struct blob *owner = NULL;
-    struct buf bytes;
 
     CHECK(u->append.count == 1);
     CHECK(u->append.kind != CORE_COMMAND); /* those come by raft_propose */
-    if (u->append.kind == CORE_CONFIG) {
-        buf_init(&bytes, STORE_CONFIG_SIZE_MAX);
-        config_pack(u->append.config, &bytes);
-        owner = blob_new(bytes.n);
-        CHECK(blob_add(owner, bytes.p, bytes.n, bytes.n) == 0);
-        buf_deinit(&bytes);
-    }
+    if (u->append.kind == CORE_CONFIG) owner = config_blob(u->append.config);
     cache_add(g, u->append.index, u->append.kind, u->append.term, blob_span(owner),
               span_of(NULL, 0), owner, NULL);
     weight_add(&g->weight, u->append.index, owner ? owner->n : 0);

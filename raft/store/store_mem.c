@@ -74,14 +74,6 @@ static struct mem_entry *find_entry(struct mem *m, uint64_t group, uint64_t inde
     return &g->entries[index - g->first];
 }
 
-static struct blob *copy_of(struct span s)
-{
-    struct blob *b = blob_new(s.n);
-
-    CHECK(blob_add(b, s.p, s.n, s.n) == 0);
-    return b;
-}
-
 static void free_entry(struct mem_entry *e)
 {
     blob_unref(&e->head);
@@ -96,7 +88,7 @@ static void append(struct mem_group *g, const struct store_entry *e)
         g->entries = check_realloc(g->entries, g->cap * sizeof *g->entries);
     }
     g->entries[g->count++] =
-        (struct mem_entry){ e->term, e->kind, copy_of(e->head), copy_of(e->body), false, false };
+        (struct mem_entry){ e->term, e->kind, blob_copy(e->head), blob_copy(e->body), false, false };
 }
 
 static void drop_from(struct mem_group *g, uint64_t index)

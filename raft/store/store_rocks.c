@@ -274,14 +274,6 @@ static int get_pair(struct rocks *r, uint64_t group, uint8_t kind, uint64_t *a, 
     return rv;
 }
 
-static struct blob *copy_of(struct span s)
-{
-    struct blob *b = blob_new(s.n);
-
-    CHECK(blob_add(b, s.p, s.n, s.n) == 0);
-    return b;
-}
-
 static int rocks_entry_read(struct store *s, uint64_t group, uint64_t index,
                             enum core_entry_kind *kind_out, uint64_t *term_out,
                             struct blob **head_out, struct blob **body_out)
@@ -304,8 +296,8 @@ static int rocks_entry_read(struct store *s, uint64_t group, uint64_t index,
     if (rv == 0) {
         if (kind_out) *kind_out = e.kind;
         if (term_out) *term_out = e.term;
-        if (head_out) *head_out = copy_of(e.head);
-        if (body_out) *body_out = copy_of(e.body);
+        if (head_out) *head_out = blob_copy(e.head);
+        if (body_out) *body_out = blob_copy(e.body);
     }
     rocksdb_pinnableslice_destroy(value);
     return rv;

@@ -663,8 +663,7 @@ static void keep_entry(void *arg, uint64_t index, struct span head, size_t body_
     struct entry *e = &m->log[m->log_count++];
 
     CHECK(m->log_count <= COMMANDS);
-    *e = (struct entry){ .index = index, .head = blob_new(head.n), .body_size = body_size };
-    CHECK(blob_add(e->head, head.p, head.n, head.n) == 0);
+    *e = (struct entry){ .index = index, .head = blob_copy(head), .body_size = body_size };
 }
 
 static struct model *run(uint64_t seed)

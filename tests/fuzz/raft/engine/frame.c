@@ -7,14 +7,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
-static struct blob *blob_of(const uint8_t *p, size_t n)
-{
-    struct blob *b = blob_new(n);
-
-    CHECK(blob_add(b, p, n, n) == 0);
-    return b;
-}
-
 static struct blob *packed(const struct frame *f, struct frame_out *out)
 {
     for (size_t i = 0; i < f->message_count; i++)
@@ -51,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     struct blob *b;
 
     (void)config_unpack(span_of(p, n), &config);
-    if (frame_unpack(blob_of(p, n), 1, 2, &f) != 0) return 0;
+    if (frame_unpack(blob_copy(span_of(p, n)), 1, 2, &f) != 0) return 0;
     frame_begin(&out);
     b = packed(&f, &out);
     if (b) {

@@ -64,10 +64,7 @@ static void place_on_first(uint32_t shard)
 
 static int try_mail(struct town_mail *m)
 {
-    struct blob *body = blob_new(6);
-
-    CHECK(blob_add(body, "body\r\n", 6, 6) == 0);
-    return town_mail(1, m, body);
+    return town_mail(1, m, blob_copy(SPAN_LIT("body\r\n")));
 }
 
 static bool takes_mail(void)
@@ -96,9 +93,8 @@ static int try_upload_mail(struct town_mail *m, struct commit_upload *u, size_t 
 
 static void send_chunk(struct commit_upload *u)
 {
-    struct blob *chunk = blob_new(16);
+    struct blob *chunk = blob_copy(SPAN_LIT("0123456789abcdef"));
 
-    CHECK(blob_add(chunk, "0123456789abcdef", 16, 16) == 0);
     assert_int_equal(commit_upload_chunk(u, &chunk), 0);
 }
 

@@ -33,6 +33,20 @@ static void grows_to_the_limit_and_not_over_it(void **state)
     assert_int_equal(blob_span(NULL).n, 0);
 }
 
+static void a_copy_is_its_own(void **state)
+{
+    uint8_t bytes[] = "as they were";
+    struct blob *b = blob_copy(span_of(bytes, sizeof bytes)), *none = blob_copy(span_of(NULL, 0));
+
+    (void)state;
+    bytes[0] = 'X';
+    assert_int_equal(b->n, sizeof bytes);
+    assert_string_equal((const char *)b->p, "as they were");
+    assert_int_equal(none->n, 0);
+    blob_unref(&b);
+    blob_unref(&none);
+}
+
 static void the_total_counts_room(void **state)
 {
     size_t before = blob_bytes_total();
@@ -119,6 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows_to_the_limit_and_not_over_it),
+        cmocka_unit_test(a_copy_is_its_own),
         cmocka_unit_test(the_total_counts_room),
         cmocka_unit_test(rooms_of_a_chunk_are_kept),
         cmocka_unit_test(owners_on_many_threads),

@@ -105,14 +105,6 @@ static void the_largest_entry_fits(void **state)
     free(bytes);
 }
 
-static struct blob *copy_of(const struct blob *b, size_t n)
-{
-    struct blob *copy = blob_new(n);
-
-    CHECK(blob_add(copy, b->p, n, n) == 0);
-    return copy;
-}
-
 static void every_truncation_is_refused(void **state)
 {
     struct blob *whole = a_frame(), *more;
@@ -120,7 +112,7 @@ static void every_truncation_is_refused(void **state)
 
     (void)state;
     for (size_t n = 0; n < whole->n; n++)
-        assert_int_not_equal(frame_unpack(copy_of(whole, n), 1, 2, &f), 0);
+        assert_int_not_equal(frame_unpack(blob_copy(span_of(whole->p, n)), 1, 2, &f), 0);
     more = blob_new(whole->n + 1);
     CHECK(blob_add(more, whole->p, whole->n, whole->n + 1) == 0);
     CHECK(blob_add(more, "", 1, whole->n + 1) == 0);
@@ -138,7 +130,7 @@ static void damage_hurts_nobody(void **state)
     (void)state;
     rng_seed(&rng, 4);
     for (unsigned i = 0; i < 20000; i++) {
-        struct blob *b = copy_of(whole, whole->n);
+        struct blob *b = blob_copy(span_of(whole->p, whole->n));
         struct frame f;
 
         for (unsigned k = 0; k <= i % 3; k++)
