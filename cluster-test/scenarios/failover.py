@@ -161,10 +161,13 @@ class Town:
             self.dev("start", "--node", str(node))
         self.say("round %d: node %d %s" % (number, node, "stopped and went on" if stops else "killed, started"))
 
+    def members(self):
+        return range(1, self.nodes + 1)
+
     def wait_empty(self):
         end = time.monotonic() + self.o.drain_s
         while time.monotonic() < end:
-            left = max(self.get(i, "/api/v1/queue?limit=1")["counts"]["messages"] for i in range(1, self.nodes + 1))
+            left = max(self.get(i, "/api/v1/queue?limit=1")["counts"]["messages"] for i in self.members())
             if left == 0:
                 return
             time.sleep(0.1)
@@ -176,7 +179,7 @@ class Town:
         places = None
         while True:
             found = {}
-            for i in range(1, self.nodes + 1):
+            for i in self.members():
                 for shard in self.get(i, "/api/v1/shards?scope=node")["items"]:
                     found.setdefault(shard["id"], []).append((shard["applied"], shard["digest"]))
             differ = [shard for shard, held in found.items() if len({digest for _, digest in held}) > 1]
