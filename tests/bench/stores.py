@@ -36,10 +36,13 @@ class Store:
 
     def __init__(self):
         self.folder = os.path.join(PLACE, self.name)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.makedirs(self.folder)
+        self.clear()
         self.processes = {}
         self.others = []
+
+    def clear(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder)
 
     def spawn(self, number, command, **environment):
         out = open(os.path.join(self.folder, "%s.out" % number), "ab")
@@ -54,7 +57,7 @@ class Store:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         self.processes, self.others = {}, []
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.clear()
 
     def kill(self, number):
         os.killpg(self.processes[number].pid, signal.SIGKILL)
