@@ -10,7 +10,7 @@ PACKAGES_BUILD="gcc g++ cmake ninja-build pkg-config protobuf-c-compiler libuv1-
 PACKAGES_TEST="clang-14 libclang-rt-14-dev swaks libnet-ssleay-perl curl openssl
     libdb5.3 libnsl2 libicu72 libsasl2-2 libgsasl18 libsecret-1-0 libgnutls-dane0 libidn12 libevent-2.1-7 libgssapi-krb5-2
     libio-socket-ssl-perl libauthen-sasl-perl libberkeleydb-perl libnetaddr-ip-perl libnet-dns-perl libnet-server-perl
-    php8.2-cli nodejs bsdextrautils procps bind9-dnsutils"
+    php8.2-cli nodejs bsdextrautils procps iproute2 util-linux bind9-dnsutils"
 
 # tests/bench/run.sh stores, growth, page: clients of etcd and RabbitMQ, pictures, what counts system calls and instructions.
 PACKAGES_BENCH="librabbitmq-dev libnghttp2-dev python3-matplotlib strace valgrind"
