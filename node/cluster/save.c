@@ -1,6 +1,7 @@
 /* save - DATA/control: the state of group 0 as a whole. It is written by the DISK pool when the log has grown, which is then cut,
  * when a node has come or moved, when a record has changed (so that a node that starts while it is cut off knows credentials and
- * routes), when a shard has ended, when this node has heard that it was removed, and when a snapshot comes; a node that is behind the cut gets it in pieces.
+ * routes), when a shard has ended, when this node has heard that it was removed, and when a snapshot comes; a node that is behind the
+ * cut gets it in pieces.
  *
  * Rule: no shard ends here that this node's disk does not know to have ended (tell.c). Else a node that restarts would open it
  *   once more, empty and without its votes, until it hears of the end, and what came for it meanwhile would go.

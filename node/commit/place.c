@@ -8,8 +8,8 @@
  * Nobody goes before those who stay, and live, are a quorum.
  * Leader: the first of those who are wanted; when this node leaves, the others that can, in turn, and while nobody can but somebody
  *   is there, it waits for that one. The one gets it that is up and has the log. Before that nothing may be in the air, or it would
- *   have doubts: no claims for at most HANDOVER_MS, while what is in the air ends, and bodies that go up in chunks. Only then new mail goes to other shards, while what is in the log commits: a
- *   remote that answers slowly is not waited for by those who send. When that was not enough it is tried again after HANDOVER_PAUSE_MS.
+ *   have doubts: no claims for at most HANDOVER_MS, while what is in the air ends, and bodies that go up in chunks. Only then new
+ *   mail goes to other shards, while what is in the log commits: a remote that answers slowly is not waited for by those who send. When that was not enough it is tried again after HANDOVER_PAUSE_MS.
  */
 #include "node/commit/leaders.h"
 #include "node/commit/shard.h"
