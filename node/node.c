@@ -789,6 +789,7 @@ static int open_accept(struct node *n, struct node_loop *l, struct errmsg *why)
                                 .start = clock_wall_ms(&clock_real),
                                 .expire_ms = s->delivery.expire_ms,
                                 .hold_ms = is_alone(n) ? 0 : NODE_HOLD_MS,
+                                .lacks_auth = !is_alone(n),
                                 .carries_binary = true };
     int rv;
 

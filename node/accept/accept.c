@@ -126,6 +126,7 @@ int accept_new(struct accept **out, const struct accept_options *o, struct errms
     a->node = o->node;
     a->start = o->start;
     a->hold_until_ms = loop_mono_ms(o->loop) + o->hold_ms;
+    a->lacks_auth = o->lacks_auth;
     a->terms = terms_new(&o->limits, o->expire_ms);
     a->carries_binary = o->carries_binary;
     list_init(&a->doors);
@@ -249,14 +250,15 @@ static void on_connection(void *arg, struct listener *li)
         turn_away(d, stream, answer);
 }
 
-/* A node that has just started knows nobody that leads: to refuse mail for that would make clients wait for minutes. */
+/* A node that has just started knows nobody that leads, and may not know whose mail it takes: to refuse mail for that would make
+ * clients wait for minutes. */
 static bool may_begin(void *arg)
 {
     struct door *d = arg;
     struct accept *a = d->accept;
 
     return loop_mono_ms(a->loop) >= a->hold_until_ms ||
-           commit_may_take(a->commit, 0) != ERR_NOT_LEADER;
+           (!a->lacks_auth && commit_may_take(a->commit, 0) != ERR_NOT_LEADER);
 }
 
 static int open_door(struct accept *a, const struct accept_service *service,
@@ -355,6 +357,7 @@ void accept_set_auth(struct accept *a, struct accept_auth *auth)
     struct accept_auth *old = a->auth;
 
     a->auth = accept_auth_ref(auth);
+    a->lacks_auth = false;
     accept_auth_unref(&old);
 }
 

@@ -116,7 +116,8 @@ struct accept_options {
     uint64_t node;
     uint64_t start;     /* distinguishes process starts in session ids: wall ms */
     uint64_t expire_ms; /* a recipient expires so long after acceptance */
-    uint64_t hold_ms;   /* so long at most nobody is let in while no shard leads, here or elsewhere: who comes waits */
+    uint64_t hold_ms; /* so long at most nobody is let in while no shard leads, here or elsewhere, or auth is missing: who comes waits */
+    bool lacks_auth;  /* auth is not what the cluster goes by: the first accept_set_auth says that */
     struct accept_limits limits;
     bool
         carries_binary; /* BINARYMIME is offered: delivery can carry it, or convert it (RFC 3030) */

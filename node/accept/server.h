@@ -30,7 +30,7 @@ struct accept {
     struct list doors;    /* listeners */
     struct list sessions; /* those whose streams are not gone yet */
     unsigned session_count;
-    bool draining, carries_binary;
+    bool draining, carries_binary, lacks_auth;
     struct mail_reader *readers[ACCEPT_READERS_KEPT]; /* at rest */
     unsigned reader_count;
     struct buf scratch; /* a reply on its way to a stream */

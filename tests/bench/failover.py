@@ -11,7 +11,7 @@ first faults, when nothing is wrong: less than that no gap can be on a machine t
 the five seconds before the first faults and from them on; transactions that ended without a 250: refused (but by 421 before they began), or with the
 connection gone; apart from them refused_at_start, those at a node that was started again and not ready yet.
 What was due while a node was away is not sent afterwards: it would be sent as fast as the node takes it, and measured would be that.
-Use: failover.py [--binary build/release/node/angarium] [--faults 30] [--only kill,stop,cut] [--seed N] [--json FILE]
+Use: failover.py [--binary build/release/node/angarium] [--faults 30] [--rate 250] [--only kill,stop,cut] [--seed N] [--json FILE]
 """
 
 import argparse
@@ -35,7 +35,7 @@ AROUND_FAULTS = 3  # of each kind
 USUAL_PARTS = 10
 LATEST_S = 15
 BACK_S = 120
-SESSIONS, SESSION_MAILS, RATE, SIZE = 16, 50, 500, 300  # at each node
+SESSIONS, SESSION_MAILS, SIZE = 16, 50, 300  # at each node
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -50,14 +50,14 @@ def shard_of(message):
 class Load:
     """Mails to one node. Not one session for ever: when a node starts, the first of its loops would get them all."""
 
-    def __init__(self, build, folder, node, kind):
+    def __init__(self, build, folder, node, kind, rate):
         name = os.path.join(folder, "%s-%d" % (kind, node["id"]))
         self.node, self.failed, self.rest = node["id"], name + ".failed", ""
         self.acked = open(name + ".acked", "w+", encoding="ascii")
         with open(name + ".log", "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [os.path.join(build, "tests/bench/mailgen"), "--to", node["mx"], "--sessions", str(SESSIONS), "--per-session", str(SESSION_MAILS),
-                 "--rate", str(RATE), "--seconds", "86400", "--size", str(SIZE), "--rcpt-domain", "example.test", "--id-prefix", kind + str(node["id"]),
+                 "--rate", str(rate), "--seconds", "86400", "--size", str(SIZE), "--rcpt-domain", "example.test", "--id-prefix", kind + str(node["id"]),
                  "--drop-late", "--keep-trying", "--give-up", "86400", "--acked", name + ".acked", "--failed", self.failed],
                 stdout=log, stderr=log)
 
@@ -84,7 +84,7 @@ class Bench(Faults):
 
     def load(self, kind):
         for n in self.cluster["nodes"]:
-            self.loads.append(Load(self.o.build, self.folder, n, kind))
+            self.loads.append(Load(self.o.build, self.folder, n, kind, self.o.rate))
         time.sleep(AROUND_S)
         self.wait_back()
 
@@ -202,13 +202,13 @@ class Bench(Faults):
             self.mend(kind, node)
             self.say("%s %d: node %d, %d shards, %.0f ms at most" % (kind, number + 1, node, len(shards), max(first, default=0)))
         total["failed"], total["starting"] = self.end_load()
-        return self.result(kind, count, total)
+        return self.result(kind, count, self.o.rate, total)
 
     @staticmethod
-    def result(kind, count, total):
+    def result(kind, count, rate, total):
         if not total["first"]:
             raise SystemExit("%s: no shard had a 250 elsewhere" % kind)
-        result = {"fault": kind, "faults": count, "shards": len(total["first"]), "shards_unused": total["unused"]}
+        result = {"fault": kind, "faults": count, "offered_per_s": 3 * rate, "shards": len(total["first"]), "shards_unused": total["unused"]}
         for name in ("first", "gap", "usual_gap"):
             ms = sorted(total[name]) or [0]
             result.update({"%s_p50_ms" % name: round(ms[len(ms) // 2], 1), "%s_p99_ms" % name: round(ms[len(ms) * 99 // 100], 1),
@@ -230,6 +230,7 @@ def main():
     parser = argparse.ArgumentParser(description="failover")
     parser.add_argument("--binary", default="build/release/node/angarium")
     parser.add_argument("--faults", type=int, default=30, help="of each kind (30)")
+    parser.add_argument("--rate", type=int, default=250, help="mails a second offered to each node (250: about half of what three nodes on two cores relay)")
     parser.add_argument("--only", default="kill,stop,cut")
     parser.add_argument("--seed", type=int, default=int(time.time()) & 0xffffff)
     parser.add_argument("--json")

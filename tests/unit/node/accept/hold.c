@@ -24,13 +24,13 @@ static int connect_to(uint16_t port)
     return fd;
 }
 
-static int begin(void **state)
+static int begin_with(struct accept_options o)
 {
     const struct stream_address any = { .text = "127.0.0.1" };
-    struct accept_options o = { .hostname = "relay.test", .hold_ms = HOLD_MS };
     struct errmsg why = { "" };
 
-    (void)state;
+    o.hostname = "relay.test";
+    o.hold_ms = HOLD_MS;
     if (town_make("hold") != 0) return -1;
     for (unsigned i = 1; i <= TOWN_NODES; i++)
         town_start(i, &(struct town_start){ .commit.shard_max = 8 });
@@ -45,6 +45,18 @@ static int begin(void **state)
         return -1;
     client = connect_to(accept_port(server, 0));
     return 0;
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    return begin_with((struct accept_options){ 0 });
+}
+
+static int begin_without_auth(void **state)
+{
+    (void)state;
+    return begin_with((struct accept_options){ .lacks_auth = true });
 }
 
 static int end(void **state)
@@ -67,22 +79,38 @@ static bool is_greeted(void)
            memcmp(text, "220", 3) == 0;
 }
 
-static void who_comes_early_waits_until_somebody_leads(void **state)
+static void place_shard(void)
 {
     const struct commit_placement p = { .shard = SHARD,
                                         .version = 1,
                                         .founders = raft_config_of((uint64_t[]){ 1, 2, 3 }, 3),
                                         .wanted = raft_config_of((uint64_t[]){ 1, 2, 3 }, 3) };
 
+    for (unsigned i = 1; i <= TOWN_NODES; i++)
+        commit_place(town.nodes[i].commit, &p);
+}
+
+static void who_comes_early_waits_until_somebody_leads(void **state)
+{
     (void)state;
     town_turns(20);
     assert_false(is_greeted());
-    for (unsigned i = 1; i <= TOWN_NODES; i++)
-        commit_place(town.nodes[i].commit, &p);
+    place_shard();
     while (commit_may_take(town.nodes[1].commit, 0) != 0) {
         assert_false(is_greeted());
         town_turn();
     }
+    TOWN_UNTIL(is_greeted());
+}
+
+static void who_comes_early_waits_until_it_is_known_whose_mail_is_taken(void **state)
+{
+    (void)state;
+    place_shard();
+    TOWN_UNTIL(commit_may_take(town.nodes[1].commit, 0) == 0);
+    town_turns(20);
+    assert_false(is_greeted());
+    accept_set_auth(server, auth);
     TOWN_UNTIL(is_greeted());
 }
 
@@ -100,6 +128,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_comes_early_waits_until_somebody_leads, begin, end),
+        cmocka_unit_test_setup_teardown(
+            who_comes_early_waits_until_it_is_known_whose_mail_is_taken, begin_without_auth, end),
         cmocka_unit_test_setup_teardown(who_comes_early_does_not_wait_for_ever, begin, end),
     };
 
