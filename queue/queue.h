@@ -124,6 +124,15 @@ int queue_recipient_get(struct queue_store *s, uint32_t shard, uint64_t index, u
                         Angarium__RecipientRecord **out);
 void queue_recipient_free(Angarium__RecipientRecord **r);
 
+/* Reads many of a shard's records, as of the moment when it was made: cheaper than one by one. Message by message and recipient by
+ * recipient, each of them in ascending order. It keeps what it reads from going off the disk: not for long. One thread at a time. */
+struct queue_reader;
+struct queue_reader *queue_reader_new(struct queue_store *s, uint32_t shard);
+void queue_reader_free(struct queue_reader **r);
+int queue_reader_message(struct queue_reader *r, uint64_t index, Angarium__MessageRecord **out);
+int queue_reader_recipient(struct queue_reader *r, uint64_t index, uint32_t recipient,
+                           Angarium__RecipientRecord **out);
+
 /* A place in an index; {0} is the start. A scan leaves it behind the last item that it gave. */
 struct queue_place {
     uint64_t due_at_ms, index;

@@ -25,6 +25,11 @@ struct queue_store_calls {
     void (*write)(void *self, const struct queue_change *list, size_t n);
     /* Appends the value; ERR_NOT_FOUND. */
     int (*get)(void *self, struct span key, struct buf *value);
+    /* Many of the keys that begin with prefix, ascending, as of the moment of `open`: cheaper than get. What was read is borrowed
+     * until the next one. ERR_NOT_FOUND. Any thread, one at a time. */
+    void *(*seeker_open)(void *self, struct span prefix);
+    int (*seeker_get)(void *self, void *seeker, struct span key, struct span *value);
+    void (*seeker_close)(void *self, void *seeker);
     /* Keys from `from` on (backwards: from `from` down), while they begin with prefix. */
     void (*each)(void *self, struct span prefix, struct span from, bool backwards, void *arg,
                  bool (*each)(void *arg, struct span key, struct span value));

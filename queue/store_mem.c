@@ -257,6 +257,26 @@ static void mem_frozen_each(void *self, void *view, struct span from, void *arg,
     moment_each(&v->moment, queue_key_span(&k), from, false, arg, each);
 }
 
+/* ---- many keys */
+
+static void *mem_seeker_open(void *self, struct span prefix)
+{
+    return mem_freeze(self, slot_shard(prefix));
+}
+
+static int mem_seeker_get(void *self, void *seeker, struct span key, struct span *value)
+{
+    struct moment *m = &((struct view *)seeker)->moment;
+    struct place at;
+    struct span place = place_make(&at, m, key, false);
+    size_t i = find(&m->state, place);
+
+    (void)self;
+    if (!is_at(&m->state, i, place)) return ERR_NOT_FOUND;
+    *value = blob_span(m->state.list[i].value);
+    return 0;
+}
+
 static int mem_frozen_body_get(void *self, void *view, struct span key, struct blob **out)
 {
     (void)self;
@@ -326,7 +346,9 @@ static void mem_close(void *self)
 int queue_store_open_mem(struct queue_store *s)
 {
     static const struct queue_store_calls calls = {
-        mem_write,   mem_get,  mem_each,        mem_body_get,
+        mem_write,   mem_get,
+        mem_seeker_open, mem_seeker_get, mem_thaw,
+        mem_each,    mem_body_get,
         mem_freeze,  mem_thaw, mem_frozen_each, mem_frozen_body_get,
         mem_unstage, mem_swap, mem_flush,       mem_reclaim,
         mem_bytes,   mem_close

@@ -251,6 +251,120 @@ static void rocks_each(void *self, struct span prefix, struct span from, bool ba
     scan(&s, arg, each);
 }
 
+/* ---- many keys */
+
+/* An iterator goes on to the next record for less than a get costs, and seeks for as much. Between two records that are there may stand
+ * any number of deleted ones, which it walks over: then it is told to give up, and seeks. */
+#define SEEKER_STEPS    4
+#define SEEKER_SKIP_MAX 64
+
+struct seeker {
+    rocksdb_readoptions_t *reading;
+    rocksdb_iterator_t *it;
+    rocksdb_pinnableslice_t *got; /* where the iterator has given up */
+    struct place first, last;     /* bound, borrowed by the iterator; looked for last */
+    uint8_t upper[QUEUE_KEY_SIZE_MAX];
+    uint8_t slot;
+};
+
+static void *rocks_seeker_open(void *self, struct span prefix)
+{
+    struct rocks *r = self;
+    struct seeker *k = check_calloc(1, sizeof *k);
+    struct span end;
+
+    k->slot = slot_bit(&r->slots, slot_shard(prefix), false);
+    place_make(&k->first, prefix, false, k->slot);
+    end = behind(span_of(k->first.p, k->first.n), k->upper);
+    k->reading = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_iterate_lower_bound(k->reading, k->first.p, k->first.n);
+    if (end.n > 0)
+        rocksdb_readoptions_set_iterate_upper_bound(k->reading, (const char *)end.p, end.n);
+    rocksdb_readoptions_set_max_skippable_internal_keys(k->reading, SEEKER_SKIP_MAX);
+    k->it = rocksdb_create_iterator(r->db, k->reading);
+    return k;
+}
+
+/* Whether the iterator stands on a record; *gave_up: it does not, and what comes behind is not known. */
+static bool seeker_stands(const struct seeker *k, bool *gave_up)
+{
+    char *error = NULL;
+
+    *gave_up = false;
+    if (rocksdb_iter_valid(k->it)) return true;
+    rocksdb_iter_get_error(k->it, &error);
+    if (!error) return false;
+    if (strncmp(error, "Result incomplete", 17) != 0) last_word("read", error);
+    rocksdb_free(error);
+    *gave_up = true;
+    return false;
+}
+
+static struct span seeker_key(const struct seeker *k)
+{
+    size_t n;
+    const char *p = rocksdb_iter_key(k->it, &n);
+
+    return span_of(p, n);
+}
+
+/* A few records on, to `at` or behind it; false: it is not known what stands there. */
+static bool seeker_walk(struct seeker *k, struct span at)
+{
+    bool gave_up;
+
+    for (unsigned i = 0; i < SEEKER_STEPS; i++) {
+        if (!seeker_stands(k, &gave_up)) return !gave_up && k->last.n > 0;
+        if (span_compare(seeker_key(k), at) >= 0) return true;
+        rocksdb_iter_next(k->it);
+    }
+    return false;
+}
+
+static int seeker_get_one(struct rocks *r, struct seeker *k, const struct place *at,
+                          struct span *value)
+{
+    k->got = read_place(r, r->reading, at, value);
+    return k->got ? 0 : ERR_NOT_FOUND;
+}
+
+static void seeker_let_go(struct seeker *k)
+{
+    if (k->got) rocksdb_pinnableslice_destroy(k->got);
+    k->got = NULL;
+}
+
+static int rocks_seeker_get(void *self, void *seeker, struct span key, struct span *value)
+{
+    struct seeker *k = seeker;
+    struct place at;
+    struct span wanted;
+    bool gave_up;
+
+    seeker_let_go(k);
+    place_make(&at, key, false, k->slot);
+    wanted = span_of(at.p, at.n);
+    CHECK(span_compare(span_of(k->last.p, k->last.n), wanted) <= 0);
+    if (!seeker_walk(k, wanted)) rocksdb_iter_seek(k->it, at.p, at.n);
+    k->last = at;
+    if (!seeker_stands(k, &gave_up))
+        return gave_up ? seeker_get_one(self, k, &at, value) : ERR_NOT_FOUND;
+    if (!span_eq(seeker_key(k), wanted)) return ERR_NOT_FOUND;
+    value->p = (const uint8_t *)rocksdb_iter_value(k->it, &value->n);
+    return 0;
+}
+
+static void rocks_seeker_close(void *self, void *seeker)
+{
+    struct seeker *k = seeker;
+
+    (void)self;
+    seeker_let_go(k);
+    rocksdb_iter_destroy(k->it);
+    rocksdb_readoptions_destroy(k->reading);
+    free(k);
+}
+
 /* ---- snapshots */
 
 struct view {
@@ -596,7 +710,9 @@ static int check_format(struct rocks *r, const char *dir, struct errmsg *why)
 int queue_store_open_rocks(struct queue_store *s, const char *dir, struct errmsg *why)
 {
     static const struct queue_store_calls calls = {
-        rocks_write,   rocks_get,  rocks_each,        rocks_body_get,
+        rocks_write,   rocks_get,
+        rocks_seeker_open, rocks_seeker_get, rocks_seeker_close,
+        rocks_each,    rocks_body_get,
         rocks_freeze,  rocks_thaw, rocks_frozen_each, rocks_frozen_body_get,
         rocks_unstage, rocks_swap, rocks_flush,       rocks_reclaim,
         rocks_bytes,   rocks_close

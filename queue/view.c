@@ -78,6 +78,75 @@ void queue_recipient_free(Angarium__RecipientRecord **r)
     *r = NULL;
 }
 
+/* ---- many records */
+
+struct queue_reader {
+    struct queue_store *store;
+    uint32_t shard;
+    void *messages, *recipients; /* seekers */
+};
+
+static void *seeker_of(struct queue_store *s, uint32_t shard, char kind)
+{
+    struct queue_key prefix = queue_key(shard, kind);
+
+    return s->calls->seeker_open(s->self, queue_key_span(&prefix));
+}
+
+struct queue_reader *queue_reader_new(struct queue_store *s, uint32_t shard)
+{
+    struct queue_reader *r = check_calloc(1, sizeof *r);
+
+    r->store = s;
+    r->shard = shard;
+    r->messages = seeker_of(s, shard, 'm');
+    r->recipients = seeker_of(s, shard, 'r');
+    return r;
+}
+
+void queue_reader_free(struct queue_reader **p)
+{
+    struct queue_reader *r = *p;
+
+    if (!r) return;
+    *p = NULL;
+    r->store->calls->seeker_close(r->store->self, r->messages);
+    r->store->calls->seeker_close(r->store->self, r->recipients);
+    free(r);
+}
+
+static int seek_record(struct queue_reader *r, void *seeker, const struct queue_key *key,
+                       const ProtobufCMessageDescriptor *type, ProtobufCMessage **out)
+{
+    struct span value;
+    int rv = r->store->calls->seeker_get(r->store->self, seeker, queue_key_span(key), &value);
+
+    if (rv != 0) return rv;
+    *out = protobuf_c_message_unpack(type, NULL, value.n, value.p);
+    return *out ? 0 : ERR_CORRUPT;
+}
+
+int queue_reader_message(struct queue_reader *r, uint64_t index, Angarium__MessageRecord **out)
+{
+    struct queue_key key = queue_key_1(r->shard, 'm', index);
+    ProtobufCMessage *m = NULL;
+    int rv = seek_record(r, r->messages, &key, &angarium__message_record__descriptor, &m);
+
+    if (rv == 0) *out = (Angarium__MessageRecord *)m;
+    return rv;
+}
+
+int queue_reader_recipient(struct queue_reader *r, uint64_t index, uint32_t recipient,
+                           Angarium__RecipientRecord **out)
+{
+    struct queue_key key = queue_key_ref(r->shard, 'r', index, recipient);
+    ProtobufCMessage *m = NULL;
+    int rv = seek_record(r, r->recipients, &key, &angarium__recipient_record__descriptor, &m);
+
+    if (rv == 0) *out = (Angarium__RecipientRecord *)m;
+    return rv;
+}
+
 /* ---- lists of message indexes */
 
 struct index_list {

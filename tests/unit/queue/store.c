@@ -176,6 +176,128 @@ static void scans_keep_to_prefix_and_direction(void **state)
 
 /* ---- bodies */
 
+/* want NULL: it is not there */
+static void expect_sought(struct stage *t, void *seeker, const char *key, const char *want)
+{
+    struct span value = { 0 };
+    int rv = t->store->calls->seeker_get(t->store->self, seeker, span_cstr(key), &value);
+
+    assert_int_equal(rv, want ? 0 : ERR_NOT_FOUND);
+    if (want) assert_true(span_eq(value, span_cstr(want)));
+}
+
+static void *seek_in(struct stage *t, const char *prefix)
+{
+    return t->store->calls->seeker_open(t->store->self, span_cstr(prefix));
+}
+
+static void a_seeker_finds_what_is_there(void **state)
+{
+    struct stage *t = *state;
+    void *k;
+
+    put(t, "aaaaa9", "another prefix");
+    put(t, "aaaab1", "one");
+    put(t, "aaaab10", "one and more");
+    put(t, "aaaab2", "two");
+    put(t, "aaaab4", "four");
+    put(t, "aaaab5", "");
+    put(t, "aaaac1", "behind");
+    k = seek_in(t, "aaaab");
+    expect_sought(t, k, "aaaab0", NULL);
+    expect_sought(t, k, "aaaab1", "one");
+    expect_sought(t, k, "aaaab1", "one");
+    expect_sought(t, k, "aaaab2", "two");
+    expect_sought(t, k, "aaaab3", NULL);
+    expect_sought(t, k, "aaaab4", "four");
+    expect_sought(t, k, "aaaab5", "");
+    expect_sought(t, k, "aaaab6", NULL);
+    expect_sought(t, k, "aaaab7", NULL);
+    t->store->calls->seeker_close(t->store->self, k);
+    k = seek_in(t, "aaaad");
+    expect_sought(t, k, "aaaad1", NULL);
+    t->store->calls->seeker_close(t->store->self, k);
+}
+
+/* More between two keys than a seeker walks over: records that are there, and deleted ones, in memory and on the disk. */
+static void a_seeker_passes_over_what_is_gone(void **state)
+{
+    enum { COUNT = 3000, EVERY = 300 };
+    struct stage *t = *state;
+    char key[16];
+
+    for (unsigned round = 0; round < 3; round++) {
+        void *k;
+
+        for (unsigned i = 0; i < COUNT; i++) {
+            snprintf(key, sizeof key, "aaaab%04u", i);
+            put(t, key, key);
+            if (i % EVERY > 20) drop(t, key);
+        }
+        k = seek_in(t, "aaaab");
+        for (unsigned i = 0; i < COUNT; i += EVERY / 2) {
+            snprintf(key, sizeof key, "aaaab%04u", i);
+            expect_sought(t, k, key, i % EVERY ? NULL : key);
+        }
+        snprintf(key, sizeof key, "aaaab%04u", COUNT);
+        expect_sought(t, k, key, NULL);
+        t->store->calls->seeker_close(t->store->self, k);
+        t->store->calls->flush(t->store->self, NULL);
+    }
+}
+
+static void a_seeker_sees_one_moment(void **state)
+{
+    struct stage *t = *state;
+    void *k;
+
+    put(t, "aaaab1", "one");
+    put(t, "aaaab2", "two");
+    k = seek_in(t, "aaaab");
+    put(t, "aaaab1", "changed");
+    put(t, "aaaab3", "new");
+    drop(t, "aaaab2");
+    t->store->calls->flush(t->store->self, NULL);
+    expect_sought(t, k, "aaaab1", "one");
+    expect_sought(t, k, "aaaab2", "two");
+    expect_sought(t, k, "aaaab3", NULL);
+    t->store->calls->seeker_close(t->store->self, k);
+    k = seek_in(t, "aaaab");
+    expect_sought(t, k, "aaaab1", "changed");
+    expect_sought(t, k, "aaaab2", NULL);
+    expect_sought(t, k, "aaaab3", "new");
+    t->store->calls->seeker_close(t->store->self, k);
+}
+
+static void expect_of_shard(struct stage *t, void *seeker, const char *want)
+{
+    struct span value = { 0 };
+
+    assert_int_equal(
+        t->store->calls->seeker_get(t->store->self, seeker, SPAN_LIT("\0\0\0\7m1"), &value), 0);
+    assert_true(span_eq(value, span_cstr(want)));
+    t->store->calls->seeker_close(t->store->self, seeker);
+}
+
+/* The place that was read when it was opened. */
+static void a_seeker_reads_the_place_that_is_read(void **state)
+{
+    struct stage *t = *state;
+    const struct queue_store_calls *calls = t->store->calls;
+    struct queue_change c = { .key = SPAN_LIT("\0\0\0\7m1"), .value = SPAN_LIT("one") };
+    void *before;
+
+    calls->write(t->store->self, &c, 1);
+    calls->unstage(t->store->self, 7);
+    c.value = SPAN_LIT("staged");
+    c.is_staged = true;
+    calls->write(t->store->self, &c, 1);
+    before = calls->seeker_open(t->store->self, SPAN_LIT("\0\0\0\7m"));
+    calls->swap(t->store->self, 7);
+    expect_of_shard(t, calls->seeker_open(t->store->self, SPAN_LIT("\0\0\0\7m")), "staged");
+    expect_of_shard(t, before, "one");
+}
+
 static void expect_body(struct stage *t, uint64_t entry, const char *want)
 {
     struct blob *body = NULL;
@@ -515,6 +637,10 @@ int main(void)
         BOTH(a_flush_of_bodies_alone),
         BOTH(large_bodies_come_back_whole),
         BOTH(shards_do_not_see_each_other),
+        BOTH(a_seeker_finds_what_is_there),
+        BOTH(a_seeker_passes_over_what_is_gone),
+        BOTH(a_seeker_sees_one_moment),
+        BOTH(a_seeker_reads_the_place_that_is_read),
         BOTH(a_shard_that_is_forgotten_gives_its_room_back),
         BOTH(a_shard_opens_where_it_was_flushed),
         BOTH(scans_keep_to_prefix_and_direction),
