@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "node/ops/question.h"
+#include "node/ops/text.h"
 #include "proto/ground/check.h"
 
 #define ASKED_MAX 64 /* at once */
@@ -20,17 +21,38 @@ static void refuse(struct peer_ask *a, int rv)
     peer_answer(a, rv, span_of(NULL, 0), span_of(NULL, 0));
 }
 
+static void add_answer(struct buf *text, const struct reading *r)
+{
+    struct buf items;
+
+    if (!r->rows) {
+        text_add_json(text, r->json);
+        return;
+    }
+    buf_init(&items, SIZE_MAX / 2);
+    for (unsigned i = 0; i < r->rows->count; i++) {
+        if (i > 0) buf_add_cstr(&items, ",");
+        buf_add_span(&items, rows_text(r->rows, i));
+    }
+    text_add_page(text, buf_span(&items), r->json);
+    buf_deinit(&items);
+}
+
 static void answer(struct asked *k)
 {
     struct reading *r = &k->reading;
-    char *text = r->rv == 0 ? json_dumps(r->json, JSON_COMPACT) : NULL;
+    struct buf text;
 
+    buf_init(&text, SIZE_MAX / 2);
+    if (r->rv == 0) add_answer(&text, r);
+    CHECK(!buf_failed(&text));
     if (k->q.kind == QUESTION_PIECE)
-        peer_answer(k->ask, r->rv, span_cstr(text), blob_span(r->bytes));
+        peer_answer(k->ask, r->rv, buf_span(&text), blob_span(r->bytes));
     else
-        peer_answer(k->ask, r->rv, span_of(NULL, 0), span_cstr(text));
+        peer_answer(k->ask, r->rv, span_of(NULL, 0), buf_span(&text));
     blob_unref(&r->bytes);
-    free(text);
+    rows_free(&r->rows);
+    buf_deinit(&text);
     json_decref(r->json);
     list_remove(&k->link);
     k->ops->asked_count--;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "node/ops/inside.h"
+#include "node/ops/text.h"
 #include "proto/ground/check.h"
 
 void call_free(struct call *c)
@@ -25,13 +26,12 @@ void call_answer_text(struct call *c, unsigned status, const char *type, struct 
 
 static void answer_json(struct call *c, unsigned status, const char *type, const json_t *j)
 {
-    char *text = json_dumps(j, JSON_COMPACT);
     struct buf line;
 
-    CHECK(text);
     buf_init(&line, SIZE_MAX / 2);
-    buf_addf(&line, "%s\n", text);
-    free(text);
+    text_add_json(&line, j);
+    buf_add_cstr(&line, "\n");
+    CHECK(!buf_failed(&line));
     call_answer_text(c, status, type, buf_span(&line));
     buf_deinit(&line);
 }
@@ -41,6 +41,19 @@ void call_answer_json(struct call *c, unsigned status, json_t *json)
     if (json != c->json) json_decref(c->json);
     c->json = json;
     answer_json(c, status, "application/json", json);
+}
+
+void call_answer_page(struct call *c, struct span items, json_t *page)
+{
+    struct buf line;
+
+    buf_init(&line, SIZE_MAX / 2);
+    text_add_page(&line, items, page);
+    buf_add_cstr(&line, "\n");
+    CHECK(!buf_failed(&line));
+    json_decref(page);
+    call_answer_text(c, 200, "application/json", buf_span(&line));
+    buf_deinit(&line);
 }
 
 static void answer_problem(struct call *c)

@@ -106,6 +106,8 @@ struct call {
 
 /* Answers with c->json and frees the call. */
 void call_answer_json(struct call *c, unsigned status, json_t *json);
+/* {"items":[items],...}: with the members of page, which it takes, behind the items. */
+void call_answer_page(struct call *c, struct span items, json_t *page);
 void call_answer_text(struct call *c, unsigned status, const char *type, struct span text);
 void call_answer_problem(struct call *c, enum problem p, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -141,7 +143,8 @@ json_t *json_page(json_t *items, json_t *next_cursor); /* takes both; NULL curso
 json_t *json_of_reply(const Angarium__Reply *r);       /* NULL when there is none */
 json_t *json_of_event(uint32_t shard, uint64_t entry, uint32_t number, const Angarium__Event *e);
 json_t *json_of_counts(const struct queue_counts *c);
-/* A recipient as the API shows it. */
+/* A recipient as the API shows it: an object, and its text. */
+void text_of_recipient(struct buf *b, uint32_t number, const Angarium__RecipientRecord *r);
 json_t *json_of_recipient(uint32_t number, const Angarium__RecipientRecord *r);
 
 /* ---- records (record_json.c) */

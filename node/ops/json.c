@@ -5,6 +5,7 @@
 
 #include "node/emit/emit.h"
 #include "node/ops/inside.h"
+#include "node/ops/text.h"
 #include "proto/ground/check.h"
 #include "proto/ground/clock.h"
 
@@ -140,23 +141,54 @@ json_t *json_of_counts(const struct queue_counts *c)
     return j;
 }
 
-json_t *json_of_recipient(uint32_t number, const Angarium__RecipientRecord *r)
+/* ---- a recipient: in long lists, so as text */
+
+static void put_text(struct buf *b, const char *key, struct span bytes)
+{
+    if (bytes.n > 0) text_put_bytes(b, key, bytes);
+}
+
+static void put_last_reply(struct buf *b, const Angarium__Reply *r)
+{
+    if (!r || (r->code == 0 && r->text.len == 0)) return;
+    text_key(b, "last_reply");
+    buf_add_cstr(b, "{");
+    text_put_number(b, "code", r->code);
+    text_put_bytes(b, "enhanced", proto_span(r->enhanced));
+    text_put_bytes(b, "text", proto_span(r->text));
+    buf_add_cstr(b, "}");
+}
+
+void text_of_recipient(struct buf *b, uint32_t number, const Angarium__RecipientRecord *r)
 {
     bool waits = r->state == ANGARIUM__RECIPIENT_STATE__RECIPIENT_WAITING;
-    json_t *j = json_object();
 
-    json_object_set_new(j, "number", json_integer(number));
-    json_object_set_new(j, "address", json_of_bytes(proto_span(r->address)));
-    json_object_set_new(j, "domain", json_of_bytes(proto_span(r->domain)));
-    json_object_set_new(j, "state", json_string(proto_state_name(r->state)));
-    json_object_set_new(j, "attempts", json_integer(r->attempts));
-    json_object_set_new(j, "doubts", json_integer(r->doubts));
-    if (r->in_doubt_since_ms > 0) json_put_time(j, "in_doubt_since", r->in_doubt_since_ms);
-    json_put_bytes(j, "claimed_host", proto_span(r->claimed_host));
-    json_put_time(j, "next_attempt_at", waits ? r->due_at_ms : 0);
-    put_reply(j, "last_reply", r->last_reply);
-    json_put_bytes(j, "last_host", proto_span(r->last_host));
-    json_put_bytes(j, "class", proto_span(r->class_));
-    json_put_time(j, "finished_at", r->finished_at_ms);
+    buf_add_cstr(b, "{");
+    text_put_number(b, "number", number);
+    text_put_bytes(b, "address", proto_span(r->address));
+    text_put_bytes(b, "domain", proto_span(r->domain));
+    text_put_bytes(b, "state", span_cstr(proto_state_name(r->state)));
+    text_put_number(b, "attempts", r->attempts);
+    text_put_number(b, "doubts", r->doubts);
+    if (r->in_doubt_since_ms > 0) text_put_time(b, "in_doubt_since", r->in_doubt_since_ms);
+    put_text(b, "claimed_host", proto_span(r->claimed_host));
+    text_put_time(b, "next_attempt_at", waits ? r->due_at_ms : 0);
+    put_last_reply(b, r->last_reply);
+    put_text(b, "last_host", proto_span(r->last_host));
+    put_text(b, "class", proto_span(r->class_));
+    text_put_time(b, "finished_at", r->finished_at_ms);
+    buf_add_cstr(b, "}");
+}
+
+json_t *json_of_recipient(uint32_t number, const Angarium__RecipientRecord *r)
+{
+    struct buf text;
+    json_t *j;
+
+    buf_init(&text, SIZE_MAX / 2);
+    text_of_recipient(&text, number, r);
+    j = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    CHECK(j);
+    buf_deinit(&text);
     return j;
 }

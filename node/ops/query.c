@@ -23,6 +23,7 @@ struct part { /* what one node is asked */
     struct loop_work work;
     struct reading reading; /* here */
     json_t *json;           /* its answer; NULL: none that counts */
+    struct rows *rows;      /* of it; NULL: json has the items */
 };
 struct missing {
     uint64_t node;
@@ -177,6 +178,7 @@ static void drop_answer(struct part *p)
 {
     json_decref(p->json);
     p->json = NULL;
+    rows_free(&p->rows);
 }
 
 /* Takes json. *more: another piece was asked for; 0: it is on its way. */
@@ -252,6 +254,7 @@ static void on_read(struct loop_work *w)
 {
     struct part *p = CONTAINER_OF(w, struct part, work);
 
+    p->rows = p->reading.rows;
     take_answer(p, p->reading.rv, p->reading.json);
 }
 
@@ -320,18 +323,44 @@ static void put_missing(const struct query *y, json_t *page)
     if (y->q.kind != QUESTION_NODE) json_object_set_new(page, "unanswered", unanswered_json(y));
 }
 
-static json_t *page_of(struct query *y)
+static unsigned take_answers(const struct query *y, struct answer *out)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < y->part_count; i++)
+        if (y->parts[i]->json) out[n++] = (struct answer){ y->parts[i]->json, y->parts[i]->rows };
+    return n;
+}
+
+/* Of items that are in an order. */
+static void answer_list(struct query *y)
+{
+    struct answer answers[SPREAD_PARTS_MAX];
+    unsigned n = take_answers(y, answers);
+    struct buf items;
+    json_t *page;
+
+    buf_init(&items, SIZE_MAX / 2);
+    page = merge_pages(&y->q, answers, n, &items);
+    put_missing(y, page);
+    call_answer_page(y->call, buf_span(&items), page);
+    buf_deinit(&items);
+}
+
+static void answer_page(struct query *y)
 {
     json_t *answers[SPREAD_PARTS_MAX], *page;
     unsigned n = 0;
 
+    if (y->q.kind != QUESTION_NODE && y->q.kind != QUESTION_SHARDS) {
+        answer_list(y);
+        return;
+    }
     for (unsigned i = 0; i < y->part_count; i++)
         if (y->parts[i]->json) answers[n++] = y->parts[i]->json;
-    page = y->q.kind == QUESTION_NODE     ? nodes_page(y->ops, answers, n)
-           : y->q.kind == QUESTION_SHARDS ? shards_page(answers, n)
-                                          : merge_pages(&y->q, answers, n);
+    page = y->q.kind == QUESTION_NODE ? nodes_page(y->ops, answers, n) : shards_page(answers, n);
     put_missing(y, page);
-    return page;
+    call_answer_json(y->call, 200, page);
 }
 
 static void query_free(struct query *y)
@@ -386,7 +415,7 @@ static void conclude(struct query *y)
         answer_one(y);
     } else {
         if (!y->q.is_here) query_each_gone(c->ops, on_gone, y);
-        call_answer_json(c, 200, page_of(y));
+        answer_page(y);
     }
     y->call = NULL;
 }

@@ -19,6 +19,7 @@ void question_read(struct reading *r)
 {
     r->rv = 0;
     r->json = NULL;
+    r->rows = NULL;
     r->bytes = NULL;
     reads[r->q->kind](r);
 }
@@ -28,6 +29,11 @@ bool reading_add(struct reading *r, json_t *items, json_t *item)
     size_t size = r->room == SIZE_MAX ? 0 : json_dumpb(item, NULL, 0, JSON_COMPACT) + 1;
 
     json_array_append_new(items, item);
+    return reading_takes(r, size);
+}
+
+bool reading_takes(struct reading *r, size_t size)
+{
     if (r->room == SIZE_MAX) return true;
     r->room = size < r->room ? r->room - size : 0;
     return r->room > 0;

@@ -67,6 +67,21 @@ char *question_print(const struct question *q); /* caller frees */
 /* ERR_SYNTAX, ERR_TOO_LONG. Everything that is not said is zero; every value is within its range. */
 int question_parse(struct span text, struct question *out);
 
+/* The items of a page as text, in the order of their places: of a long list a tree of values costs several times as much. */
+struct row {
+    struct place place;
+    size_t end; /* in the text; it begins where the one before ends */
+};
+struct rows {
+    struct buf text;
+    struct row *list; /* room for `max` */
+    unsigned count, max;
+};
+struct rows *rows_new(unsigned max);
+void rows_free(struct rows **rows);
+void rows_added(struct rows *rows, struct place place); /* its text has been put behind the others' */
+struct span rows_text(const struct rows *rows, unsigned i);
+
 struct reading {
     struct ops *ops;
     const struct question *q;
@@ -74,12 +89,14 @@ struct reading {
     /* out */
     int rv; /* 0: json is there, the caller's. ERR_NOT_FOUND */
     json_t *json;
+    struct rows *rows;  /* QUEUE: the items, which json has not; the caller's */
     struct blob *bytes; /* PIECE; NULL: not kept here */
 };
 /* On the DISK pool; QUESTION_NODE on the API's loop. */
 void question_read(struct reading *r);
 /* Appends the item; false: there is no room for more. */
 bool reading_add(struct reading *r, json_t *items, json_t *item);
+bool reading_takes(struct reading *r, size_t size); /* of an item that was added; false: there is no room for more */
 json_t *place_json(struct place p);
 bool place_of(const json_t *j, struct place *out); /* false: not one */
 /* Where an item of QUEUE or EVENTS stands. */
@@ -101,8 +118,12 @@ void piece_read(struct reading *r);
 json_t *nodes_page(const struct ops *ops, json_t *const *answers, unsigned count);
 json_t *shards_page(json_t *const *answers, unsigned count);
 
-/* merge.c: pages of several nodes, of different shards each, as one. Borrows the answers. */
-json_t *merge_pages(const struct question *q, json_t *const *answers, unsigned count);
+/* merge.c: pages of several nodes, of different shards each, as one: the items' text, and what stands beside them. Borrows the answers. */
+struct answer {
+    json_t *json;
+    const struct rows *rows; /* NULL: the items are in json */
+};
+json_t *merge_pages(const struct question *q, const struct answer *answers, unsigned count, struct buf *items);
 
 /* ---- asking the cluster (query.c) */
 

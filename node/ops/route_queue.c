@@ -5,14 +5,16 @@
  * messages at most, so a page may have fewer items than asked for, or none, and still a cursor.
  */
 #include "node/ops/question.h"
+#include "node/ops/text.h"
 
 #define LIST_BATCH       256
 #define RECIPIENTS_SHOWN 20 /* of one message; GET messages/{id} shows all */
 
 struct queue_page {
     struct reading *reading;
-    json_t *items;
+    struct rows *rows;
     unsigned looked_at;
+    struct buf recipients; /* of one message */
     struct place last; /* looked at; the next cursor when the page ends early */
     bool has_room;
 };
@@ -62,53 +64,64 @@ static bool fits(const struct question *q, const Angarium__RecipientRecord *r)
     return !q->domain[0] || span_eq_nocase(proto_span(r->domain), span_cstr(q->domain));
 }
 
-/* The recipients that are pending and fit, the first RECIPIENTS_SHOWN of them; NULL: none. */
-static json_t *pending_recipients(const struct question *q, struct queue_store *store, uint64_t id,
-                                  uint32_t count, uint64_t *fitting)
+/* The recipients that are pending and fit, the first RECIPIENTS_SHOWN of them. Returns how many fit. */
+static uint64_t add_recipients(struct queue_page *p, struct queue_reader *reader, uint64_t index,
+                               uint32_t count)
 {
-    json_t *list = json_array();
+    struct buf *text = &p->recipients;
+    uint64_t fitting = 0;
 
-    *fitting = 0;
     for (uint32_t i = 0; i < count; i++) {
         Angarium__RecipientRecord *r = NULL;
 
-        if (queue_recipient_get(store, proto_id_shard(id), proto_id_index(id), i, &r) != 0)
-            continue;
-        if (fits(q, r) && (*fitting)++ < RECIPIENTS_SHOWN)
-            json_array_append_new(list, json_of_recipient(i, r));
+        if (queue_reader_recipient(reader, index, i, &r) != 0) continue;
+        if (fits(p->reading->q, r) && fitting++ < RECIPIENTS_SHOWN) {
+            if (text->n > 0) buf_add_cstr(text, ",");
+            text_of_recipient(text, i, r);
+        }
         queue_recipient_free(&r);
     }
-    if (*fitting > 0) return list;
-    json_decref(list);
-    return NULL;
+    return fitting;
 }
 
-static void add_message(struct queue_page *p, struct queue_store *store, uint64_t id)
+static void text_of_message(struct buf *b, uint64_t id, const Angarium__MessageRecord *m,
+                            uint64_t fitting, struct span recipients)
+{
+    buf_add_cstr(b, "{");
+    text_put_id(b, "id", id);
+    text_put_time(b, "accepted_at", m->accepted_at_ms);
+    text_put_time(b, "expires_at", m->expires_at_ms);
+    text_put_bytes(b, "mail_from", proto_span(m->mail_from));
+    text_put_number(b, "size", m->body ? m->body->size : 0);
+    text_put_number(b, "pending", m->pending_count);
+    text_put_number(b, "fitting", fitting);
+    text_key(b, "recipients");
+    buf_add_cstr(b, "[");
+    buf_add_span(b, recipients);
+    buf_add_cstr(b, "]}");
+}
+
+static void add_message(struct queue_page *p, struct queue_reader *reader, struct place at)
 {
     Angarium__MessageRecord *m = NULL;
-    uint64_t fitting = 0;
-    json_t *recipients, *j;
+    size_t begun = p->rows->text.n;
+    uint64_t fitting;
 
-    if (queue_message_get(store, proto_id_shard(id), proto_id_index(id), &m) != 0) return;
-    recipients = pending_recipients(p->reading->q, store, id, m->recipient_count, &fitting);
-    if (recipients) {
-        j = json_object();
-        json_put_id(j, "id", id);
-        json_put_time(j, "accepted_at", m->accepted_at_ms);
-        json_put_time(j, "expires_at", m->expires_at_ms);
-        json_object_set_new(j, "mail_from", json_of_bytes(proto_span(m->mail_from)));
-        json_object_set_new(j, "size", json_integer(m->body ? (json_int_t)m->body->size : 0));
-        json_object_set_new(j, "pending", json_integer(m->pending_count));
-        json_object_set_new(j, "fitting", json_integer((json_int_t)fitting));
-        json_object_set_new(j, "recipients", recipients);
-        p->has_room = reading_add(p->reading, p->items, j);
+    if (queue_reader_message(reader, at.entry, &m) != 0) return;
+    buf_reset(&p->recipients);
+    fitting = add_recipients(p, reader, at.entry, m->recipient_count);
+    if (fitting > 0) {
+        text_of_message(&p->rows->text, proto_id(at.shard, at.entry), m, fitting,
+                        buf_span(&p->recipients));
+        rows_added(p->rows, at);
+        p->has_room = reading_takes(p->reading, p->rows->text.n - begun + 1);
     }
     queue_message_free(&m);
 }
 
 static bool is_full(const struct queue_page *p)
 {
-    return !p->has_room || json_array_size(p->items) >= p->reading->q->limit ||
+    return !p->has_room || p->rows->count >= p->reading->q->limit ||
            p->looked_at >= OPS_SCAN_MAX || atomic_load(&p->reading->ops->closing);
 }
 
@@ -127,6 +140,22 @@ static size_t list_messages(const struct question *q, struct queue_store *store,
     return count;
 }
 
+/* False: the page is full. The view that is read is made when the list is there: what came meanwhile is in it. */
+static bool add_messages(struct queue_page *p, struct queue_store *store, uint32_t shard,
+                         const uint64_t *list, size_t n)
+{
+    struct queue_reader *reader = queue_reader_new(store, shard);
+    size_t i = 0;
+
+    for (; i < n && !is_full(p); i++) {
+        add_message(p, reader, (struct place){ shard, list[i], 0 });
+        p->looked_at++;
+        p->last.entry = list[i];
+    }
+    queue_reader_free(&reader);
+    return i == n;
+}
+
 /* One shard; false: the page is full. */
 static bool scan_shard(struct queue_page *p, uint32_t shard)
 {
@@ -139,12 +168,7 @@ static bool scan_shard(struct queue_page *p, uint32_t shard)
     p->last = (struct place){ shard, after, 0 };
     do {
         n = list_messages(p->reading->q, store, shard, after, list);
-        for (size_t i = 0; i < n; i++) {
-            if (is_full(p)) return false;
-            add_message(p, store, proto_id(shard, list[i]));
-            p->looked_at++;
-            p->last.entry = list[i];
-        }
+        if (n > 0 && !add_messages(p, store, shard, list, n)) return false;
         if (n > 0) after = list[n - 1];
     } while (n == LIST_BATCH);
     return true;
@@ -152,12 +176,15 @@ static bool scan_shard(struct queue_page *p, uint32_t shard)
 
 void queue_read(struct reading *r)
 {
-    struct queue_page p = { .reading = r, .items = json_array(), .has_room = true };
+    struct queue_page p = { .reading = r, .rows = rows_new(r->q->limit), .has_room = true };
     bool done = true;
 
+    buf_init(&p.recipients, SIZE_MAX / 2);
     for (unsigned i = 0; done && i < r->q->shard_count; i++)
         done = scan_shard(&p, r->q->shards[i]);
-    r->json = json_page(p.items, NULL);
+    buf_deinit(&p.recipients);
+    r->rows = p.rows;
+    r->json = json_pack("{s:n}", "next_cursor");
     if (!done) json_object_set_new(r->json, "stop", place_json(p.last));
     json_object_set_new(r->json, "counts", sum_counts(r));
 }

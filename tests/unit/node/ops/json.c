@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "node/ops/inside.h"
+#include "node/ops/text.h"
 
 static void check_text(json_t *j, const char *expected)
 {
@@ -130,6 +131,69 @@ static void a_recipient(void **state)
                                          "\"finished_at\":\"2026-11-24T01:48:09.123Z\"}");
 }
 
+/* All that a text can hold, in both ways. */
+static void texts_are_what_values_are(void **state)
+{
+    static const uint64_t numbers[] = { 0, 7, 10, 4294967295, INT64_MAX };
+    struct buf b;
+    uint8_t bytes[5];
+    json_t *j;
+    char *text;
+
+    (void)state;
+    for (unsigned i = 0; i < 0x10000; i++) {
+        size_t n = 0;
+
+        bytes[n++] = 'a';
+        bytes[n++] = (uint8_t)(i >> 8);
+        bytes[n++] = (uint8_t)i;
+        if (i % 3 > 0) bytes[n++] = 0x80 | (i * 7 & 0x7f);
+        if (i % 5 > 0) bytes[n++] = '\\';
+        buf_init(&b, 4096);
+        buf_add_cstr(&b, "{");
+        text_put_bytes(&b, "x", span_of(bytes, n));
+        text_put_number(&b, "y", numbers[i % 5]);
+        text_put_time(&b, "z", i);
+        text_put_id(&b, "id", i * 7919);
+        buf_add_cstr(&b, "}");
+        j = json_object();
+        json_object_set_new(j, "x", json_of_bytes(span_of(bytes, n)));
+        json_object_set_new(j, "y", json_integer((json_int_t)numbers[i % 5]));
+        json_put_time(j, "z", i);
+        json_put_id(j, "id", i * 7919);
+        text = json_dumps(j, JSON_COMPACT);
+        assert_string_equal(buf_cstr(&b), text);
+        free(text);
+        json_decref(j);
+        buf_deinit(&b);
+    }
+}
+
+static void a_recipient_with_everything(void **state)
+{
+    Angarium__RecipientRecord r = ANGARIUM__RECIPIENT_RECORD__INIT;
+    Angarium__Reply reply = ANGARIUM__REPLY__INIT;
+
+    (void)state;
+    r.address = proto_bytes(span_of("a\0\"\xff@x", 6));
+    r.domain = proto_bytes(SPAN_LIT("x"));
+    r.state = ANGARIUM__RECIPIENT_STATE__RECIPIENT_CLAIMED;
+    r.due_at_ms = 1;
+    r.attempts = r.doubts = UINT32_MAX;
+    r.in_doubt_since_ms = 1795484890000;
+    r.claimed_host = proto_bytes(SPAN_LIT("mx"));
+    reply.code = 451;
+    reply.text = proto_bytes(SPAN_LIT("later\r\n"));
+    r.last_reply = &reply;
+    r.last_host = proto_bytes(SPAN_LIT("mx2"));
+    r.class_ = proto_bytes(SPAN_LIT("greylist"));
+    check_text(json_of_recipient(0, &r),
+               "{\"number\":0,\"address\":\"a\\u0000\\\"\xef\xbf\xbd@x\",\"domain\":\"x\",\"state\":\"claimed\","
+               "\"attempts\":4294967295,\"doubts\":4294967295,\"in_doubt_since\":\"2026-11-24T01:48:10.000Z\","
+               "\"claimed_host\":\"mx\",\"next_attempt_at\":null,\"last_reply\":{\"code\":451,\"enhanced\":\"\","
+               "\"text\":\"later\\r\\n\"},\"last_host\":\"mx2\",\"class\":\"greylist\",\"finished_at\":null}");
+}
+
 static void pages(void **state)
 {
     (void)state;
@@ -172,6 +236,8 @@ int main(void)
         cmocka_unit_test(an_accepted_event),
         cmocka_unit_test(a_deferred_event),
         cmocka_unit_test(a_recipient),
+        cmocka_unit_test(texts_are_what_values_are),
+        cmocka_unit_test(a_recipient_with_everything),
         cmocka_unit_test(pages),
         cmocka_unit_test(filters),
     };

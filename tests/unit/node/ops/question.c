@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "node/ops/question.h"
+#include "node/ops/text.h"
 
 /* ---- words */
 
@@ -150,16 +151,58 @@ static json_t *say(const struct question *q, unsigned node, unsigned seed, unsig
     return page;
 }
 
+/* The items of a page as rows, as a node has its own. */
+static struct rows *rows_of(const struct question *q, json_t *page)
+{
+    json_t *items = json_object_get(page, "items"), *item;
+    struct rows *rows = rows_new(q->limit);
+    struct place at;
+    size_t i;
+
+    json_array_foreach(items, i, item)
+    {
+        assert_true(place_of_item(q->kind, item, &at));
+        text_add_json(&rows->text, item);
+        rows_added(rows, at);
+    }
+    json_object_del(page, "items");
+    return rows;
+}
+
+static json_t *merged(const struct question *q, const struct answer *answers, unsigned count)
+{
+    struct buf items, text;
+    json_t *rest, *page;
+
+    buf_init(&items, SIZE_MAX / 2);
+    buf_init(&text, SIZE_MAX / 2);
+    rest = merge_pages(q, answers, count, &items);
+    text_add_page(&text, buf_span(&items), rest);
+    page = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(page);
+    json_decref(rest);
+    buf_deinit(&items);
+    buf_deinit(&text);
+    return page;
+}
+
 static json_t *page_of(const struct question *q, unsigned seed)
 {
-    json_t *answers[NODES], *page;
+    struct answer answers[NODES];
+    struct rows *rows[NODES] = { NULL };
+    json_t *page;
 
-    for (unsigned i = 0; i < NODES; i++)
-        answers[i] =
+    for (unsigned i = 0; i < NODES; i++) {
+        answers[i].json =
             say(q, (i + seed) % NODES, seed, 1 + (LOOKED_MAX * (i + 1) + seed) % LOOKED_MAX);
-    page = merge_pages(q, answers, NODES);
-    for (unsigned i = 0; i < NODES; i++)
-        json_decref(answers[i]);
+        if ((i + seed) % 2 == 0) rows[i] = rows_of(q, answers[i].json);
+        answers[i].rows = rows[i];
+    }
+    page = merged(q, answers, NODES);
+    for (unsigned i = 0; i < NODES; i++) {
+        json_decref(answers[i].json);
+        rows_free(&rows[i]);
+    }
     return page;
 }
 
@@ -223,7 +266,7 @@ static void pages_of_several_nodes_are_one_list(void **state)
 static void nobody_answers(void **state)
 {
     struct question q = { .kind = QUESTION_EVENTS, .limit = 5 };
-    json_t *page = merge_pages(&q, NULL, 0);
+    json_t *page = merged(&q, NULL, 0);
 
     (void)state;
     assert_int_equal(json_array_size(json_object_get(page, "items")), 0);
