@@ -6,16 +6,55 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "queue/store.h"
 #include "tests/unit/node/ops/ops_world.h"
 
 #define MAIL "{\"from\":\"me@example.test\",\"to\":[\"a@one.test\",\"b@two.test\"],\"text\":\"hi\"}"
 
 static struct world *world;
 
+static const struct queue_store_calls *beneath;
+static atomic_uint seekers;
+static atomic_bool is_listed_late; /* what is read was frozen before it was known what is to be read */
+
+static void *seeker_seen(void *self, struct span prefix)
+{
+    atomic_fetch_add(&seekers, 1);
+    return beneath->seeker_open(self, prefix);
+}
+
+static void seeker_ended(void *self, void *seeker)
+{
+    beneath->seeker_close(self, seeker);
+    atomic_fetch_sub(&seekers, 1);
+}
+
+static void each_seen(void *self, struct span prefix, struct span from, bool backwards, void *arg,
+                      bool (*each)(void *arg, struct span key, struct span value))
+{
+    if (prefix.n > 4 && prefix.p[4] == 'p' && atomic_load(&seekers) > 0)
+        atomic_store(&is_listed_late, true);
+    beneath->each(self, prefix, from, backwards, arg, each);
+}
+
+/* Before any other thread knows the store. */
+static void watch(struct queue_store *store)
+{
+    static struct queue_store_calls calls;
+
+    beneath = store->calls;
+    calls = *beneath;
+    calls.seeker_open = seeker_seen;
+    calls.seeker_close = seeker_ended;
+    calls.each = each_seen;
+    store->calls = &calls;
+}
+
 static int set_up(void **state)
 {
     (void)state;
     world = check_calloc(1, sizeof *world);
+    world->on_store = watch;
     world_open(world);
     return 0;
 }
@@ -192,6 +231,93 @@ static void pages(void **state)
     assert_int_equal(walk("queue", "3"), messages + 7);
     assert_int_equal(walk("events", "1"), events + 14);
     assert_int_equal(walk("events", "4"), events + 14);
+}
+
+/* ---- pages of a queue that changes meanwhile */
+
+struct mails {
+    char *ids[64];
+    unsigned count;
+};
+
+static void post_one(struct mails *m)
+{
+    assert_true(m->count < 64);
+    m->ids[m->count++] = world_post(world, MAIL);
+}
+
+static void cancel_one(const char *id)
+{
+    struct cli_answer a;
+    char path[128];
+
+    snprintf(path, sizeof path, "/api/v1/messages/%s/cancel", id);
+    assert_int_equal(cli_call(&world->target, "POST", path, NULL, span_of(NULL, 0), &a), CLI_DONE);
+    cli_answer_free(&a);
+}
+
+/* Takes a page of two; ids are ascending over all pages. */
+static void take_page(char cursor[64], char last[64], struct mails *seen)
+{
+    char path[128];
+    json_t *j, *item;
+    size_t i;
+
+    snprintf(path, sizeof path, "queue?limit=2%s%s", *cursor ? "&cursor=" : "", cursor);
+    j = get(path, "");
+    json_array_foreach(json_object_get(j, "items"), i, item)
+    {
+        assert_true(strcmp(cli_text(item, "id"), last) > 0);
+        snprintf(last, 64, "%s", cli_text(item, "id"));
+        assert_true(seen->count < 64);
+        seen->ids[seen->count++] = check_strdup(last);
+    }
+    snprintf(cursor, 64, "%s", cli_text(j, "next_cursor"));
+    json_decref(j);
+}
+
+static bool is_in(const struct mails *m, const char *id)
+{
+    for (unsigned i = 0; i < m->count; i++)
+        if (strcmp(m->ids[i], id) == 0) return true;
+    return false;
+}
+
+static void forget(struct mails *m)
+{
+    for (unsigned i = 0; i < m->count; i++)
+        free(m->ids[i]);
+}
+
+/* Who was there all the time is shown once, whatever comes and goes; who comes behind the cursor, too. */
+static void pages_of_a_queue_that_changes(void **state)
+{
+    struct mails stay = { .count = 0 }, come = { .count = 0 }, seen = { .count = 0 };
+    char cursor[64] = "", last[64] = "";
+
+    (void)state;
+    for (unsigned i = 0; i < 6; i++)
+        post_one(&stay);
+    do {
+        struct mails gone = { .count = 0 };
+
+        post_one(&gone);
+        take_page(cursor, last, &seen);
+        cancel_one(gone.ids[0]);
+        if (come.count < 5) {
+            post_one(&come);
+            if (strcmp(come.ids[come.count - 1], last) < 0) free(come.ids[--come.count]);
+        }
+        forget(&gone);
+    } while (*cursor);
+    for (unsigned i = 0; i < stay.count; i++)
+        assert_true(is_in(&seen, stay.ids[i]));
+    for (unsigned i = 0; i < come.count; i++)
+        assert_true(is_in(&seen, come.ids[i]) || strcmp(come.ids[i], last) > 0);
+    assert_false(is_listed_late);
+    forget(&stay);
+    forget(&come);
+    forget(&seen);
 }
 
 static size_t count(const char *path)
@@ -397,6 +523,7 @@ int main(void)
         cmocka_unit_test(a_large_body),
         cmocka_unit_test(orders),
         cmocka_unit_test(pages),
+        cmocka_unit_test(pages_of_a_queue_that_changes),
         cmocka_unit_test(searches),
         cmocka_unit_test(what_is_not_there),
         cmocka_unit_test(records_are_a_clusters),

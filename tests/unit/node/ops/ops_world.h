@@ -20,6 +20,7 @@ struct world {
     struct loop *loop;
     struct raft *raft;
     struct queue_store *store;
+    void (*on_store)(struct queue_store *store); /* NULL, or called when it is open */
     struct commit *commit;
     struct ops *ops;
     pthread_t thread;
@@ -58,6 +59,7 @@ static inline void world_open_commit(struct world *w)
                     NULL, NULL) == 0);
     snprintf(path, sizeof path, "%s/state", w->dir);
     CHECK(queue_store_open(&w->store, path, NULL) == 0);
+    if (w->on_store) w->on_store(w->store);
     CHECK(commit_open(&w->commit,
                       &(struct commit_options){ .loops = &w->loop,
                                                 .loop_count = 1,
