@@ -3,6 +3,8 @@
  * Way:   cluster_propose -> change_ask -> PEER_CHANGE -> there: cluster_serve -> its log -> ControlAnswer -> here, until the entry
  *        is applied here, too -> on_done.
  * Rule:  a change is brought once; whether one that was not answered took place is not known (ERR_UNKNOWN).
+ * Log:   what machines ask for again and again (control_refusal) gets no entry while it is refused: a node that is not let in, or anybody
+ *        with a wrong token, would keep all disks busy. It is refused by a state that is no older than the question.
  * Times: in commands are the leader's: it sets them anew.
  */
 #include <stdlib.h>
@@ -182,7 +184,7 @@ static void on_served(struct cluster_ask *a, int rv)
     proto_pack(&m.base, &bytes);
     peer_answer(v->from, rv, buf_span(&bytes), (struct span){ 0 });
     buf_deinit(&bytes);
-    if (rv == 0) change_spread_news(a->cluster, a->index);
+    if (rv == 0 && a->index != 0) change_spread_news(a->cluster, a->index);
     free(v);
 }
 

@@ -51,18 +51,54 @@ static void on_role(void *arg, enum raft_role role, uint64_t term, uint64_t lead
 
 /* ---- who asks */
 
-static void on_done(struct raft_proposal *p, enum raft_answer answer, uint64_t index, uint64_t term)
+static void end(struct cluster_ask *a, int rv)
 {
-    struct cluster_ask *a = CONTAINER_OF(p, struct cluster_ask, proposal);
-    int rv = answer == RAFT_COMMITTED    ? a->answer.error
-             : answer == RAFT_SUPERSEDED ? ERR_SUPERSEDED
-                                         : ERR_UNKNOWN;
-
-    (void)index, (void)term;
     list_remove(&a->link);
     a->cluster->ask_count--;
     buf_deinit(&a->head);
     a->on_done(a, rv);
+}
+
+static void on_done(struct raft_proposal *p, enum raft_answer answer, uint64_t index, uint64_t term)
+{
+    struct cluster_ask *a = CONTAINER_OF(p, struct cluster_ask, proposal);
+
+    (void)index, (void)term;
+    end(a, answer == RAFT_COMMITTED    ? a->answer.error
+           : answer == RAFT_SUPERSEDED ? ERR_SUPERSEDED
+                                       : ERR_UNKNOWN);
+}
+
+static int send(struct cluster_ask *a)
+{
+    int rv = raft_propose(a->cluster->group, &a->proposal);
+
+    if (rv == 0) loop_again(a->cluster->o.loop);
+    return rv;
+}
+
+static int refusal_now(const struct cluster_ask *a)
+{
+    Angarium__ControlCommand *command = NULL;
+    int rv;
+
+    CHECK(control_unpack(buf_span(&a->head), &command) == 0);
+    rv = control_refusal(a->cluster->control, command);
+    control_command_free(&command);
+    return rv;
+}
+
+/* This node led when it was asked, and all that was committed by then is applied: what refuses it now is no old state. */
+static void on_weighed(struct cluster_barrier *b, int rv)
+{
+    struct cluster_ask *a = CONTAINER_OF(b, struct cluster_ask, barrier);
+
+    if (rv == 0)
+        rv = a->answer.error = refusal_now(a);
+    else
+        rv = ERR_NOT_LEADER;
+    if (rv == 0) rv = send(a);
+    if (rv != 0) end(a, rv);
 }
 
 int change_propose(struct cluster *c, struct cluster_ask *a,
@@ -75,17 +111,19 @@ int change_propose(struct cluster *c, struct cluster_ask *a,
     buf_init(&a->head, CONTROL_COMMAND_SIZE_MAX);
     rv = control_pack(command, &a->head);
     a->cluster = c;
+    a->index = 0;
     a->answer = (struct control_answer){ 0 };
     a->proposal = (struct raft_proposal){ .head = buf_span(&a->head), .on_done = on_done };
+    a->barrier.on_done = on_weighed;
     list_init(&a->link);
-    if (rv == 0) rv = raft_propose(c->group, &a->proposal);
+    if (rv == 0)
+        rv = control_refusal(c->control, command) != 0 ? cluster_wait(c, &a->barrier) : send(a);
     if (rv != 0) {
         buf_deinit(&a->head);
         return rv;
     }
     list_add(&c->asks, &a->link);
     c->ask_count++;
-    loop_again(c->o.loop);
     return 0;
 }
 

@@ -132,6 +132,7 @@ struct cluster_ask {
     void (*on_done)(struct cluster_ask *a, int rv);
     struct control_answer answer;
     struct raft_proposal proposal; /* private from here on */
+    struct cluster_barrier barrier;
     struct cluster *cluster;
     struct buf head;
     struct list link;

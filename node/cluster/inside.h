@@ -41,7 +41,7 @@ struct cluster {
     struct cluster_ask step;
     bool step_out;
     struct errmsg waits; /* what the plan waits for */
-    bool import_refused; /* it was told */
+    bool import_refused, move_refused; /* it was told */
 
     /* save.c */
     struct loop_work work;

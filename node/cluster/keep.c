@@ -62,6 +62,20 @@ static void join_self(struct cluster *c)
     take_step(c, &command);
 }
 
+/* Where another node is, as far as control knows, it does not go, and tells so once: all else goes on, and one of the two has to be
+ * given another address. */
+static bool may_move(struct cluster *c)
+{
+    bool taken = control_address_taken(c->control, c->self.node, c->o.address);
+
+    if (taken && !c->move_refused)
+        log_event(LOG_ERROR, "cluster.address_taken", LOG_TEXT("address", c->o.address),
+                  LOG_TEXT("help", "another node of the cluster has it: correct cluster.address of one of them, or "
+                                   "remove the other one if it is gone"));
+    c->move_refused = taken;
+    return !taken;
+}
+
 static bool has_moved(const struct cluster *c)
 {
     const struct control_node *n = control_node(c->control, c->self.node);
@@ -159,7 +173,7 @@ static void next_step(struct cluster *c)
         begin_cluster(c);
     else if (control_node_count(c->control) == 0)
         join_self(c);
-    else if (has_moved(c))
+    else if (has_moved(c) && may_move(c))
         move_self(c);
     else if (!control_is_configured(c->control))
         import_records(c);

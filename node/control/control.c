@@ -109,6 +109,16 @@ void control_apply(struct control *c, uint64_t index, struct span head, struct c
     c->applied = index;
 }
 
+int control_refusal(const struct control *c, const Angarium__ControlCommand *command)
+{
+    bool joins = command->kind_case == ANGARIUM__CONTROL_COMMAND__KIND_JOIN,
+         moves = command->kind_case == ANGARIUM__CONTROL_COMMAND__KIND_MOVE;
+
+    if (!joins && !moves) return 0;
+    if (!c->is_born) return ERR_DENIED;
+    return joins ? join_may(c, command->join, command->time_ms) : move_may(c, command->move);
+}
+
 const char *control_spread_name(enum control_spread spread)
 {
     return spread == CONTROL_SPREAD_REGION ? "region" : "zone";
@@ -138,7 +148,7 @@ struct control_node *node_find(struct control *c, uint64_t id)
     return (struct control_node *)(uintptr_t)control_node(c, id);
 }
 
-bool node_address_taken(const struct control *c, uint64_t but, const char *address)
+bool control_address_taken(const struct control *c, uint64_t but, const char *address)
 {
     for (unsigned i = 0; i < c->node_count; i++) {
         const struct control_node *n = &c->nodes[i];

@@ -118,6 +118,10 @@ int control_pack(const Angarium__ControlCommand *command, struct buf *out);
 int control_unpack(struct span head, Angarium__ControlCommand **out);
 void control_command_free(Angarium__ControlCommand **command);
 
+/* With what control_apply would refuse the command now, of those that machines ask for, again and again: a JOIN, a MOVE. 0: it would not, or it
+ * is another command. It has passed control_pack. */
+int control_refusal(const struct control *c, const Angarium__ControlCommand *command);
+
 /* ---- seeing; borrowed until the next apply or load */
 
 uint64_t control_applied(const struct control *c);
@@ -134,6 +138,8 @@ const struct control_node *control_node_at(const struct control *c,
                                            unsigned i); /* in order of joining */
 const struct control_node *control_node(const struct control *c,
                                         uint64_t id); /* NULL: no such node */
+/* Somebody else who is not gone has the address. */
+bool control_address_taken(const struct control *c, uint64_t but, const char *address);
 unsigned control_shard_count(const struct control *c);
 const struct control_shard *control_shard(const struct control *c, uint32_t number); /* NULL */
 /* A number for the node's zone (its region) that all replicas agree on and that stays; 0: it names none. A zone is one

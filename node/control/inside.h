@@ -51,6 +51,9 @@ int cmd_create(struct work *w, const Angarium__ControlCreate *create);
 int cmd_place(struct work *w, const Angarium__ControlPlace *place);
 int cmd_put(struct work *w, Angarium__ControlPut *put); /* takes the record out of it */
 int cmd_drop(struct work *w, const Angarium__ControlDrop *drop);
+/* What the command would say now. */
+int join_may(const struct control *c, const Angarium__ControlJoin *join, uint64_t time_ms);
+int move_may(const struct control *c, const Angarium__ControlMove *move);
 int cmd_import(struct work *w, Angarium__ControlImport *import); /* takes the records out of it */
 
 /* records.c */
@@ -77,8 +80,6 @@ int cmd_format(struct work *w, const Angarium__ControlFormat *format);
 int cmd_promote(struct work *w, const Angarium__ControlPromote *promote);
 
 struct control_node *node_find(struct control *c, uint64_t id); /* NULL */
-/* Somebody else who is not gone has the address. */
-bool node_address_taken(const struct control *c, uint64_t but, const char *address);
 void node_take(struct control_node *to, const Angarium__ControlNode *from);
 bool list_has(const uint64_t *list, unsigned count, uint64_t id);
 struct control_shard *shard_find(struct control *c,

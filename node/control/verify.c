@@ -11,7 +11,7 @@ static int verify_node(const struct control *c, unsigned i, struct errmsg *why)
     const struct control_node *n = &c->nodes[i];
 
     if (!words_node_state_ok(n->state)) return broken(why, "K8: a node's state is none", n->id);
-    if (n->state != CONTROL_GONE && node_address_taken(c, n->id, n->address))
+    if (n->state != CONTROL_GONE && control_address_taken(c, n->id, n->address))
         return broken(why, "K3: two nodes share an address", n->id);
     for (unsigned k = 0; k < i; k++)
         if (c->nodes[k].id == n->id || strcmp(c->nodes[k].uuid, n->uuid) == 0)

@@ -4,11 +4,13 @@
 static void nothing_is_before_the_cluster_is_born(void **state)
 {
     struct scene s;
+    struct scene_node n;
     uint64_t voters[] = { 1 };
 
     (void)state;
     scene_open(&s);
     assert_int_equal(scene_token(&s, "t", 5000), ERR_DENIED);
+    assert_int_equal(scene_join(&s, "t", scene_node(&n, 2, 2, "", "")), ERR_DENIED);
     assert_int_equal(scene_create(&s, voters, 1), ERR_DENIED);
     assert_false(control_is_born(s.control));
     assert_int_equal(scene_born(&s), 0);

@@ -1,4 +1,5 @@
-/* scene - a control state and the shortest way to command it; after every step the invariants are checked. */
+/* scene - a control state and the shortest way to command it; after every step the invariants are checked, and that what was refused was
+ * known to be before. */
 #ifndef CONTROL_SCENE_H
 #define CONTROL_SCENE_H
 
@@ -29,12 +30,17 @@ static inline int scene_apply(struct scene *s, Angarium__ControlCommand *c)
 {
     struct errmsg why = { "" };
     struct buf head;
+    int refusal;
 
     buf_init(&head, CONTROL_COMMAND_SIZE_MAX);
     c->time_ms = s->now_ms;
     assert_int_equal(control_pack(c, &head), 0);
+    refusal = control_refusal(s->control, c);
     control_apply(s->control, ++s->index, buf_span(&head), &s->answer);
     buf_deinit(&head);
+    if (refusal != 0 || c->kind_case == ANGARIUM__CONTROL_COMMAND__KIND_JOIN ||
+        c->kind_case == ANGARIUM__CONTROL_COMMAND__KIND_MOVE)
+        assert_int_equal(refusal, s->answer.error);
     if (control_verify(s->control, &why) != 0) fail_msg("%s", why.text);
     return s->answer.error;
 }

@@ -348,6 +348,7 @@ static int run(int argc, const char *const *words)
 struct proposal {
     struct loop_letter letter;
     struct cluster_ask ask;
+    const Angarium__ControlCommand *command;
     atomic_int rv; /* 1: not yet */
 };
 
@@ -356,52 +357,65 @@ static void on_proposed(struct cluster_ask *a, int rv)
     atomic_store(&CONTAINER_OF(a, struct proposal, ask)->rv, rv);
 }
 
-static void propose_serving(struct loop_letter *letter)
+static void on_proposal(struct loop_letter *letter)
 {
     struct proposal *p = CONTAINER_OF(letter, struct proposal, letter);
-    Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
-    Angarium__ControlNodeState serving = ANGARIUM__CONTROL_NODE_STATE__INIT;
     int rv;
 
-    serving.id = 2;
-    serving.state = CONTROL_SERVING;
-    command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_NODE_STATE;
-    command.node_state = &serving;
     p->ask.on_done = on_proposed;
-    rv = cluster_propose(cluster, &p->ask, &command);
+    rv = cluster_propose(cluster, &p->ask, p->command);
     if (rv != 0) atomic_store(&p->rv, rv);
 }
 
-static void post_join(void)
+static void a_turn_goes_by(void)
 {
-    json_t *token = ask("POST", "join-tokens", CLI_DONE, 200);
-    json_t *node = json_pack("{s:s, s:i, s:s, s:s, s:s, s:s}", "token", cli_text(token, "token"),
-                             "node", 2, "uuid", "01234567-89ab-4cde-8f01-23456789abcd", "address",
-                             "127.0.0.1:8", "zone", "b", "region", "there");
+    json_decref(ask("GET", "nodes/1", CLI_DONE, 200));
+}
+
+static void propose(const Angarium__ControlCommand *command)
+{
+    struct proposal p = { .letter.on_arrive = on_proposal, .command = command, .rv = 1 };
+
+    loop_post(w.loop, &p.letter);
+    do { /* also what was answered is behind it then */
+        a_turn_goes_by();
+    } while (atomic_load(&p.rv) == 1);
+    assert_int_equal(atomic_load(&p.rv), 0);
+}
+
+#define UUID_OF(digit) "01234567-89ab-4cde-8f01-23456789abc" digit
+
+static void join(const char *token, int number, const char *uuid, const char *address, long status,
+                 const char *type)
+{
+    json_t *node =
+        json_pack("{s:s, s:i, s:s, s:s, s:s, s:s}", "token", token, "node", number, "uuid", uuid,
+                  "address", address, "zone", "b", "region", "there");
     char *text = json_dumps(node, 0);
     struct cli_answer a;
 
-    assert_int_equal(
-        cli_call(&w.target, "POST", "/api/v1/join", "application/json", span_cstr(text), &a),
-        CLI_DONE);
+    cli_call(&w.target, "POST", "/api/v1/join", "application/json", span_cstr(text), &a);
+    if (a.status != status || !strstr(cli_text(a.json, "type"), type))
+        fail_msg("%s: %ld: %s", text, a.status, buf_cstr(&a.body));
     cli_answer_free(&a);
     free(text);
     json_decref(node);
-    json_decref(token);
 }
 
 static void a_second_node_comes(void **state)
 {
-    struct proposal p = { .letter.on_arrive = propose_serving, .rv = 1 };
-    json_t *j;
+    Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
+    Angarium__ControlNodeState serving = ANGARIUM__CONTROL_NODE_STATE__INIT;
+    json_t *j = ask("POST", "join-tokens", CLI_DONE, 200);
 
     (void)state;
-    post_join();
-    loop_post(w.loop, &p.letter);
-    do { /* also what was answered is behind it then */
-        json_decref(ask("GET", "nodes/2", CLI_DONE, 200));
-    } while (atomic_load(&p.rv) == 1);
-    assert_int_equal(atomic_load(&p.rv), 0);
+    join(cli_text(j, "token"), 2, UUID_OF("2"), "127.0.0.1:8", 200, "");
+    json_decref(j);
+    serving.id = 2;
+    serving.state = CONTROL_SERVING;
+    command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_NODE_STATE;
+    command.node_state = &serving;
+    propose(&command);
     j = ask("GET", "nodes/2", CLI_DONE, 200);
     assert_string_equal(cli_text(j, "state"), "serving");
     assert_false(json_is_true(json_object_get(j, "up")));
@@ -582,6 +596,225 @@ static void the_last_open_shard_stays(void **state)
     assert_int_equal(count_placements("open"), 1);
 }
 
+/* ---- a third one, which is not let in at first, and is down, too */
+
+struct deed {
+    struct loop_letter letter;
+    bool (*act)(void); /* false: not yet */
+    atomic_bool done;
+};
+
+static void on_deed(struct loop_letter *letter)
+{
+    struct deed *d = CONTAINER_OF(letter, struct deed, letter);
+
+    if (d->act())
+        atomic_store(&d->done, true);
+    else
+        loop_post(w.loop, letter);
+}
+
+static void on_loop(bool (*act)(void))
+{
+    struct deed d = { .letter.on_arrive = on_deed, .act = act };
+
+    loop_post(w.loop, &d.letter);
+    for (unsigned i = 0; !atomic_load(&d.done); i++) {
+        CHECK(i < 20000); /* the letter is on this stack */
+        a_turn_goes_by();
+    }
+}
+
+static uint64_t last_entry; /* of control's log */
+
+static bool see_last(void)
+{
+    struct raft_group_view v;
+
+    raft_group_see(cluster->group, &v);
+    last_entry = v.last;
+    return true;
+}
+
+static bool is_of_kind(uint64_t index, Angarium__ControlCommand__KindCase kind)
+{
+    Angarium__ControlCommand *command = NULL;
+    struct blob *head = NULL;
+    bool is;
+
+    if (raft_entry_read(w.raft, CLUSTER_GROUP, index, &head, NULL) != 0) return false;
+    is = control_unpack(blob_span(head), &command) == 0 && command->kind_case == kind;
+    control_command_free(&command);
+    blob_unref(&head);
+    return is;
+}
+
+static unsigned in_log(Angarium__ControlCommand__KindCase kind)
+{
+    unsigned n = 0;
+
+    on_loop(see_last);
+    for (uint64_t i = 1; i <= last_entry; i++)
+        n += is_of_kind(i, kind);
+    return n;
+}
+
+static unsigned joins_in_log(void)
+{
+    return in_log(ANGARIUM__CONTROL_COMMAND__KIND_JOIN);
+}
+
+/* It may ask for ever, also without a token: no disk writes for it. */
+static void who_is_not_let_in_leaves_nothing_in_the_log(void **state)
+{
+    json_t *j = ask("POST", "join-tokens", CLI_DONE, 200);
+    const char *token = cli_text(j, "token");
+    unsigned before = joins_in_log();
+
+    (void)state;
+    assert_int_equal(before, 2);
+    for (unsigned i = 0; i < 10; i++) {
+        join(token, 1, UUID_OF("3"), "127.0.0.1:7", 409, ":taken");
+        join(token, 3, UUID_OF("2"), "127.0.0.1:7", 409, ":taken"); /* also of one that is gone */
+        join(token, 3, UUID_OF("3"), "127.0.0.1:9", 409, ":taken");
+        join("guess", 3, UUID_OF("3"), "127.0.0.1:7", 403, ":not-allowed");
+    }
+    assert_int_equal(joins_in_log(), before);
+    join(token, 3, UUID_OF("3"), "127.0.0.1:7", 200, "");
+    assert_int_equal(joins_in_log(), before + 1);
+    join(token, 3, UUID_OF("3"), "127.0.0.1:7", 200, ""); /* it has not heard the answer */
+    json_decref(j);
+}
+
+/* What is planned would take the shard back at once. */
+static bool stop_planning(void)
+{
+    if (cluster->step_out) return false;
+    cluster->step_out = true;
+    return true;
+}
+
+static bool go_on_planning(void)
+{
+    cluster->step_out = false;
+    return true;
+}
+
+static void place(json_int_t shard, uint64_t *voters, size_t count)
+{
+    Angarium__ControlCommand command = ANGARIUM__CONTROL_COMMAND__INIT;
+    Angarium__ControlPlace what = ANGARIUM__CONTROL_PLACE__INIT;
+    char path[64];
+    json_t *j;
+
+    snprintf(path, sizeof path, "shards/%d", (int)shard);
+    j = ask("GET", path, CLI_DONE, 200);
+    what.shard = (uint32_t)shard;
+    what.version = (uint32_t)cli_int(j, "version");
+    what.voters = voters;
+    what.n_voters = count;
+    command.kind_case = ANGARIUM__CONTROL_COMMAND__KIND_PLACE;
+    command.place = &what;
+    propose(&command);
+    json_decref(j);
+}
+
+static size_t voter_count(json_int_t shard)
+{
+    char path[64];
+    json_t *j;
+    size_t n;
+
+    snprintf(path, sizeof path, "shards/%d", (int)shard);
+    j = ask("GET", path, CLI_DONE, 200);
+    n = json_array_size(json_object_get(j, "voters"));
+    json_decref(j);
+    return n;
+}
+
+static json_int_t open_shard(void)
+{
+    json_t *j = ask("GET", "placements", CLI_DONE, 200), *item;
+    json_int_t shard = 0;
+    size_t i;
+
+    json_array_foreach(json_object_get(j, "items"), i, item)
+    {
+        if (strcmp(cli_text(item, "state"), "open") == 0) shard = cli_int(item, "id");
+    }
+    json_decref(j);
+    return shard;
+}
+
+static void a_voter_that_is_down_is_not_given_the_leadership(void **state)
+{
+    static const char *const flags[] = { "", "&dry_run=1" };
+    uint64_t voters[] = { 1, 3 };
+    json_int_t shard = open_shard();
+    char path[64];
+
+    (void)state;
+    on_loop(stop_planning);
+    place(shard, voters, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        json_t *j;
+
+        snprintf(path, sizeof path, "shards/%d/transfer?to=3%s", (int)shard, flags[i]);
+        refused(path, CLI_REFUSED, 409, "refused-for-safety");
+        j = ask("POST", path, CLI_REFUSED, 409);
+        assert_non_null(strstr(cli_text(j, "detail"), "node 3 is down"));
+        json_decref(j);
+    }
+    snprintf(path, sizeof path, "%d", (int)shard);
+    assert_int_equal(RUN("shard", "transfer", path, "--to=3"), CLI_REFUSED);
+    on_loop(go_on_planning);
+}
+
+static bool take_address_of_another(void)
+{
+    cluster->o.address = "127.0.0.1:7";
+    return true;
+}
+
+static bool take_address_of_nobody(void)
+{
+    cluster->o.address = "127.0.0.1:6";
+    return true;
+}
+
+static void node_is_at(const char *address)
+{
+    for (unsigned i = 0;; i++) {
+        json_t *j = ask("GET", "nodes/1", CLI_DONE, 200);
+        bool is = strcmp(cli_text(j, "address"), address) == 0;
+
+        json_decref(j);
+        if (is) return;
+        assert_true(i < 20000);
+    }
+}
+
+/* Planned is what takes the shard back from a node that does not come. */
+static void who_has_the_address_of_another_goes_on_and_moves_later(void **state)
+{
+    uint64_t voters[] = { 1, 3 };
+    json_int_t shard = open_shard();
+    unsigned left;
+
+    (void)state;
+    on_loop(stop_planning);
+    place(shard, voters, 2);
+    on_loop(take_address_of_another);
+    on_loop(go_on_planning);
+    for (left = 20000; left > 0 && voter_count(shard) > 1; left--)
+        ;
+    assert_int_not_equal(left, 0);
+    assert_int_equal(in_log(ANGARIUM__CONTROL_COMMAND__KIND_MOVE), 0);
+    node_is_at("127.0.0.1:9");
+    on_loop(take_address_of_nobody);
+    node_is_at("127.0.0.1:6");
+}
+
 static void operations_that_are_not_there(void **state)
 {
     static const char *const none[] = { "operations/close-999", "operations/drain-9",
@@ -607,6 +840,9 @@ int main(void)
         cmocka_unit_test(a_region_that_is_down_is_drained),
         cmocka_unit_test(a_node_that_is_down_is_drained_and_removed),
         cmocka_unit_test(the_last_open_shard_stays),
+        cmocka_unit_test(who_is_not_let_in_leaves_nothing_in_the_log),
+        cmocka_unit_test(a_voter_that_is_down_is_not_given_the_leadership),
+        cmocka_unit_test(who_has_the_address_of_another_goes_on_and_moves_later),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
