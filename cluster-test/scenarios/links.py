@@ -73,7 +73,7 @@ class Links(Faults):
     def all_take_mail(self, why):
         before = {n: self.answered(n) for n in self.everybody()}
         self.wait("every node takes mail %s" % why,
-                  lambda: all(self.answered(n) > before[n] + GROWS_BY for n in self.everybody()))
+                  lambda: all(self.answered(n) > before[n] + GROWS_BY for n in self.everybody()), 60)
 
     def is_ready(self, node):
         try:

@@ -49,11 +49,16 @@ static bool address_ok(const char *address)
     return span_u64(span_cstr(colon + 1), UINT16_MAX, &port) == 0;
 }
 
+/* Its pauses begin anew; those of an address that is known go on. */
 static void peer_moved(struct peer *p, const char *address)
 {
+    bool is_known;
+
     pthread_mutex_lock(&p->lock);
+    is_known = strcmp(p->address, address) == 0;
     snprintf(p->address, sizeof p->address, "%s", address);
     pthread_mutex_unlock(&p->lock);
+    if (is_known) return;
     for (enum wire_lane n = 0; n < WIRE_LANES; n++) {
         pthread_mutex_lock(&p->lanes[n].lock);
         p->lanes[n].failures = 0;

@@ -94,7 +94,7 @@ static inline void wire_resume(struct wire *w, uint64_t node, enum wire_lane lan
 {
     w->calls->resume(w, node, lane);
 }
-/* A node that we may talk to, or its new address. ERR_RANGE (0, or our own number), ERR_SYNTAX (address), ERR_FULL
+/* A node that we may talk to, or its new address, which is dialled at once; harmless when that was said before. ERR_RANGE (0, or our own number), ERR_SYNTAX (address), ERR_FULL
  * (WIRE_PEERS_MAX), ERR_DENIED (it was removed). */
 static inline int wire_peer(struct wire *w, const struct wire_peer *peer)
 {

@@ -547,6 +547,43 @@ static void an_address_that_moved_is_dialled_anew(void **state)
     rig_close(&b);
 }
 
+/* How often the lane was dialled in vain; *at_ms_out: when it is dialled again. */
+static unsigned failures(const struct rig_node *n, uint64_t node, uint64_t *at_ms_out)
+{
+    struct peer *p = wire_peer_find(CONTAINER_OF(n->wire, struct wire_nng, base), node);
+    struct lane *l = &p->lanes[WIRE_LOG];
+    unsigned count;
+
+    pthread_mutex_lock(&l->lock);
+    count = l->failures;
+    *at_ms_out = l->dial_at_ms;
+    pthread_mutex_unlock(&l->lock);
+    wire_peer_unref(p);
+    return count;
+}
+
+/* Who keeps the table says it all again whenever something of it changes. */
+static void an_address_that_is_said_again_is_not_dialled_sooner(void **state)
+{
+    uint64_t failed = metric_get(M_WIRE_DIALS_FAILED), before_ms, after_ms;
+    struct rig_node a;
+
+    (void)state;
+    rig_init(&a, 1);
+    a.o.dial_first_ms = a.o.dial_max_ms = 3600000;
+    rig_open(&a, &pki, "node1");
+    rig_meet(&a, 2, 1); /* nobody is there */
+    rig_until_metric(M_WIRE_DIALS_FAILED, failed + WIRE_LANES);
+    while (failures(&a, 2, &before_ms) == 0) /* counted before */
+        sched_yield();
+    rig_meet(&a, 2, 1);
+    assert_int_equal(failures(&a, 2, &after_ms), 1);
+    assert_int_equal(after_ms, before_ms);
+    rig_meet(&a, 2, 2); /* another one is dialled at once */
+    rig_until_metric(M_WIRE_DIALS_FAILED, failed + 2 * WIRE_LANES);
+    rig_close(&a);
+}
+
 static unsigned descriptors(void)
 {
     DIR *d = opendir("/proc/self/fd");
@@ -938,6 +975,7 @@ int main(void)
         cmocka_unit_test(a_silent_peer_is_dropped_and_an_idle_one_is_not),
         cmocka_unit_test(a_new_connection_takes_the_place_of_the_old_one),
         cmocka_unit_test(an_address_that_moved_is_dialled_anew),
+        cmocka_unit_test(an_address_that_is_said_again_is_not_dialled_sooner),
         cmocka_unit_test(an_attempt_that_hangs_makes_room_for_the_next),
         cmocka_unit_test(a_peer_that_never_answers_leaves_nothing),
         cmocka_unit_test(wires_are_closed_at_any_moment_and_leave_nothing),
