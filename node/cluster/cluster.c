@@ -238,7 +238,7 @@ const struct control *cluster_control(const struct cluster *c)
 
 void cluster_hear_removed(struct cluster *c, uint64_t by)
 {
-    wire_forget(c->o.wire, by); /* it has said so: it need not be asked again */
+    if (c->self.removed) wire_forget(c->o.wire, by); /* until then it is to say so again */
     if (c->is_removed) return;
     c->is_removed = true;
     tell_shards(c);

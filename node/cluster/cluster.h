@@ -159,7 +159,8 @@ void cluster_emptied(struct cluster *c,
                      uint32_t shard); /* it is closing, and nothing of it is left */
 
 /* Node `by` says that this node was removed (wire_options.on_removed): it was down then, so that nobody told it of the change. From
- * now on, and after each start, its state is gone (calls.on_state). */
+ * now on, and after each start, its state is gone (calls.on_state). The wire forgets `by` when the disk says so, too: until then it is
+ * to be heard again. */
 void cluster_hear_removed(struct cluster *c, uint64_t by);
 bool cluster_is_removed(const struct cluster *c); /* this node is gone, by control or by what it heard */
 

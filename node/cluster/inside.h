@@ -91,6 +91,7 @@ void save_maybe(struct cluster *c);
 /* All nodes that are in force are on the disk, so that a restart finds its peers. */
 bool save_knows_nodes(const struct cluster *c);
 bool save_knows_ended(const struct cluster *c); /* all shards that have ended, to have ended */
+bool save_knows_self(const struct cluster *c);  /* the format in force; that this node was removed */
 /* Another one whenever a record has changed. */
 uint64_t save_records_mark(const struct cluster *c);
 struct raft_snapshot_calls save_snapshot_calls(void);

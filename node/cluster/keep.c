@@ -187,7 +187,7 @@ static void on_timer(struct loop_timer *t)
 
     loop_timer_start(t, KEEP_EVERY_MS);
     change_tick(c);
-    if (format_differs(c)) save_maybe(c);
+    if (!save_knows_self(c)) save_maybe(c);
     tell_removed(c);
     if (!c->leads) return;
     members_see_to(c);

@@ -57,6 +57,16 @@ bool save_knows_nodes(const struct cluster *c)
     return c->nodes_on_disk == nodes_mark(c);
 }
 
+static bool knows_removed(const struct cluster *c)
+{
+    return c->self.removed || !c->is_removed;
+}
+
+bool save_knows_self(const struct cluster *c)
+{
+    return knows_removed(c) && !format_differs(c);
+}
+
 int save_load(struct cluster *c, struct errmsg *why)
 {
     struct buf bytes;
@@ -130,11 +140,9 @@ static bool start(struct cluster *c, bool is_install)
 
 void save_maybe(struct cluster *c)
 {
-    bool is_news = c->is_removed && !c->self.removed;
-
     if (c->saving || !c->group || c->closing) return;
-    if (!is_news && !log_is_long(c) && save_knows_nodes(c) && save_knows_ended(c) &&
-        c->records_on_disk == save_records_mark(c) && !format_differs(c))
+    if (!log_is_long(c) && save_knows_nodes(c) && save_knows_ended(c) &&
+        c->records_on_disk == save_records_mark(c) && save_knows_self(c))
         return;
     buf_reset(&c->saved);
     if (control_save(c->control, &c->saved) != 0) return;
@@ -144,7 +152,7 @@ void save_maybe(struct cluster *c)
     c->ended_saving = ended_mark(c);
     c->raised = c->self;
     c->raised.removed = c->is_removed;
-    c->raised.format = format_differs(c) ? control_format(c->control) : is_news ? c->self.format : 0;
+    c->raised.format = format_differs(c) ? control_format(c->control) : knows_removed(c) ? 0 : c->self.format;
     start(c, false);
 }
 

@@ -99,10 +99,6 @@ void wire_conn_free(struct conn *c)
     SSL_free(c->ssl);
     wire_frame_deinit(&c->frame);
     blob_unref(&c->sending);
-    if (c->says_farewell && !c->has_said) { /* once more */
-        atomic_store(&c->peer->is_told, false);
-        wire_keeper_wake(c->w);
-    }
     if (c->peer) wire_peer_unref(c->peer);
     pthread_mutex_destroy(&c->tls);
     pthread_mutex_destroy(&c->ops);
@@ -162,8 +158,6 @@ void wire_conn_refuse(struct conn *c, enum wire_refusal reason, const char *deta
     c->state = CONN_REFUSED;
     refusal_count(c, reason, detail);
     if (is_known) wire_hello_say(c, reason);
-    c->says_farewell = is_known && reason == REFUSE_REMOVED && !c->is_accepted;
-    if (c->says_farewell) atomic_store(&c->peer->is_told, true);
     pthread_mutex_lock(&c->ops);
     if (!c->why) c->why = refusal_texts[reason];
     pthread_mutex_unlock(&c->ops);
@@ -214,6 +208,8 @@ static bool take_hello(struct conn *c, struct blob *frame)
         refused_by_peer(c,
                         c->theirs.refused < REFUSE_COUNT ? refusal_texts[c->theirs.refused] : "?");
         if (c->theirs.refused == REFUSE_REMOVED) tell_removed(c);
+        if (c->theirs.refused == REFUSE_MEMBER && c->peer->is_removed)
+            atomic_store(&c->peer->has_forgotten_us, true);
         return false;
     }
     if (reason != REFUSE_NONE) {
@@ -267,11 +263,13 @@ static bool handshake(struct conn *c, bool *more_out)
     if (rv != 1) return SSL_get_error(c->ssl, rv) == SSL_ERROR_WANT_READ || fail_tls(c);
     c->state = CONN_HELLO;
     reason = wire_hello_check_name(c);
-    if (reason != REFUSE_NONE) {
+    if (reason == REFUSE_REMOVED && !c->is_accepted) { /* it hears so, and has the last word */
+        refusal_count(c, reason, "");
+    } else if (reason != REFUSE_NONE) {
         wire_conn_refuse(c, reason, "");
         return false;
     }
-    if (!c->is_accepted) wire_hello_say(c, REFUSE_NONE);
+    if (!c->is_accepted) wire_hello_say(c, reason);
     return true;
 }
 

@@ -50,5 +50,5 @@ enum wire_refusal wire_hello_take(struct conn *c, struct span payload)
     if (c->lane && h->lane != c->lane->number) return REFUSE_HELLO;
     if (h->format_max < atomic_load(&c->w->format_min) || h->format_min > o->format_max) return REFUSE_FORMAT;
     if (!wire_peer_saw(c->peer, h->incarnation)) return REFUSE_INCARNATION;
-    return REFUSE_NONE;
+    return check_member(c->peer);
 }

@@ -249,7 +249,6 @@ static bool send_all(struct conn *c)
                 return false;
             }
             if (c->flight_n > 0) break;
-            if (is_refused) c->has_said = true;
             if (is_refused) wire_conn_close(c, "refused");
             if (send_rests(c)) return false;
         }

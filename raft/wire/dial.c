@@ -108,13 +108,13 @@ __attribute__((noinline)) static bool have_dialer(struct lane *l)
     return true;
 }
 
-/* One that was removed has one thing to hear, on one lane. */
+/* One that was removed has one thing to hear, on one lane, until it does not know us any more. */
 static bool has_to_hear(const struct lane *l)
 {
     struct peer *p = l->peer;
 
     if (!p->is_removed) return true;
-    return l->number == WIRE_CONTROL && p->address[0] && !atomic_load(&p->is_told);
+    return l->number == WIRE_CONTROL && p->address[0] && !atomic_load(&p->has_forgotten_us);
 }
 
 uint64_t wire_dial_turn(struct lane *l, uint64_t now_ms)

@@ -97,7 +97,7 @@ struct peer {
     atomic_uint refs; /* the table (or gone) and each conn */
     atomic_bool is_gone;
     bool is_removed; /* all its life: it left the cluster */
-    atomic_bool is_told; /* removed, and a connection that we dialled says or said so */
+    atomic_bool has_forgotten_us; /* removed, and says that we are no peer of it: it has heard */
     pthread_mutex_t lock;
     char address[WIRE_ADDRESS_SIZE]; /* under lock */
     uint64_t incarnation_max;        /* under lock */
@@ -144,8 +144,6 @@ struct conn {
     uint32_t records;     /* written under the present key */
     bool tells_room;
     bool wants_pause;
-    bool says_farewell; /* REFUSED, and it hears by what we dialled that it was removed */
-    bool has_said; /* REFUSED, and the reason went out; of who sends */
     unsigned pause_at; /* lane.resumes when on_frame said so */
     struct peer *peer; /* known after the handshake (accepted), or from the start (dialled) */
     struct hello theirs;

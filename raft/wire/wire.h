@@ -106,8 +106,8 @@ static inline void wire_forget(struct wire *w, uint64_t node)
     w->calls->forget(w, node);
 }
 /* It left the cluster for ever: its lanes close as above, and whoever shows its name hears that it was removed (on_removed there).
- * Where our number is the lower one it is dialled, at most once in farewell_max_ms, until it has been told; with an empty address it
- * is not. Harmless when that was said before; wire_forget takes it back. */
+ * Where our number is the lower one it is dialled, at most once in farewell_max_ms, until it refuses us: it heard, kept that, and forgot
+ * us. With an empty address it is not. Harmless when that was said before; wire_forget takes it back. */
 static inline void wire_remove(struct wire *w, const struct wire_peer *peer)
 {
     w->calls->remove(w, peer);

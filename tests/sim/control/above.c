@@ -204,7 +204,7 @@ static void give_up_damaged(struct world *w, struct node *n)
         n->dying = n->lost = n->hosts[g].damaged;
 }
 
-/* Who removed it and finds a way says so, once. */
+/* Who removed it and finds a way says so, until it is forgotten. */
 static void hear_removed(struct world *w, struct stand *s)
 {
     for (unsigned i = 0; i < w->node_count; i++) {
@@ -212,7 +212,6 @@ static void hear_removed(struct world *w, struct stand *s)
 
         if (by->stand == s || !town_runs(w, by) || !by->stand->removed[s->node->at]) continue;
         if (s->done[i] || !net_open(w, i, s->node->at) || !net_open(w, s->node->at, i)) continue;
-        s->done[i] = true;
         cluster_hear_removed(s->cluster, i + 1);
     }
 }
@@ -298,6 +297,7 @@ static void remove_peer(struct node *n, uint64_t gone)
 static void forget_peer(struct node *n, uint64_t node)
 {
     n->stand->knows[node - 1] = false;
+    n->stand->done[node - 1] = true;
 }
 
 static int peer(struct node *n, uint64_t to)

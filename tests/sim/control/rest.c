@@ -130,6 +130,8 @@ static const char *nodes_lack(struct world *w, const struct control *c)
         if (w->town->whole && n && !is_present(n) && town_runs(w, &w->nodes[i]) &&
             !cluster_is_removed(w->nodes[i].stand->cluster))
             return "who is gone does not know it";
+        if (town_runs(w, &w->nodes[i]) && !save_knows_self(w->nodes[i].stand->cluster))
+            return "the disk of who is gone does not know it";
     }
     return NULL;
 }
