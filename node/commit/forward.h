@@ -11,7 +11,7 @@
 #include "node/commit/words.h"
 
 #define FORWARD_WITHIN_MS   30000 /* the lane of a node that is gone is down long before */
-#define FORWARD_SILENT_MS   1000 /* raft holds a node for down, and nothing came so long: its mails are in doubt, nobody waits on */
+#define FORWARD_SILENT_MS   1000 /* raft holds a node for down, and nothing came so long: nobody waits on for its mails and chunks */
 #define FORWARD_UPLOADS_MAX 1024u /* of other nodes, at once */
 #define FORWARD_IDLE_MS     (15u * 60 * 1000) /* then such an upload is given up */
 

@@ -83,8 +83,9 @@ static void mark_silent(struct leaders *s)
         struct raft_peer_view v;
 
         e->is_silent = raft_peer_see(s->commit->o.raft, e->node, &v) && !v.up;
-        if (e->is_silent && now_ms >= v.heard_ms + FORWARD_SILENT_MS)
-            peers_end_calls(s->peers, e->node, PEER_MAIL);
+        if (!e->is_silent || now_ms < v.heard_ms + FORWARD_SILENT_MS) continue;
+        peers_end_calls(s->peers, e->node, PEER_MAIL);
+        peers_end_calls(s->peers, e->node, PEER_CHUNK);
     }
     count_takers(s);
     pthread_mutex_unlock(&s->lock);

@@ -447,6 +447,27 @@ static void a_chunk_that_finds_no_way_ends_the_upload(void **state)
     some_turns();
 }
 
+/* Its lane is up, for nobody has waited long enough: a client is told to come again before that. */
+static void chunks_for_who_is_silent_are_not_waited_for(void **state)
+{
+    struct commit_upload *u = open_upload();
+    uint64_t at_ms;
+
+    (void)state;
+    assert_int_equal(send_chunks(u, 2), 0);
+    is_silent[1] = is_silent[2] = true;
+    at_ms = town.now_ms;
+    assert_int_equal(send_chunks(u, 9), ERR_NOT_LEADER);
+    assert_in_range(town.now_ms - at_ms, 1, 2 * FORWARD_SILENT_MS);
+    assert_true(peers_is_up(town.nodes[3].peers, 1) && peers_is_up(town.nodes[3].peers, 2));
+    is_silent[1] = is_silent[2] = false;
+    TOWN_UNTIL(knows_both());
+    commit_upload_abort(&u);
+    no_uploads_within_time();
+    assert_int_equal(send_mail(NULL), 0);
+    assert_int_equal(accepted(), 1);
+}
+
 /* Head and body do not fit into one frame. */
 static void the_largest_head_and_body_come_whole(void **state)
 {
@@ -509,6 +530,7 @@ int main(void)
         T(an_upload_that_is_given_up_is_forgotten_there),
         T(the_upload_of_a_node_that_goes_is_forgotten),
         T(a_chunk_that_finds_no_way_ends_the_upload),
+        T(chunks_for_who_is_silent_are_not_waited_for),
         T(the_largest_head_and_body_come_whole),
         T(orders_go_to_the_leader),
     };
