@@ -23,6 +23,10 @@
 #include "queue/store.h"
 
 #define MEMTABLE_BYTES   (32u << 20)
+#define JOBS_MAX         4 /* a flush, and compactions: fresh tables become one while a long one goes on */
+#define FRESH_TABLES     12 /* so many of level 0 are compacted at once, together with all of the level below */
+#define LEVEL_BYTES      (64u << 20) /* of that one */
+#define TABLE_BYTES      (8u << 20)  /* most keys are new ones, behind those of their shard: only the last tables are copied */
 #define BLOB_SIZE_MIN    1024 /* records of the state are smaller, nearly always */
 #define BLOB_CUTOFF_NONE "0"
 #define BLOB_CUTOFF_HALF "0.5"
@@ -658,7 +662,12 @@ static void set_options(struct rocks *r)
     rocksdb_options_t *o = r->options = options_of();
 
     rocksdb_options_set_create_if_missing(o, 1);
-    rocksdb_options_set_max_background_jobs(o, 2);
+    rocksdb_options_set_max_background_jobs(o, JOBS_MAX);
+    rocksdb_options_set_level0_file_num_compaction_trigger(o, FRESH_TABLES);
+    rocksdb_options_set_level0_slowdown_writes_trigger(o, 3 * FRESH_TABLES);
+    rocksdb_options_set_level0_stop_writes_trigger(o, 5 * FRESH_TABLES);
+    rocksdb_options_set_max_bytes_for_level_base(o, LEVEL_BYTES);
+    rocksdb_options_set_target_file_size_base(o, TABLE_BYTES);
     rocksdb_options_set_keep_log_file_num(o, 4);
     rocksdb_options_set_info_log_level(o, 2);
     rocksdb_options_set_write_buffer_size(o, MEMTABLE_BYTES);

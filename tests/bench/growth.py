@@ -101,7 +101,7 @@ def by_sessions(o):
 def by_queue(o):
     for n in o.queued:
         with Rig(o, True) as rig:
-            run = rig.generate("--mails", str(n), "--sessions", "20", "--rcpt-domain", "example.test")
+            run = rig.generate("--mails", str(n), "--sessions", "100", "--rcpt-domain", "example.test")
             rig.node.kill()
             disk = sides.disk_used(rig.node.data_dir)
             begun = time.monotonic()
@@ -202,7 +202,7 @@ def main():
     parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=sorted(TABLES))
     parser.add_argument("--sessions", type=numbers, default=numbers("1,10,100,1000"))
-    parser.add_argument("--queued", type=numbers, default=numbers("1e3,1e4,1e5,1e6"), help="1e7 is possible: 40 GB, half an hour")
+    parser.add_argument("--queued", type=numbers, default=numbers("1e3,1e4,1e5,1e6"), help="1e7 is possible: 28 GB, half an hour")
     parser.add_argument("--shards", type=numbers, default=numbers("1,4,16,64,256"))
     parser.add_argument("--destinations", type=numbers, default=numbers("1,10,1e3,1e4,1e5"))
     parser.add_argument("--mails", type=int, default=20000, help="at least so many to all destinations together")
