@@ -7,6 +7,8 @@
  */
 #include "proto/proto.h"
 
+#include "proto/ground/ascii.h"
+
 #define TEXT_SIZE_MAX   1024u /* a remote's reply */
 #define UPLOAD_SIZE_MAX 64u   /* the name of an upload */
 #define HASH_SIZE       32u
@@ -38,7 +40,7 @@ static bool domain_ok(ProtobufCBinaryData d)
         uint8_t c = d.data[i];
 
         if (c == ' ' || c >= 0x80) return false;
-        if (!is_literal && ((c >= 'A' && c <= 'Z') || c == '[' || c == ']')) return false;
+        if (!is_literal && (ascii_is_upper(c) || c == '[' || c == ']')) return false;
     }
     return true;
 }

@@ -15,6 +15,8 @@
  */
 #include "router/inside.h"
 
+#include "proto/ground/ascii.h"
+
 /* The needle is in lower case; |word| stands alone, between bytes that are no letters or digits.
  * `enhanced` is "" or the subject.detail that must be there too. */
 struct text_rule {
@@ -258,10 +260,8 @@ void router_words(const char *text, char out[ROUTER_WORDS_SIZE])
     while (*text && n < ROUTER_WORDS_SIZE - 1) {
         size_t size = strcspn(text, " ");
         bool skip = is_name(text, size);
-        for (size_t i = 0; i < size && !skip && n < ROUTER_WORDS_SIZE - 1; i++) {
-            char c = text[i];
-            out[n++] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-        }
+        for (size_t i = 0; i < size && !skip && n < ROUTER_WORDS_SIZE - 1; i++)
+            out[n++] = (char)ascii_lower((uint8_t)text[i]);
         text += size;
         if (*text && n < ROUTER_WORDS_SIZE - 1) out[n++] = *text++;
     }

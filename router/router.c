@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/ground/ascii.h"
 #include "proto/ground/check.h"
 #include "router/inside.h"
 
@@ -74,10 +75,8 @@ void router_name_copy(char *out, size_t out_size, struct span name)
     size_t n = 0;
 
     if (name.n > 0 && name.p[name.n - 1] == '.') name.n--;
-    for (; n < name.n && n + 1 < out_size; n++) {
-        uint8_t c = name.p[n];
-        out[n] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-    }
+    for (; n < name.n && n + 1 < out_size; n++)
+        out[n] = (char)ascii_lower(name.p[n]);
     out[n] = '\0';
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "proto/ground/ascii.h"
 #include "proto/ground/check.h"
 #include "proto/ground/log.h"
 #include "proto/ground/metric.h"
@@ -17,8 +18,7 @@
 
 static bool is_plain(uint8_t c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
+    return ascii_is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
 
 static void add_value(struct buf *form, const char *key, struct span value)

@@ -11,6 +11,7 @@
 #include "node/mail/parts.h"
 #include "node/mail/shown.h"
 #include "node/mail/write.h"
+#include "proto/ground/ascii.h"
 #include "proto/ground/check.h"
 
 #define WINDOW_SIZE 4096u
@@ -42,11 +43,6 @@ _Static_assert(ALL_MAX <= 64, "a bit for each rule");
 _Static_assert(sizeof GTUBE <= MAIL_CONTENT_MATCH_MAX, "it is a pattern like others");
 _Static_assert(MAIL_CONTENT_MATCH_MAX < WINDOW_SIZE / 2, "the window moves on");
 
-static uint8_t lower(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
-}
-
 /* ---- rules */
 
 static void add_rule(struct mail_content *c, const struct mail_content_rule *from)
@@ -61,8 +57,7 @@ static void add_rule(struct mail_content *c, const struct mail_content_rule *fro
     r->field = check_strdup(from->field ? from->field : "");
     r->match = check_strdup(from->match);
     r->tenant = check_strdup(from->tenant ? from->tenant : "");
-    for (char *p = r->match; *p; p++)
-        *p = (char)lower((uint8_t)*p);
+    ascii_make_lower(r->match);
     snprintf(r->said, sizeof r->said, "%s%s%s", from->name, has_text ? ": " : "",
              has_text ? from->text : "");
     for (char *p = r->said; *p; p++)
@@ -119,7 +114,7 @@ bool mail_content_glob(struct span pattern, struct span text)
             star = ++p;
             mark = t;
         } else if (p < pattern.n &&
-                   (pattern.p[p] == '?' || lower(pattern.p[p]) == lower(text.p[t]))) {
+                   (pattern.p[p] == '?' || ascii_lower(pattern.p[p]) == ascii_lower(text.p[t]))) {
             p++;
             t++;
         } else if (star != SIZE_MAX) {
@@ -235,7 +230,7 @@ static void on_text(void *arg, struct span text)
 
         if (n > text.n) n = text.n;
         for (size_t i = 0; i < n; i++)
-            s->window[s->window_size + i] = lower(text.p[i]);
+            s->window[s->window_size + i] = ascii_lower(text.p[i]);
         s->window_size += n;
         text = span_from(text, n);
         if (s->window_size < WINDOW_SIZE) return;

@@ -18,6 +18,7 @@
 #include "node/mail/mail.h"
 #include "node/mail/params.h"
 #include "node/mail/write.h"
+#include "proto/ground/base64.h"
 #include "proto/ground/check.h"
 #include "proto/ground/err.h"
 
@@ -190,12 +191,10 @@ static void quoted(struct mail_downgrade *d, struct span s, struct buf *out)
 
 static void base64_group(struct mail_downgrade *d, struct buf *out)
 {
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t v = (uint32_t)d->group[0] << 16 | (uint32_t)d->group[1] << 8 | d->group[2];
 
     for (unsigned i = 0; i < 4; i++)
-        buf_add_u8(out, i <= d->group_size ? (uint8_t)letters[v >> (18 - 6 * i) & 63] : '=');
+        buf_add_u8(out, i <= d->group_size ? (uint8_t)BASE64_DIGITS[v >> (18 - 6 * i) & 63] : '=');
     memset(d->group, 0, sizeof d->group);
     d->group_size = 0;
     d->column += 4;

@@ -9,6 +9,7 @@
 #include "node/mail/mail.h"
 #include "node/mail/write.h"
 
+#include "proto/ground/ascii.h"
 #include "proto/ground/err.h"
 
 #define QP_LINE_SIZE      76  /* RFC 2045 6.7 (5), with the soft line break */
@@ -25,8 +26,7 @@ static bool value_ok(struct span s)
 
 static bool is_word_byte(uint8_t c) /* RFC 2047 5 (3): legal in a phrase too */
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c != 0 && strchr("!*+-/", c) != NULL);
+    return ascii_is_alnum(c) || (c != 0 && strchr("!*+-/", c) != NULL);
 }
 
 /* Encoded words of whole characters, each on a line of its own. */

@@ -6,6 +6,7 @@
  */
 #include "node/mail/mailbox.h"
 
+#include "proto/ground/ascii.h"
 #include "proto/ground/err.h"
 
 #define ODD_WORDS_(name, words) words,
@@ -21,8 +22,7 @@ const char *mailbox_odd_words(enum mailbox_odd_number odd)
 
 static bool is_atext(uint8_t c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           c >= 0x80 || (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+    return ascii_is_alnum(c) || c >= 0x80 || (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 /* What may stand between quotes, in a comment, or in a literal, as itself. */

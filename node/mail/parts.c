@@ -6,6 +6,7 @@
 #include "node/mail/field.h"
 #include "node/mail/mail.h"
 #include "node/mail/params.h"
+#include "proto/ground/base64.h"
 #include "proto/ground/check.h"
 #include "proto/ground/hex.h"
 
@@ -120,19 +121,10 @@ static void quoted_byte(struct parts *p, uint8_t c)
     }
 }
 
-static int digit64(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    if (c == '+') return 62;
-    return c == '/' ? 63 : -1;
-}
-
 /* What is no digit is passed over; padding ends a group, and another may follow. */
 static void base64_byte(struct parts *p, uint8_t c)
 {
-    int v = digit64(c);
+    int v = base64_value(c);
 
     if (c == '=') p->bits = p->bit_count = 0;
     if (v < 0) return;

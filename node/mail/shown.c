@@ -1,6 +1,8 @@
 /* shown - text as it is seen (RFC 2047 2-6, RFC 2231 5; what clients do besides it). */
 #include "node/mail/shown.h"
 
+#include "proto/ground/ascii.h"
+#include "proto/ground/base64.h"
 #include "proto/ground/err.h"
 #include "proto/ground/hex.h"
 
@@ -52,13 +54,11 @@ static void decode_q(struct span text, struct buf *out)
     }
 }
 
+/* Those of base64url, too. */
 static int digit64(uint8_t c)
 {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    if (c == '+' || c == '-') return 62;
-    return c == '/' || c == '_' ? 63 : -1;
+    if (c == '-') return 62;
+    return c == '_' ? 63 : base64_value(c);
 }
 
 /* What is no digit is passed over, padding ends a group. */
@@ -165,8 +165,7 @@ static bool is_dot(struct span s)
 
 static bool is_domain_byte(uint8_t c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
-           c == '_' || c == '.' || c >= 0x80;
+    return ascii_is_alnum(c) || c == '-' || c == '_' || c == '.' || c >= 0x80;
 }
 
 static bool may_precede(uint8_t c)

@@ -5,6 +5,8 @@
  */
 #include "node/net/dns_parse.h"
 
+#include "proto/ground/ascii.h"
+
 #include <arpa/inet.h>
 
 #define LABEL_SIZE_MAX 63
@@ -12,13 +14,7 @@
 
 static bool is_host_byte(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_';
-}
-
-static char lower(uint8_t c)
-{
-    return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    return ascii_is_alnum(c) || c == '-' || c == '_';
 }
 
 /* Appends one label; false when it is not a host's, or too much. */
@@ -30,7 +26,7 @@ static bool add_label(struct span label, char *out, size_t *n)
     if (dot) out[(*n)++] = '.';
     for (size_t i = 0; i < label.n; i++) {
         if (!is_host_byte(label.p[i])) return false;
-        out[(*n)++] = lower(label.p[i]);
+        out[(*n)++] = (char)ascii_lower(label.p[i]);
     }
     return true;
 }

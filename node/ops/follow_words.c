@@ -9,6 +9,7 @@
 
 #include "node/emit/emit.h"
 #include "node/ops/follow.h"
+#include "proto/ground/ascii.h"
 #include "proto/ground/check.h"
 
 #define CURSOR_FORMAT  1
@@ -187,13 +188,8 @@ static void take_place(struct cursor *c, uint64_t before, struct follow_at *out)
 /* The library's decoder takes some bytes over 127 for digits. */
 static bool is_base64url(struct span text)
 {
-    for (size_t i = 0; i < text.n; i++) {
-        uint8_t c = text.p[i];
-
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-              c == '-' || c == '_'))
-            return false;
-    }
+    for (size_t i = 0; i < text.n; i++)
+        if (!ascii_is_alnum(text.p[i]) && text.p[i] != '-' && text.p[i] != '_') return false;
     return true;
 }
 

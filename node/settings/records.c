@@ -4,6 +4,7 @@
 #include "node/settings/inside.h"
 #include "node/settings/records.h"
 #include "node/smtp/address.h"
+#include "proto/ground/ascii.h"
 #include "proto/ground/check.h"
 
 const struct record_shape record_shapes[CONTROL_KIND_END] = {
@@ -310,9 +311,7 @@ int settings_record_check(const Angarium__ControlRecord *r, bool with_files, str
 
 void settings_record_name(enum control_kind kind, char *name)
 {
-    if (kind != CONTROL_DOMAIN && kind != CONTROL_ROUTE) return;
-    for (; *name; name++)
-        if (*name >= 'A' && *name <= 'Z') *name = (char)(*name - 'A' + 'a');
+    if (kind == CONTROL_DOMAIN || kind == CONTROL_ROUTE) ascii_make_lower(name);
 }
 
 /* ---- all of them */

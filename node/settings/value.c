@@ -11,6 +11,7 @@
 
 #include "node/settings/inside.h"
 #include "node/smtp/base64.h"
+#include "proto/ground/ascii.h"
 #include "proto/ground/check.h"
 #include "proto/ground/hex.h"
 #include "proto/ground/network.h"
@@ -165,7 +166,7 @@ static int read_number(const struct field *f, struct span text, uint64_t *out, s
     uint64_t v = 0, factor;
     int rv;
 
-    while (digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9')
+    while (digits < text.n && ascii_is_digit(text.p[digits]))
         digits++;
     rv = span_u64(span_sub(text, 0, digits), UINT64_MAX, &v);
     factor = unit_factor(f->type, span_from(text, digits), v == 0);
@@ -179,11 +180,6 @@ static int read_number(const struct field *f, struct span text, uint64_t *out, s
 }
 
 /* ---- texts */
-
-static bool is_alnum(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
 
 bool value_domain_ok(struct span text)
 {
@@ -200,7 +196,7 @@ bool value_domain_ok(struct span text)
             continue;
         }
         label++;
-        if (!is_alnum(c) && c != '_' && (c != '-' || label == 1 || ends)) return false;
+        if (!ascii_is_alnum(c) && c != '_' && (c != '-' || label == 1 || ends)) return false;
         if (label > 63) return false;
     }
     return true;
@@ -209,7 +205,7 @@ bool value_domain_ok(struct span text)
 static bool name_ok(struct span text)
 {
     for (size_t i = 0; i < text.n; i++)
-        if (!is_alnum(text.p[i]) && text.p[i] != '.' && text.p[i] != '-' && text.p[i] != '_')
+        if (!ascii_is_alnum(text.p[i]) && text.p[i] != '.' && text.p[i] != '-' && text.p[i] != '_')
             return false;
     return text.n > 0;
 }
@@ -286,11 +282,8 @@ int value_pin(struct span text, char out[65])
     }
     if (text.n != 64) return ERR_SYNTAX;
     for (unsigned i = 0; i < 64; i++) {
-        uint8_t c = text.p[i];
-
-        if (c >= 'A' && c <= 'F') c = (uint8_t)(c - 'A' + 'a');
-        if (hex_value_lower(c) < 0) return ERR_SYNTAX;
-        out[i] = (char)c;
+        if (hex_value(text.p[i]) < 0) return ERR_SYNTAX;
+        out[i] = (char)ascii_lower(text.p[i]);
     }
     out[64] = '\0';
     return 0;
@@ -385,12 +378,6 @@ static bool is_domain_like(enum field_type t)
     return t == FIELD_DOMAIN || t == FIELD_DOMAINS || t == FIELD_MATCH || t == FIELD_HOST_PORT;
 }
 
-static void lower(char *text)
-{
-    for (; *text; text++)
-        if (*text >= 'A' && *text <= 'Z') *text = (char)(*text - 'A' + 'a');
-}
-
 static char *path_from(const char *base, struct span text)
 {
     size_t base_n = text.p[0] == '/' ? 0 : strlen(base);
@@ -421,7 +408,7 @@ static int read_text(const struct field *f, struct span text, const char *base, 
         return value_pin(text, *out);
     }
     *out = f->type == FIELD_PATH && text.n > 0 ? path_from(base, text) : span_dup(text);
-    if (is_domain_like(f->type)) lower(*out);
+    if (is_domain_like(f->type)) ascii_make_lower(*out);
     return 0;
 }
 

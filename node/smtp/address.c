@@ -10,19 +10,15 @@
 #include <arpa/inet.h>
 #include <idn2.h>
 
+#include "proto/ground/ascii.h"
 #include "proto/ground/err.h"
 
 #define LABEL_SIZE_MAX 63 /* RFC 1035 2.3.4 */
 
-static bool is_alnum(uint8_t c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 /* RFC 5322 3.2.3 */
 static bool is_atext(uint8_t c)
 {
-    return is_alnum(c) || (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+    return ascii_is_alnum(c) || (c != 0 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 static bool is_printable(uint8_t c)
@@ -64,7 +60,7 @@ static bool label_ok(struct span label)
     if (label.n == 0 || label.n > LABEL_SIZE_MAX) return false;
     if (label.p[0] == '-' || label.p[label.n - 1] == '-') return false;
     for (size_t i = 0; i < label.n; i++)
-        if (!is_alnum(label.p[i]) && label.p[i] != '-' && label.p[i] != '_') return false;
+        if (!ascii_is_alnum(label.p[i]) && label.p[i] != '-' && label.p[i] != '_') return false;
     return true;
 }
 
@@ -108,10 +104,8 @@ int smtp_literal_parse(struct span domain, char out[46], bool *is_ipv6_out)
 
 static void add_lower(struct span domain, struct buf *out)
 {
-    for (size_t i = 0; i < domain.n; i++) {
-        uint8_t c = domain.p[i];
-        buf_add_u8(out, c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c);
-    }
+    for (size_t i = 0; i < domain.n; i++)
+        buf_add_u8(out, ascii_lower(domain.p[i]));
 }
 
 /* A-labels of a domain with UTF-8, no dot at its end. */

@@ -7,19 +7,10 @@
  */
 #include "node/smtp/base64.h"
 
+#include "proto/ground/base64.h"
 #include "proto/ground/err.h"
 
-static const char digits[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/* 0..63, or 64 for a byte that is no digit. */
-static unsigned value_of(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26u;
-    if (c >= '0' && c <= '9') return c - '0' + 52u;
-    if (c == '+') return 62;
-    return c == '/' ? 63 : 64;
-}
+static const char digits[] = BASE64_DIGITS;
 
 static size_t pad_size(struct span text)
 {
@@ -38,9 +29,9 @@ int base64_decode(struct span text, uint8_t *out, size_t out_size, size_t *n_out
     digit_count = text.n - pad;
     if (text.n / 4 * 3 - pad > out_size) return ERR_TOO_LONG;
     for (size_t i = 0; i < digit_count; i++) {
-        unsigned v = value_of(text.p[i]);
-        if (v > 63) return ERR_SYNTAX;
-        bits = bits << 6 | v;
+        int v = base64_value(text.p[i]);
+        if (v < 0) return ERR_SYNTAX;
+        bits = bits << 6 | (unsigned)v;
         bit_count += 6;
         if (bit_count < 8) continue;
         bit_count -= 8;

@@ -7,15 +7,11 @@
  */
 #include "node/smtp/command.h"
 
+#include "proto/ground/ascii.h"
 #include "proto/ground/err.h"
 #include "proto/ground/hex.h"
 
 #define SIZE_DIGITS_MAX 20 /* RFC 1870 3, RFC 3030 2 */
-
-static bool is_alnum(uint8_t c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 
 /* The position of the '>' that ends a path which begins behind '<'; s.n when there is none. Quoted
  * strings may hold '>' and, behind a backslash, '"'. */
@@ -66,9 +62,9 @@ static bool split_param(struct span word, struct param *out)
     out->keyword = span_sub(word, 0, at);
     out->has_value = at < word.n;
     out->value = out->has_value ? span_from(word, at + 1) : span_of(NULL, 0);
-    if (out->keyword.n == 0 || !is_alnum(out->keyword.p[0])) return false;
+    if (out->keyword.n == 0 || !ascii_is_alnum(out->keyword.p[0])) return false;
     for (size_t i = 0; i < out->keyword.n; i++)
-        if (!is_alnum(out->keyword.p[i]) && out->keyword.p[i] != '-') return false;
+        if (!ascii_is_alnum(out->keyword.p[i]) && out->keyword.p[i] != '-') return false;
     if (out->has_value && out->value.n == 0) return false;
     for (size_t i = 0, n; i < out->value.n; i += n) {
         n = span_utf8_size(span_from(out->value, i)); /* RFC 6531 3.3 */

@@ -6,6 +6,7 @@
  */
 #include "node/smtp/reply.h"
 
+#include "proto/ground/ascii.h"
 #include "proto/ground/check.h"
 #include "proto/ground/err.h"
 
@@ -60,7 +61,7 @@ static size_t pass_number(struct span s, size_t at)
 {
     size_t end = at;
 
-    while (end < s.n && end - at < 3 && s.p[end] >= '0' && s.p[end] <= '9')
+    while (end < s.n && end - at < 3 && ascii_is_digit(s.p[end]))
         end++;
     return end;
 }

@@ -4,6 +4,7 @@
  * texts have one length. Fails with ERR_SYNTAX (length, a byte that is no digit) and ERR_RANGE (the
  * first digit over f).
  */
+#include "proto/ground/ascii.h"
 #include "proto/ground/base32.h"
 
 #include "proto/ground/err.h"
@@ -26,7 +27,7 @@ static int digit_value(uint8_t c)
 {
     const char *at;
 
-    if (c >= 'A' && c <= 'Z') c = (uint8_t)(c + ('a' - 'A'));
+    c = ascii_lower(c);
     if (c == 'o') c = '0';
     if (c == 'i' || c == 'l') c = '1';
     at = c != '\0' ? strchr(DIGITS, c) : NULL;

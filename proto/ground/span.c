@@ -3,15 +3,11 @@
  * A span of no bytes may have p == NULL: nothing here does arithmetic on, or hands to libc, such a
  * pointer. Letters are ASCII; no locale is ever asked.
  */
+#include "proto/ground/ascii.h"
 #include "proto/ground/span.h"
 
 #include "proto/ground/check.h"
 #include "proto/ground/err.h"
-
-static uint8_t lower(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
-}
 
 bool span_eq_nocase(struct span a, struct span b)
 {
@@ -22,7 +18,7 @@ bool span_starts_nocase(struct span s, struct span prefix)
 {
     if (s.n < prefix.n) return false;
     for (size_t i = 0; i < prefix.n; i++)
-        if (lower(s.p[i]) != lower(prefix.p[i])) return false;
+        if (ascii_lower(s.p[i]) != ascii_lower(prefix.p[i])) return false;
     return true;
 }
 
