@@ -42,18 +42,28 @@ uint64_t queue_moved_upto(struct queue_store *s, uint32_t shard)
     return upto;
 }
 
-void queue_body_put(struct queue_store *s, uint32_t shard, uint64_t entry, struct span body)
+void queue_body_move(struct queue_store *s, uint32_t shard, uint64_t entry, struct span body,
+                     uint64_t *upto)
 {
     struct queue_key key = body_key(shard, entry), upto_key = queue_key(shard, 'M'),
-                     upto = { .n = 0 };
+                     value = { .n = 0 };
+    bool grows = entry > *upto;
     struct queue_change changes[2] = {
         { .key = queue_key_span(&key), .value = body, .is_body = true },
         { .key = queue_key_span(&upto_key), .is_body = true },
     };
 
-    queue_key_u64(&upto, entry);
-    changes[1].value = queue_key_span(&upto);
-    s->calls->write(s->self, changes, entry > queue_moved_upto(s, shard) ? 2 : 1);
+    queue_key_u64(&value, entry);
+    changes[1].value = queue_key_span(&value);
+    s->calls->write(s->self, changes, grows ? 2 : 1);
+    if (grows) *upto = entry;
+}
+
+void queue_body_put(struct queue_store *s, uint32_t shard, uint64_t entry, struct span body)
+{
+    uint64_t upto = queue_moved_upto(s, shard);
+
+    queue_body_move(s, shard, entry, body, &upto);
 }
 
 int queue_body_get(struct queue_store *s, uint32_t shard, uint64_t entry, struct blob **out)

@@ -201,6 +201,9 @@ uint64_t queue_moved_upto(struct queue_store *s, uint32_t shard);
 /* Keeps a body in the store / reads one / forgets one (also called by apply when the body is gone).
  */
 void queue_body_put(struct queue_store *s, uint32_t shard, uint64_t entry, struct span body);
+/* The same for many: *upto is what queue_moved_upto said before the first of them, and is kept up here. */
+void queue_body_move(struct queue_store *s, uint32_t shard, uint64_t entry, struct span body,
+                     uint64_t *upto);
 int queue_body_get(struct queue_store *s, uint32_t shard, uint64_t entry, struct blob **out);
 void queue_body_forget(struct queue_store *s, uint32_t shard, uint64_t entry);
 

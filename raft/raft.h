@@ -185,9 +185,12 @@ enum raft_answer {
     RAFT_UNKNOWN,    /* it may or may not be applied later */
 };
 
-/* A request, embedded in the caller's object. head and body are borrowed until on_done. */
+/* A request, embedded in the caller's object. head and body are borrowed until on_done. With an owner, in whose bytes the body lies, no
+ * copy of it is made for the other members: the library takes references, which may outlive on_done. */
+struct blob;
 struct raft_proposal {
     struct span head, body;
+    struct blob *owner; /* of body; NULL: none */
     uint64_t term; /* fence: only under this term (R8); 0: under any */
     void (*on_done)(struct raft_proposal *p, enum raft_answer answer, uint64_t index,
                     uint64_t term);
@@ -203,9 +206,12 @@ int raft_propose(struct raft_group *g, struct raft_proposal *p);
 
 /* A copy of the entry's head and body out of the log; NULL pointers are skipped. ERR_NOT_FOUND when it was
  * cut or never there. Any thread; may read the disk. */
-struct blob;
 int raft_entry_read(struct raft *r, uint64_t group, uint64_t index, struct blob **head_out,
                     struct blob **body_out);
+/* Entries first..last out of the log, in order, borrowed for each call: no copies. ERR_NOT_FOUND: one of them is not there. Any thread;
+ * may read the disk. */
+int raft_entries_each(struct raft *r, uint64_t group, uint64_t first, uint64_t last, void *arg,
+                      void (*each)(void *arg, const struct raft_entry *entry));
 
 /* The machine says: everything up to `upto` is durable in its own store, the log may forget it.
  * Disjoint ranges [last cut, upto] are deleted, by the log thread. No more than what is applied is cut, and nothing behind

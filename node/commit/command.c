@@ -60,6 +60,7 @@ int command_propose(struct command *cmd)
 
     cmd->proposal.head = buf_span(&cmd->head);
     cmd->proposal.body = blob_span(cmd->body);
+    cmd->proposal.owner = cmd->body;
     cmd->proposal.term = s->term;
     cmd->proposal.on_done = on_done;
     rv = raft_propose(s->group, &cmd->proposal);

@@ -32,6 +32,7 @@ struct cut {
     uint64_t from, to;
     bool is_known; /* the shard is open, and from is where its log was cut */
     struct moved moved;
+    uint64_t upto; /* queue_body_move */
 };
 
 struct house {
@@ -58,36 +59,46 @@ static void flush(struct house *h)
     h->unflushed = 0;
 }
 
-static void move_body(struct cut *k, uint64_t entry)
+static void move_body(void *arg, const struct raft_entry *e)
 {
-    struct commit *c = k->shard->commit;
-    struct blob *body = NULL;
-    int rv = raft_entry_read(c->o.raft, k->shard->number, entry, NULL, &body);
+    struct cut *k = arg;
 
-    CHECK(rv == 0); /* live, and behind the last cut: the log has it */
-    queue_body_put(c->o.store, k->shard->number, entry, blob_span(body));
+    queue_body_move(k->shard->commit->o.store, k->shard->number, e->index, e->body, &k->upto);
     metric_add(M_BODIES_MOVED, 1);
-    metric_add(M_BODIES_MOVED_BYTES, body->n);
-    k->house->unflushed += body->n;
-    blob_unref(&body);
+    metric_add(M_BODIES_MOVED_BYTES, e->body.n);
+    k->house->unflushed += e->body.n;
     if (k->moved.count == k->moved.cap) {
         k->moved.cap = k->moved.cap ? 2 * k->moved.cap : 64;
         k->moved.entries = check_realloc(k->moved.entries, k->moved.cap * sizeof *k->moved.entries);
     }
-    k->moved.entries[k->moved.count++] = entry;
+    k->moved.entries[k->moved.count++] = e->index;
     if (k->house->unflushed >= MOVE_BYTES_MAX) flush(k->house);
+}
+
+/* Neighbours of the log with one search. They are live, and behind the last cut: the log has them. */
+static void move_slice(struct cut *k, const uint64_t *entries, size_t n)
+{
+    struct raft *r = k->shard->commit->o.raft;
+    size_t begin = 0;
+
+    for (size_t i = 1; i <= n; i++) {
+        if (i < n && entries[i] == entries[i - 1] + 1) continue;
+        CHECK(raft_entries_each(r, k->shard->number, entries[begin], entries[i - 1], k,
+                                move_body) == 0);
+        begin = i;
+    }
 }
 
 static void move_bodies(struct cut *k)
 {
+    struct queue_store *store = k->shard->commit->o.store;
     uint64_t entries[MOVE_SLICE], from = k->from + 1;
     size_t n;
 
+    k->upto = queue_moved_upto(store, k->shard->number);
     do {
-        n = queue_live_bodies(k->shard->commit->o.store, k->shard->number, from, k->to, entries,
-                              MOVE_SLICE);
-        for (size_t i = 0; i < n; i++)
-            move_body(k, entries[i]);
+        n = queue_live_bodies(store, k->shard->number, from, k->to, entries, MOVE_SLICE);
+        move_slice(k, entries, n);
         if (n > 0) from = entries[n - 1] + 1;
     } while (n == MOVE_SLICE);
 }
@@ -169,17 +180,36 @@ void house_cut_late(struct shard *s)
     shard_see(s);
 }
 
+/* The live ones of a shard, as far as they are looked at: a search for each would cost the loop much. */
+struct living {
+    uint64_t entries[MOVE_SLICE];
+    size_t n, at;
+    bool is_last;
+};
+
+/* Asked in the order of the log. */
+static bool lives(struct living *l, const struct cut *k, uint64_t entry)
+{
+    while (l->at < l->n && l->entries[l->at] < entry)
+        l->at++;
+    if (l->at == l->n && !l->is_last) {
+        l->n = queue_live_bodies(k->shard->commit->o.store, k->shard->number, entry, k->to,
+                                 l->entries, MOVE_SLICE);
+        l->is_last = l->n < MOVE_SLICE;
+        l->at = 0;
+    }
+    return l->at < l->n && l->entries[l->at] == entry;
+}
+
 static void take_cut(struct cut *k)
 {
     struct shard *s = k->shard;
+    struct living l = { .n = 0 };
 
     queue_set_moved(s->queue, k->to);
-    for (size_t i = 0; i < k->moved.count; i++) {
-        uint64_t entry = k->moved.entries[i], live;
-
-        if (queue_live_bodies(s->commit->o.store, s->number, entry, entry, &live, 1) == 0)
-            queue_body_forget(s->commit->o.store, s->number, entry);
-    }
+    for (size_t i = 0; i < k->moved.count; i++)
+        if (!lives(&l, k, k->moved.entries[i]))
+            queue_body_forget(s->commit->o.store, s->number, k->moved.entries[i]);
     s->moved = k->to;
     if (s->cut_waits == 0) s->cut_waits = k->to; /* one that waits is not put off by the next */
     house_cut_late(s);

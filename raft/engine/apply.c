@@ -101,6 +101,7 @@ bool group_apply(struct raft_group *g)
     e.u.applied.index = g->applied;
     group_event(g, &e);
     group_answer(&s.done, RAFT_COMMITTED);
+    cache_follow(g);
     reads_settle(g);
     return g->applied < g->commit;
 }

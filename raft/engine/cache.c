@@ -1,12 +1,15 @@
 /* cache - entries stay in memory after they are applied, so that a peer that is a little behind costs no disk read.
  *
  * A group of this node alone keeps nothing: its entries' bytes are the proposers'. In the others bytes are shared with the
- * frame that brought them, or are a copy of the proposal. Over the bound the group that appended least recently gives its
- * oldest entries back; what is not durable and applied stays, and is bounded by what may be uncommitted and unapplied.
+ * frame that brought them, or with the owner of the proposal's body, or are a copy of the proposal. Over the bound the group that appended least recently gives its
+ * oldest entries back; what is not durable and applied stays, and is bounded by what may be uncommitted and unapplied. Who
+ * follows feeds nobody: it keeps only what another one may lack when it begins to lead, so that memory of what came is used again
+ * while it is warm.
  */
 #include "raft/engine/inside.h"
 
 #define EVICT_GROUPS_MAX 16 /* looked at in one turn */
+#define FOLLOWS_BYTES_MAX (512u << 10) /* kept of a group that does not lead, when all of it is applied */
 
 static void count(struct raft_group *g, const struct slot *s, bool more)
 {
@@ -25,17 +28,13 @@ static void count(struct raft_group *g, const struct slot *s, bool more)
     metric_sub(M_RAFT_CACHE_BYTES, bytes);
 }
 
-void cache_add(struct raft_group *g, uint64_t index, enum core_entry_kind kind, uint64_t term,
-               struct span head, struct span body, struct blob *owner,
-               struct raft_proposal *proposal)
+void cache_add(struct raft_group *g, uint64_t index, const struct slot *entry)
 {
     struct slot *s = ring_push(&g->ring, index);
 
-    *s = (struct slot){
-        .head = head, .body = body, .owner = owner, .proposal = proposal, .term = term, .kind = kind
-    };
+    *s = *entry;
     count(g, s, true);
-    if (!owner) return;
+    if (!s->owner) return;
     list_remove(&g->cached_link);
     list_add(&g->loop->cached, &g->cached_link);
 }
@@ -44,6 +43,7 @@ static void let_go(struct raft_group *g, struct slot *s)
 {
     count(g, s, false);
     blob_unref(&s->owner);
+    blob_unref(&s->body_owner);
 }
 
 void cache_drop_upto(struct raft_group *g, uint64_t index)
@@ -97,6 +97,18 @@ void cache_rest(struct raft_group *g)
 {
     cache_drop_upto(g, evictable_upto(g));
     if (g->ring.count == 0) ring_deinit(&g->ring);
+}
+
+void cache_follow(struct raft_group *g)
+{
+    struct core_view v;
+
+    if (g->cached_bytes <= FOLLOWS_BYTES_MAX) return;
+    core_see(g->core, &v);
+    if (v.role == CORE_LEADER) return;
+    while (g->cached_bytes > FOLLOWS_BYTES_MAX && g->ring.count > 0 &&
+           g->ring.first <= evictable_upto(g))
+        cache_drop_upto(g, g->ring.first);
 }
 
 void cache_evict(struct engine_loop *l)

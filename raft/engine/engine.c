@@ -275,6 +275,27 @@ uint64_t raft_turn(struct raft *r, unsigned loop, uint64_t mono_ms)
     return next_turn(l);
 }
 
+struct walk {
+    void *arg;
+    void (*each)(void *arg, const struct raft_entry *entry);
+};
+
+static bool show(void *arg, const struct store_entry *e)
+{
+    struct walk *w = arg;
+
+    w->each(w->arg, &(struct raft_entry){ e->index, e->term, e->head, e->body });
+    return true;
+}
+
+int raft_entries_each(struct raft *r, uint64_t group, uint64_t first, uint64_t last, void *arg,
+                      void (*each)(void *arg, const struct raft_entry *entry))
+{
+    struct walk w = { arg, each };
+
+    return store_entries_each(r->store, group, first, last, &w, show);
+}
+
 int raft_entry_read(struct raft *r, uint64_t group, uint64_t index, struct blob **head_out,
                     struct blob **body_out)
 {

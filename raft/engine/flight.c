@@ -65,8 +65,10 @@ static void land_ack(const struct flight_ack *ack)
 
 static void unload(struct flight *f)
 {
-    for (size_t i = 0; i < f->op_count; i++)
-        blob_unref(&f->owners[i]);
+    for (size_t i = 0; i < f->op_count; i++) {
+        blob_unref(&f->owners[i][0]);
+        blob_unref(&f->owners[i][1]);
+    }
 }
 
 void flights_land(struct engine_loop *l)

@@ -57,6 +57,7 @@ uint64_t weight_bytes(const struct weight *w);
 struct slot {
     struct span head, body;
     struct blob *owner; /* of the bytes; NULL: the proposer's */
+    struct blob *body_owner; /* NULL: owner has the body, too */
     struct raft_proposal *proposal;
     uint64_t term;
     enum core_entry_kind kind;
@@ -108,7 +109,7 @@ struct flight {
     uint64_t left_ms;
     size_t op_count, ack_count, bytes;
     struct store_op ops[FLIGHT_OPS_MAX];
-    struct blob *owners[FLIGHT_OPS_MAX]; /* of the bytes of each op; may be NULL */
+    struct blob *owners[FLIGHT_OPS_MAX][2]; /* of the bytes of each op; may be NULL */
     struct flight_ack acks[FLIGHT_OPS_MAX];
 };
 
@@ -313,15 +314,15 @@ void group_answer(struct list *proposals, enum raft_answer answer);
 struct raft_group *group_find(struct engine_loop *l, uint64_t number);
 
 /* ---- cache.c */
-void cache_add(struct raft_group *g, uint64_t index, enum core_entry_kind kind, uint64_t term,
-               struct span head, struct span body, struct blob *owner,
-               struct raft_proposal *proposal);
+void cache_add(struct raft_group *g, uint64_t index, const struct slot *entry); /* takes its references */
 /* The oldest slots up to and with index go; their proposals must have their answers. */
 void cache_drop_upto(struct raft_group *g, uint64_t index);
 /* The newest go, from index on; their proposals are superseded. */
 void cache_truncate(struct raft_group *g, uint64_t from);
 void cache_clear(struct raft_group *g, struct list *proposals_out);
 void cache_rest(struct raft_group *g);
+/* It follows, and has applied: it keeps a little, for when it leads. */
+void cache_follow(struct raft_group *g);
 void cache_evict(struct engine_loop *l);
 
 /* ---- todo.c */

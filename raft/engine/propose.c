@@ -1,32 +1,38 @@
 /* propose - a command gets its index at once and its answer later.
  *
- * In a group of this node alone its bytes stay with the owner. With other members they are copied once: a peer may need them
- * when the owner has long got his answer.
+ * In a group of this node alone its bytes stay with the proposer. With other members a peer may need them when the proposer has
+ * long got his answer: the head is copied, the body too when it has no owner to share it with.
  */
 #include "raft/engine/inside.h"
 
-static struct blob *copy_of(const struct raft_proposal *p)
+static void keep(struct slot *s, const struct raft_proposal *p)
 {
-    struct blob *b = blob_new(p->head.n + p->body.n);
+    struct blob *copy = blob_new(p->head.n + (p->owner ? 0 : p->body.n));
 
-    CHECK(blob_add(b, p->head.p, p->head.n, b->cap) == 0);
-    CHECK(blob_add(b, p->body.p, p->body.n, b->cap) == 0);
-    return b;
+    CHECK(blob_add(copy, p->head.p, p->head.n, copy->cap) == 0);
+    s->owner = copy;
+    s->head = span_of(copy->p, p->head.n);
+    if (p->owner) {
+        s->body_owner = blob_ref(p->owner);
+        return;
+    }
+    CHECK(blob_add(copy, p->body.p, p->body.n, copy->cap) == 0);
+    s->body = span_of(copy->p + p->head.n, p->body.n);
 }
 
 static void take(struct raft_group *g, struct raft_proposal *p, const struct core_update *u)
 {
-    struct blob *copy = g->alone ? NULL : copy_of(p);
-    struct span head = p->head, body = p->body;
+    struct slot s = { .head = p->head,
+                      .body = p->body,
+                      .proposal = p,
+                      .term = u->append.term,
+                      .kind = CORE_COMMAND };
 
-    if (copy) {
-        head = span_of(copy->p, p->head.n);
-        body = span_of(copy->p + p->head.n, p->body.n);
-    }
+    if (!g->alone) keep(&s, p);
     p->index = u->append.index;
     p->entry_term = u->append.term;
     list_init(&p->link);
-    cache_add(g, p->index, CORE_COMMAND, p->entry_term, head, body, copy, p);
+    cache_add(g, p->index, &s);
 }
 
 int raft_propose(struct raft_group *g, struct raft_proposal *p)

@@ -56,8 +56,11 @@ static void take_own(struct raft_group *g, const struct core_update *u)
     CHECK(u->append.count == 1);
     CHECK(u->append.kind != CORE_COMMAND); /* those come by raft_propose */
     if (u->append.kind == CORE_CONFIG) owner = config_blob(u->append.config);
-    cache_add(g, u->append.index, u->append.kind, u->append.term, blob_span(owner),
-              span_of(NULL, 0), owner, NULL);
+    cache_add(g, u->append.index,
+              &(struct slot){ .head = blob_span(owner),
+                              .owner = owner,
+                              .term = u->append.term,
+                              .kind = u->append.kind });
     weight_add(&g->weight, u->append.index, owner ? owner->n : 0);
 }
 
@@ -73,7 +76,12 @@ static void take_received(struct raft_group *g, const struct core_update *u,
         const struct frame_entry *b =
             &m->bytes[MUTATED(ENGINE_LAST_DROPPED) && i > 0 && i + 1 == m->msg.count ? i - 1 : i];
 
-        cache_add(g, index, e->kind, e->term, b->head, b->body, blob_ref(blob), NULL);
+        cache_add(g, index,
+                  &(struct slot){ .head = b->head,
+                                  .body = b->body,
+                                  .owner = blob_ref(blob),
+                                  .term = e->term,
+                                  .kind = e->kind });
         weight_add(&g->weight, index, e->weight);
     }
 }

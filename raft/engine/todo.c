@@ -89,7 +89,8 @@ static bool has_room(const struct flight *f, size_t ops, size_t bytes)
 
 static void put(struct flight *f, const struct store_op *op, struct blob *owner)
 {
-    f->owners[f->op_count] = owner;
+    f->owners[f->op_count][0] = owner;
+    f->owners[f->op_count][1] = NULL;
     f->ops[f->op_count++] = *op;
     f->bytes += op->entry.head.n + op->entry.body.n;
 }
@@ -134,6 +135,7 @@ static bool load_entries(struct raft_group *g, struct todo *t, struct flight *f)
                                            .head = s->head,
                                            .body = s->body } },
             s->owner ? blob_ref(s->owner) : NULL);
+        if (s->body_owner) f->owners[f->op_count - 1][1] = blob_ref(s->body_owner);
         t->first++;
         t->count--;
     }

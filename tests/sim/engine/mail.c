@@ -103,6 +103,7 @@ int mail_propose(struct host *h, struct ask *a, uint64_t term)
     a->head = format_pack(h->node, a->head);
     a->p.head = blob_span(a->head);
     a->p.body = blob_span(a->body);
+    if (a->token % 2 == 1) a->p.owner = a->body; /* the others' is copied */
     a->p.term = term;
     a->p.on_done = on_done;
     a->term = h->term;

@@ -626,6 +626,40 @@ static void orders_reach_the_shard_of_any_loop(void **state)
     remove_dir(&w);
 }
 
+/* More than one slice of them; whatever the pool is doing just then, who is gone is forgotten, who is not is kept. */
+static void bodies_that_die_while_they_are_moved_are_forgotten(void **state)
+{
+    enum { MAILS = 300 };
+    struct world w = { .leading = 0 };
+    uint64_t ids[MAILS];
+    unsigned gone = 0;
+
+    (void)state;
+    make_dir(&w);
+    open_world(&w, 1, 30000);
+    for (unsigned i = 0; i < MAILS; i++)
+        ids[i] = send_one(&w, "one of many", 1);
+    for (unsigned i = 0; i < TURNS_MAX && !log_is_cut(&w, &ids[MAILS - 1]); i++) {
+        if (gone < MAILS / 3)
+            assert_int_equal(cancel(&w, ids[3 * gone++]), 0);
+        else
+            send_one(&w, "one more", 1);
+    }
+    assert_true(log_is_cut(&w, &ids[MAILS - 1]));
+    for (unsigned i = 0; i < MAILS; i++) {
+        uint64_t entry = proto_id_index(ids[i]);
+        struct blob *body = NULL;
+
+        if (i % 3 != 0 || i / 3 >= gone)
+            assert_body(&w, 1, entry, "one of many");
+        else
+            assert_int_equal(queue_body_get(w.store, 1, entry, &body), ERR_NOT_FOUND);
+    }
+    assert_sound(&w, 1);
+    close_world(&w);
+    remove_dir(&w);
+}
+
 static void at_the_end_and_at_a_reserve_mail_is_refused(void **state)
 {
     struct world w = { .leading = 0 };
@@ -713,6 +747,7 @@ int main(void)
         cmocka_unit_test(orders_reach_the_shard_of_any_loop),
         cmocka_unit_test(what_is_over_is_purged_without_pause),
         cmocka_unit_test(under_the_disk_reserve_mail_is_refused_and_the_node_is_not_ready),
+        cmocka_unit_test(bodies_that_die_while_they_are_moved_are_forgotten),
         cmocka_unit_test(at_the_end_and_at_a_reserve_mail_is_refused),
     };
 

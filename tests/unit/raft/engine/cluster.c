@@ -149,6 +149,63 @@ static void a_peer_far_behind_is_fed_from_the_log(void **state)
     assert_int_equal(town.nodes[lagging].machines[0].committed, 0); /* no snapshot */
 }
 
+/* Who owns a body lets go of it with the answer; who was away then gets it from the same memory. */
+static void a_body_with_an_owner_is_shared_not_copied(void **state)
+{
+    struct blob *body = blob_copy(SPAN_LIT("a body that has an owner"));
+    uint64_t reads = metric_get(M_RAFT_LOG_READS), lagging;
+    struct town_ask a = { .answer = -1 };
+    struct town_node *leader;
+
+    (void)state;
+    town_start_all(&town);
+    leader = town_elect(&town, 0);
+    town_fill(&town, 0, 1, 1);
+    town_settle(&town, 0);
+    lagging = leader->number % 3 + 1;
+    town_alone(&town, lagging, true, false);
+    a.p = (struct raft_proposal){
+        .head = SPAN_LIT("cmd"), .body = blob_span(body), .owner = body, .on_done = town_on_done
+    };
+    leader->is_woken = true;
+    assert_int_equal(raft_propose(leader->groups[0], &a.p), 0);
+    assert_int_equal(atomic_load(&body->refs), 2);
+    while (a.answer == -1)
+        town_ms(&town);
+    assert_int_equal(a.answer, RAFT_COMMITTED);
+    town_run(&town, 50);
+    assert_int_equal(atomic_load(&body->refs), 2); /* it is in the cache, the log has let go of it */
+    blob_unref(&body);
+    town_alone(&town, lagging, false, false);
+    town_settle(&town, 0);
+    assert_int_equal(town.nodes[lagging].machines[0].count, 2);
+    assert_int_equal(metric_get(M_RAFT_LOG_READS), reads);
+}
+
+static void who_follows_keeps_little(void **state)
+{
+    struct town_node *leader;
+
+    (void)state;
+    town_start_all(&town);
+    town_fill(&town, 0, 40, 50000);
+    town_settle(&town, 0);
+    leader = town_elect(&town, 0);
+    for (uint64_t k = 1; k <= 3; k++) {
+        struct town_node *n = &town.nodes[k];
+
+        if (n == leader)
+            assert_true(town_see(n, 0).cached_bytes >= 40 * 50000);
+        else
+            assert_in_range(town_see(n, 0).cached_bytes, 1, (512u << 10) + 51000);
+    }
+    town_kill(&town, leader->number, true); /* and leads with what it has */
+    town_fill(&town, 0, 3, 50000);
+    town_start(&town, leader->number);
+    town_settle(&town, 0);
+    assert_int_equal(leader->machines[0].count, 43);
+}
+
 static void full_lanes_push_back_and_lose_nothing(void **state)
 {
     (void)state;
@@ -258,6 +315,8 @@ int main(void)
         TEST(a_silent_leader_is_noticed_by_its_silence),
         TEST(all_nodes_restart_and_go_on),
         TEST(a_peer_far_behind_is_fed_from_the_log),
+        TEST(a_body_with_an_owner_is_shared_not_copied),
+        TEST(who_follows_keeps_little),
         TEST(full_lanes_push_back_and_lose_nothing),
         TEST(a_slow_peer_is_sent_nothing_twice),
         TEST(a_group_that_closes_answers_all),

@@ -84,7 +84,8 @@ static inline void town_apply(void *arg, const struct raft_entry *e)
     CHECK(e->index > m->applied);
     m->applied = e->index;
     m->count++;
-    m->sum = m->sum * 31 + e->index + e->head.n + e->body.n + (e->head.n ? e->head.p[0] : 0);
+    m->sum = m->sum * 31 + e->index + e->head.n + e->body.n + (e->head.n ? e->head.p[0] : 0) +
+             (e->body.n ? e->body.p[e->body.n - 1] : 0);
 }
 
 static inline void town_applied(void *arg, uint64_t upto)
