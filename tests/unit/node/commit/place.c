@@ -167,6 +167,15 @@ static void place(const uint64_t *founders, unsigned founder_count, const uint64
     place_as(founders, founder_count, wanted, wanted_count);
 }
 
+static const uint64_t one[] = { 1 }, all[] = { 1, 2, 3 }, second_first[] = { 2, 1, 3 };
+
+/* On the first three nodes, and the first leads. */
+static void place_on_all(void)
+{
+    place(all, 3, all, 3);
+    wait_for_leader(1);
+}
+
 /* ---- what clients and deliver do */
 
 static int try_mail(unsigned number, struct town_mail *s)
@@ -205,8 +214,6 @@ static void wait_same(unsigned a, unsigned b)
 
 /* ---- tests */
 
-static const uint64_t one[] = { 1 }, all[] = { 1, 2, 3 }, second_first[] = { 2, 1, 3 };
-
 static void a_shard_grows_and_goes_to_whom_it_is_placed_on(void **state)
 {
     uint64_t index;
@@ -238,8 +245,7 @@ static void a_leadership_is_not_handed_over_while_something_is_in_the_air(void *
     uint64_t a, b;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     a = send_mail(1);
     b = send_mail(1);
     assert_int_equal(claim(1, a), 0);
@@ -260,8 +266,7 @@ static void a_leader_that_is_cut_off_leaves_exactly_its_claims_in_doubt(void **s
     unsigned leader;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     for (unsigned i = 0; i < 4; i++)
         index[i] = send_mail(1);
     assert_int_equal(claim(1, index[0]), 0); /* and delivered */
@@ -296,8 +301,7 @@ static void who_leads_and_is_not_wanted_hands_over_and_goes(void **state)
     struct commit_placement p;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     send_mail(1);
     TOWN_UNTIL(posts[1].placed_told > 0);
     assert_int_equal(posts[1].placed_told, 1);
@@ -320,8 +324,7 @@ static void who_knows_that_it_was_in_force_changes_nothing(void **state)
     struct commit_placement p;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     p = place_as(all, 3, one, 1);
     p.in_force = true;
     p.version = 2;
@@ -338,8 +341,7 @@ static void who_lags_asks_and_changes_nothing(void **state)
     struct commit_placement p;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     newest = 3;
     p = place_as(all, 3, one, 1);
     p.version = 2;
@@ -360,8 +362,7 @@ static void who_is_not_wanted_does_not_wait_for_the_first(void **state)
     struct commit_placement p;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     send_mail(1);
     wait_same(1, 2);
     posts[2].is_cut = true;
@@ -380,8 +381,7 @@ static void nobody_goes_before_those_who_stay_are_a_quorum(void **state)
     struct commit_placement p;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     send_mail(1);
     wait_same(1, 2);
     posts[2].is_cut = true;
@@ -431,8 +431,7 @@ static void who_leaves_hands_all_over(void **state)
     uint64_t index;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     index = send_mail(1);
     assert_int_equal(claim(1, index), 0);
     commit_leave(town.nodes[1].commit);
@@ -461,8 +460,7 @@ static void a_shard_that_closes_takes_nothing_and_says_when_it_is_empty(void **s
     uint64_t index;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     index = send_mail(1);
     p = place_as(all, 3, all, 3);
     p.closes = true;
@@ -503,8 +501,7 @@ static void a_shard_that_has_ended_leaves_nothing(void **state)
     uint64_t index;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     index = send_mail(1);
     assert_true(index > 0 && see(1).counts.messages == 1);
     for (unsigned i = 3; i >= 1; i--)
@@ -537,8 +534,7 @@ static void what_is_open_is_not_forgotten(void **state)
     bool had;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     assert_int_equal(raft_group_forget(town.nodes[2].raft, SHARD, &had, &why), ERR_EXISTS);
     assert_true(see(2).is_open);
 }
@@ -549,8 +545,7 @@ static void who_is_cordoned_takes_no_new_mail_and_goes_on_with_what_it_has(void 
     uint64_t index;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     index = send_mail(1);
     commit_set_cordoned(town.nodes[1].commit, true);
     town_turns(50);
@@ -608,8 +603,7 @@ static void a_leader_that_slept_sends_nothing(void **state)
     unsigned leader, before;
 
     (void)state;
-    place(all, 3, all, 3);
-    wait_for_leader(1);
+    place_on_all();
     index = send_mail(1);
     wait_same(1, 2);
     wait_same(1, 3);
