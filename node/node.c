@@ -363,6 +363,39 @@ static void open_peers(struct node *n)
 
 /* ---- stores */
 
+/* The two stores know nothing of each other: the state is opened while the log, which takes longer, reads back what it wrote last. */
+struct opening {
+    pthread_t thread;
+    const char *dir;
+    struct queue_store *store;
+    struct errmsg why;
+    int rv;
+};
+
+static void *open_state(void *arg)
+{
+    struct opening *o = arg;
+
+    o->rv = queue_store_open(&o->store, o->dir, &o->why);
+    return NULL;
+}
+
+/* What is wrong with the log is said first. */
+static int open_log_and_state(struct node *n, const struct raft_options *log, const char *state_dir,
+                              bool *tainted, struct errmsg *why)
+{
+    struct opening state = { .dir = state_dir };
+    int rv;
+
+    if (pthread_create(&state.thread, NULL, open_state, &state) != 0)
+        return errmsg_set(why, ERR_IO, "cannot start a thread that opens %s", state_dir);
+    rv = raft_open(&n->raft, log, tainted, why);
+    pthread_join(state.thread, NULL);
+    n->store = state.store;
+    if (rv == 0 && state.rv != 0) *why = state.why;
+    return rv != 0 ? rv : state.rv;
+}
+
 static int open_stores(struct node *n, struct errmsg *why)
 {
     const struct settings *s = n->settings;
@@ -379,14 +412,15 @@ static int open_stores(struct node *n, struct errmsg *why)
                                why);
     if (rv == 0) rv = know_self(n, why);
     if (rv == 0)
-        rv = raft_open(&n->raft,
-                       &(struct raft_options){ .dir = log_dir,
-                                               .node_id = s->node.id,
-                                               .loops = n->ports,
-                                               .loop_count = n->loop_count,
-                                               .incarnation = n->self.incarnation,
-                                               .seed = clock_wall_ms(&clock_real) ^ s->node.id },
-                       &tainted, why);
+        rv = open_log_and_state(
+            n,
+            &(struct raft_options){ .dir = log_dir,
+                                    .node_id = s->node.id,
+                                    .loops = n->ports,
+                                    .loop_count = n->loop_count,
+                                    .incarnation = n->self.incarnation,
+                                    .seed = clock_wall_ms(&clock_real) ^ s->node.id },
+            state_dir, &tainted, why);
     if (rv != 0) return rv;
     open_peers(n);
     if (tainted)
@@ -396,7 +430,7 @@ static int open_stores(struct node *n, struct errmsg *why)
                 "help",
                 "the disk lost writes that it had confirmed: this node will not lead; replace the "
                 "disk, restore from a replica or a backup"));
-    return queue_store_open(&n->store, state_dir, why);
+    return 0;
 }
 
 static int make_auth(const struct settings *s, struct accept_auth **out, struct errmsg *why)
