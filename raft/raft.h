@@ -213,6 +213,9 @@ int raft_entry_read(struct raft *r, uint64_t group, uint64_t index, struct blob 
 int raft_entries_each(struct raft *r, uint64_t group, uint64_t first, uint64_t last, void *arg,
                       void (*each)(void *arg, const struct raft_entry *entry));
 
+/* What the log has in memory goes to its tables, if it is worth it (true): for who has little to do. Any thread but a loop's: it blocks. */
+bool raft_rest(struct raft *r);
+
 /* The machine says: everything up to `upto` is durable in its own store, the log may forget it.
  * Disjoint ranges [last cut, upto] are deleted, by the log thread. No more than what is applied is cut, and nothing behind
  * a snapshot that is on its way to a peer; a tainted log is left as it is. `upto` is an index that the machine knows at a

@@ -35,6 +35,7 @@ static uint64_t on_turn(struct loop_hook *hook, uint64_t mono_ms)
 static void options_default(struct commit_options *o)
 {
     if (o->cut_bytes == 0) o->cut_bytes = 32u << 20;
+    if (o->rest_ms == 0) o->rest_ms = COMMIT_REST_MS;
 }
 
 static void make_shards(struct commit *c)

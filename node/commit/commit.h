@@ -66,6 +66,7 @@ struct commit_options {
     struct commit_limits limits;
     struct commit_calls calls; /* with shard_count 0; NULLs: not wanted */
     size_t cut_bytes;          /* the log is cut when it holds more; default 32 MiB a node */
+    uint64_t rest_ms; /* so often what the stores have in memory is written out; default COMMIT_REST_MS */
 };
 /* Others count from now on. Any thread. */
 void commit_set_limits(struct commit *c, const struct commit_limits *l);

@@ -41,6 +41,8 @@ struct house {
     struct loop_timer timer;
     struct loop_work work;
     bool busy;
+    bool rests; /* what the stores have in memory is written out with this work */
+    uint64_t rest_at_ms;
     uint64_t disk_free;
     size_t unflushed; /* bytes moved since the last flush; the work's */
     struct cut *cuts; /* one per shard; from == to: nothing to do */
@@ -119,6 +121,13 @@ static bool wants_cut(const struct house *h)
     return false;
 }
 
+static void cut_all(struct house *h)
+{
+    for (unsigned i = 0; i < h->commit->shard_max; i++)
+        if (h->cuts[i].from < h->cuts[i].to) move_bodies(&h->cuts[i]);
+    flush(h);
+}
+
 static void on_run(struct loop_work *w)
 {
     struct house *h = CONTAINER_OF(w, struct house, work);
@@ -128,10 +137,8 @@ static void on_run(struct loop_work *w)
         return;
     }
     h->disk_free = disk_free(h->commit->o.data_dir);
-    if (!wants_cut(h)) return;
-    for (unsigned i = 0; i < h->commit->shard_max; i++)
-        if (h->cuts[i].from < h->cuts[i].to) move_bodies(&h->cuts[i]);
-    flush(h);
+    if (wants_cut(h)) cut_all(h);
+    if (h->rests && raft_rest(h->commit->o.raft)) flush(h);
 }
 
 static void next_job(struct house *h);
@@ -351,6 +358,15 @@ static void plan_cuts(struct house *h)
     }
 }
 
+/* A memtable of a node that has little to do would never be full: its memory is given back, and the next start has less to read. */
+static void plan_rest(struct house *h)
+{
+    uint64_t now = loop_mono_ms(h->loop);
+
+    h->rests = now >= h->rest_at_ms;
+    if (h->rests) h->rest_at_ms = now + h->commit->o.rest_ms;
+}
+
 static void on_timer(struct loop_timer *t)
 {
     struct house *h = CONTAINER_OF(t, struct house, timer);
@@ -359,6 +375,7 @@ static void on_timer(struct loop_timer *t)
     next_job(h);
     if (h->busy) return;
     plan_cuts(h);
+    plan_rest(h);
     start(h);
 }
 
@@ -375,6 +392,7 @@ void house_open(struct commit *c)
         h->cuts[i].shard = &c->shards[i];
         h->cuts[i].house = h;
     }
+    h->rest_at_ms = loop_mono_ms(h->loop) + c->o.rest_ms;
     h->disk_free = disk_free(c->o.data_dir);
     atomic_store(&c->disk_low, is_low(h));
     loop_timer_init(&h->timer, h->loop, on_timer);

@@ -18,6 +18,7 @@
 #define COMMIT_PURGE_LIMIT         100 /* messages of one purge */
 #define COMMIT_LOOK_EVERY_MS       500
 #define COMMIT_HOUSE_EVERY_MS      250
+#define COMMIT_REST_MS             300000 /* memtables of a busy node are full earlier */
 #define COMMIT_LOGS_WAIT_TIMES     4 /* logs of so many times cut_bytes wait for no other node that lags */
 #define COMMIT_CACHE_SHARES        16 /* of the body cache, where shards come while the node runs */
 

@@ -301,3 +301,8 @@ int raft_entry_read(struct raft *r, uint64_t group, uint64_t index, struct blob 
 {
     return store_entry_read(r->store, group, index, NULL, NULL, head_out, body_out);
 }
+
+bool raft_rest(struct raft *r)
+{
+    return store_rest(r->store);
+}

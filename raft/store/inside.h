@@ -116,6 +116,7 @@ struct store_calls {
                       struct blob **body_out);
     int (*entries_each)(struct store *s, uint64_t group, uint64_t first, uint64_t last, void *arg,
                         bool (*each)(void *arg, const struct store_entry *entry));
+    bool (*rest)(struct store *s);
     void (*close)(struct store *s);
 };
 struct store {

@@ -50,6 +50,11 @@ int store_entries_each(struct store *s, uint64_t group, uint64_t first, uint64_t
     return s->calls->entries_each(s, group, first, last, arg, each);
 }
 
+bool store_rest(struct store *s)
+{
+    return s->calls->rest(s);
+}
+
 /* ---- what a group's entries tell */
 
 int store_config_set(struct store_config *out, uint64_t index, struct span bytes)

@@ -121,6 +121,10 @@ int store_entry_read(struct store *s, uint64_t group, uint64_t index,
 int store_entries_each(struct store *s, uint64_t group, uint64_t first, uint64_t last, void *arg,
                        bool (*each)(void *arg, const struct store_entry *entry));
 
+/* What is in memory is written out as tables, if it is worth it (true), and the WAL behind it goes: less memory, and less to read
+ * back at the next start. Any thread but the log's; blocks, writes go on. A write that fails ends the process (P7). */
+bool store_rest(struct store *s);
+
 /* ---- The memory store, for tests: nothing happens but on command. */
 
 /* Completes submitted writes (up to n; SIZE_MAX: all), oldest first, as synced. Returns how many. */

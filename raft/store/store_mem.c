@@ -301,6 +301,12 @@ static int mem_entries_each(struct store *s, uint64_t group, uint64_t first, uin
     return 0;
 }
 
+static bool mem_rest(struct store *s)
+{
+    (void)s;
+    return false;
+}
+
 static void mem_close(struct store *s)
 {
     struct mem *m = mem_of(s);
@@ -318,7 +324,7 @@ static void mem_close(struct store *s)
 struct store *store_mem_open(void)
 {
     static const struct store_calls calls = { mem_submit,     mem_drain,        mem_group_read,
-                                              mem_entry_read, mem_entries_each, mem_close };
+                                              mem_entry_read, mem_entries_each, mem_rest, mem_close };
     struct mem *m = check_calloc(1, sizeof *m);
 
     m->store.calls = &calls;

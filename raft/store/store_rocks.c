@@ -4,8 +4,9 @@
  * is on the disk, so nothing is tried again. Recovery stops at the first record that does not read
  * well and keeps what stands before it; the watermark tells whether something that was synced stood
  * behind. Cost: head and body are gathered into the batch from where they are. Most entries are cut
- * away before their memtable is written out, so memtables are big and nothing flushes them early.
- * Threads: the log thread alone writes; reads come from any thread.
+ * away before their memtable is written out, so memtables are big and nothing flushes them early but who
+ * asks for rest.
+ * Threads: the log thread alone writes; reads, and rests, come from any thread.
  */
 #include <errno.h>
 #include <rocksdb/c.h>
@@ -17,6 +18,7 @@
 
 #define MEMTABLE_BYTES_DEFAULT (128u << 20) /* most entries are cut before theirs is written out */
 #define MEMTABLES_MAX          2
+#define REST_PART              16 /* of a memtable: less is left in memory */
 
 struct rocks {
     struct store store; /* first */
@@ -239,6 +241,30 @@ static void rocks_submit(struct store *s, struct store_write *w)
 static void rocks_drain(struct store *s)
 {
     log_thread_drain(&rocks_of(s)->thread);
+}
+
+/* ---- resting */
+
+static uint64_t memtable_bytes(const struct rocks *r)
+{
+    uint64_t n;
+
+    return rocksdb_property_int(r->db, "rocksdb.cur-size-active-mem-table", &n) == 0 ? n : 0;
+}
+
+static bool rocks_rest(struct store *s)
+{
+    struct rocks *r = rocks_of(s);
+    rocksdb_flushoptions_t *how;
+    char *error = NULL;
+
+    if (memtable_bytes(r) < rocksdb_options_get_write_buffer_size(r->options) / REST_PART)
+        return false;
+    how = rocksdb_flushoptions_create(); /* it waits until it is done */
+    rocksdb_flush(r->db, how, &error);
+    if (error) check_last_word(r->path, "flush of the log", error);
+    rocksdb_flushoptions_destroy(how);
+    return true;
 }
 
 /* ---- reading */
@@ -556,7 +582,7 @@ int store_rocks_open(struct store **out, const struct store_options *o, bool *ta
 {
     static const struct store_calls calls = { rocks_submit,       rocks_drain,
                                               rocks_group_read,   rocks_entry_read,
-                                              rocks_entries_each, rocks_close };
+                                              rocks_entries_each, rocks_rest, rocks_close };
     struct rocks *r;
     int rv;
 

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct world {
     struct commit_watcher watcher;
     unsigned events[16], leading;
     uint64_t retention_ms;       /* 0: default */
+    uint64_t rest_ms;            /* the same */
     uint64_t disk_reserve_bytes;
     uint64_t doubts;
 };
@@ -103,6 +105,7 @@ static void open_world(struct world *w, unsigned shards, size_t cut_bytes)
                           .limits.disk_reserve_bytes = w->disk_reserve_bytes,
                           .limits.body_cache_bytes = 1u << 20,
                           .cut_bytes = cut_bytes,
+                          .rest_ms = w->rest_ms,
                           .limits.queue_messages_max = 5000,
                           .limits.retention_ms = w->retention_ms },
                       &why) == 0);
@@ -487,6 +490,60 @@ static void an_idle_shard_is_cut_no_further_than_its_state(void **state)
     remove_dir(&w);
 }
 
+static bool has_table(const char *dir, const char *name)
+{
+    char path[128];
+    struct dirent *e;
+    bool found = false;
+    DIR *d;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    d = opendir(path);
+    CHECK(d);
+    while ((e = readdir(d)) != NULL)
+        found = found || strstr(e->d_name, ".sst") != NULL;
+    closedir(d);
+    return found;
+}
+
+static bool has_tables(struct world *w, void *arg)
+{
+    (void)arg;
+    return has_table(w->dir, "log/db") && has_table(w->dir, "state");
+}
+
+/* Nothing is full and nothing is cut: who starts again has less to read all the same, and has everything. */
+static void what_is_in_memory_is_written_out_after_a_while(void **state)
+{
+    struct world w = { .rest_ms = 1 };
+    struct queue_store *store;
+    struct queue *queue;
+    char big[20001], path[128];
+    uint64_t id;
+
+    (void)state;
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    make_dir(&w);
+    open_world(&w, 1, 0);
+    id = send_one(&w, "kept", 1);
+    for (unsigned i = 0; i < 40; i++)
+        send_one(&w, big, 1);
+    wait_for(&w, has_tables, NULL);
+    close_world(&w);
+    snprintf(path, sizeof path, "%s/state", w.dir);
+    assert_int_equal(queue_store_open(&store, path, NULL), 0);
+    assert_int_equal(queue_open(&queue, store, 1, NULL), 0);
+    assert_true(queue_applied(queue) >= proto_id_index(id));
+    queue_close(&queue);
+    queue_store_close(&store);
+    open_world(&w, 1, 0);
+    assert_body(&w, proto_id_shard(id), proto_id_index(id), "kept");
+    assert_sound(&w, 1);
+    close_world(&w);
+    remove_dir(&w);
+}
+
 static bool has_room(struct world *w, void *arg)
 {
     (void)w;
@@ -743,6 +800,7 @@ int main(void)
         cmocka_unit_test(a_claim_names_its_host_when_the_format_in_force_has_it),
         cmocka_unit_test(a_body_outlives_the_log),
         cmocka_unit_test(an_idle_shard_is_cut_no_further_than_its_state),
+        cmocka_unit_test(what_is_in_memory_is_written_out_after_a_while),
         cmocka_unit_test(chunks_become_a_mail_or_are_forgotten),
         cmocka_unit_test(orders_reach_the_shard_of_any_loop),
         cmocka_unit_test(what_is_over_is_purged_without_pause),

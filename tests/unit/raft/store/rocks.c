@@ -2,6 +2,7 @@
  * failing. */
 #include "tests/unit/raft/store/place.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <rocksdb/c.h>
 
@@ -26,6 +27,75 @@ static void what_was_written_is_there_after_a_restart(void **state)
         write_one(s, op_cut(9, g.first, life * 10 + 5, life + 1));
         store_close(&s);
     }
+    place_close(&p);
+}
+
+/* ---- rest */
+
+/* What its WAL takes on the disk. */
+static size_t wal_bytes(const struct place *p)
+{
+    char path[512];
+    struct dirent *e;
+    struct stat st;
+    size_t bytes = 0;
+    DIR *dir;
+
+    snprintf(path, sizeof path, "%s/db", p->log);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while ((e = readdir(dir)) != NULL) {
+        const char *dot = strrchr(e->d_name, '.');
+
+        if (!dot || strcmp(dot, ".log") != 0) continue;
+        snprintf(path, sizeof path, "%s/db/%s", p->log, e->d_name);
+        assert_int_equal(stat(path, &st), 0);
+        bytes += (size_t)st.st_size;
+    }
+    closedir(dir);
+    return bytes;
+}
+
+static void write_large(struct store *s, uint64_t first, uint64_t last)
+{
+    char *body = check_malloc(100001);
+
+    memset(body, 'x', 100000);
+    body[100000] = '\0';
+    for (uint64_t i = first; i <= last; i++)
+        write_one(s, op_entry(9, i, 1, "head", body));
+    free(body);
+}
+
+/* As a crash leaves it: closing flushes nothing. */
+static void a_log_that_rests_stands_in_its_tables(void **state)
+{
+    struct place p;
+    bool tainted = true;
+    struct store *s;
+    struct store_group g;
+
+    (void)state;
+    place_open(&p);
+    assert_int_equal(store_open(&s, &(struct store_options){ .dir = p.log, .memtable_bytes = 64u << 20 }, &tainted, NULL), 0);
+    write_one(s, op_hard(9, 1, 1));
+    write_large(s, 1, 5);
+    assert_false(store_rest(s)); /* it is not worth it */
+    write_large(s, 6, 100);
+    assert_true(store_rest(s));
+    assert_false(store_rest(s));
+    write_large(s, 101, 102);
+    write_one(s, op_cut(9, 1, 50, 1));
+    store_close(&s);
+    assert_in_range(wal_bytes(&p), 200000, 300000); /* what came behind */
+    s = open_log(&p, &tainted);
+    assert_false(tainted);
+    g = read_group(s, 9);
+    assert_int_equal(g.first, 51);
+    assert_int_equal(g.last, 102);
+    assert_int_equal(g.hard.term, 1);
+    assert_int_equal(g.bytes, 52 * 100004);
+    store_close(&s);
     place_close(&p);
 }
 
@@ -299,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_there_after_a_restart),
+        cmocka_unit_test(a_log_that_rests_stands_in_its_tables),
         cmocka_unit_test(the_watermark_follows_each_synced_batch),
         cmocka_unit_test(a_log_behind_its_watermark_is_tainted_and_stays_so),
         cmocka_unit_test(a_database_that_vanished_is_tainted),
