@@ -35,7 +35,7 @@ AROUND_FAULTS = 3  # of each kind
 USUAL_PARTS = 10
 LATEST_S = 15
 BACK_S = 120
-SESSIONS, SESSION_MAILS, SIZE = 16, 50, 300  # at each node
+SESSIONS, SESSION_MAILS, SIZE = 16, 20, 300  # at each node
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
