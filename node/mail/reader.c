@@ -7,8 +7,8 @@
  * - A line of the header that begins no field by the grammar (no colon, bytes that no name may
  * have, white space in the very first line) counts as a field with name_length 0.
  *
- * Each piece is walked a few times by loops that do one thing each: the compiler makes wide
- * instructions of the byte counts, memchr finds the lines, and the hash reads the bytes in place.
+ * Each piece is walked a few times by loops that do one thing each: memchr finds the lines and what is no line's end, the compiler
+ * makes wide instructions of the rest, and the hash reads the bytes in place.
  */
 #include "node/mail/mail.h"
 
@@ -19,7 +19,7 @@
 #include "proto/ground/check.h"
 
 #define NAME_SIZE_MAX 16 /* the names that are counted are shorter */
-#define BLOCK_SIZE    64
+#define BLOCK_SIZE    32
 
 enum header_state {
     HEADER_LINE,    /* at the start of a line */
@@ -32,7 +32,6 @@ enum header_state {
 /* Counts of bytes, in the header and in the body. */
 struct counts {
     uint64_t cr, lf, crlf;
-    uint8_t high; /* all bytes or'ed */
 };
 
 struct mail_reader {
@@ -224,45 +223,32 @@ static size_t read_header(struct mail_reader *r, struct span piece)
 
 /* ---- all bytes */
 
-/* One block whose byte before is p[-1]. NUL is found by the caller. */
-static void count_block(struct counts *c, const uint8_t *p)
+static bool has_high(struct span s)
 {
-    uint8_t cr = 0, lf = 0, crlf = 0, high = 0;
+    uint64_t all[BLOCK_SIZE / 8] = { 0 }, some[BLOCK_SIZE / 8], high = 0;
+    size_t i = 0;
 
-    for (int i = 0; i < BLOCK_SIZE; i++) {
-        uint8_t is_lf = p[i] == '\n', is_cr = p[i] == '\r', behind_cr = p[i - 1] == '\r';
-        lf = (uint8_t)(lf + is_lf);
-        cr = (uint8_t)(cr + is_cr);
-        crlf = (uint8_t)(crlf + (is_lf & behind_cr));
-        high |= p[i];
+    for (; s.n - i >= BLOCK_SIZE; i += BLOCK_SIZE) {
+        memcpy(some, s.p + i, BLOCK_SIZE);
+        for (unsigned k = 0; k < BLOCK_SIZE / 8; k++)
+            all[k] |= some[k];
     }
-    c->cr += cr;
-    c->lf += lf;
-    c->crlf += crlf;
-    c->high |= high;
-}
-
-static void count_byte(struct counts *c, uint8_t before, uint8_t byte)
-{
-    c->cr += byte == '\r';
-    c->lf += byte == '\n';
-    c->crlf += byte == '\n' && before == '\r';
-    c->high |= byte;
-}
-
-/* Counts s; returns the or of its bytes. `before` is the byte before s. */
-static uint8_t count(struct counts *c, uint8_t before, struct span s)
-{
-    size_t i = 1;
-
-    c->high = 0;
-    if (s.n == 0) return 0;
-    count_byte(c, before, s.p[0]);
-    for (; s.n - i >= BLOCK_SIZE; i += BLOCK_SIZE)
-        count_block(c, s.p + i);
+    for (unsigned k = 0; k < BLOCK_SIZE / 8; k++)
+        high |= all[k] & 0x8080808080808080u;
     for (; i < s.n; i++)
-        count_byte(c, s.p[i - 1], s.p[i]);
-    return c->high;
+        high |= s.p[i] & 0x80u;
+    return high != 0;
+}
+
+static uint64_t count_cr(const uint8_t *p, const uint8_t *end)
+{
+    uint64_t n = 0;
+
+    while (p < end && (p = memchr(p, '\r', (size_t)(end - p))) != NULL) {
+        n++;
+        p++;
+    }
+    return n;
 }
 
 static void note_line(struct mail_reader *r, uint64_t size)
@@ -270,16 +256,24 @@ static void note_line(struct mail_reader *r, uint64_t size)
     if (size > r->facts.line_length_max) r->facts.line_length_max = clamp(size);
 }
 
-static void measure_lines(struct mail_reader *r, struct span piece)
+/* Counts and measures the lines of s. `before` is the byte before s. */
+static void walk_lines(struct mail_reader *r, uint8_t before, struct span s)
 {
-    const uint8_t *p = piece.p, *end = piece.p + piece.n;
+    struct counts *c = &r->counts;
+    const uint8_t *p = s.p, *end = s.p + s.n;
 
     while (p < end) {
         const uint8_t *lf = memchr(p, '\n', (size_t)(end - p));
         const uint8_t *next = lf ? lf + 1 : end;
+        bool is_end = lf && (lf > s.p ? lf[-1] : before) == '\r';
+        bool has_cr = is_end && lf > p; /* not of the piece before */
+
+        c->cr += has_cr + count_cr(p, lf ? lf - has_cr : end);
+        c->lf += lf != NULL;
+        c->crlf += is_end;
         r->line_size += (uint64_t)(next - p);
         p = next;
-        if (!lf || (lf > piece.p ? lf[-1] : r->last) != '\r') continue;
+        if (!is_end) continue;
         note_line(r, r->line_size - 2);
         r->line_size = 0;
     }
@@ -295,15 +289,15 @@ static void learn(struct mail_reader *r, struct span header, struct span body, u
 {
     struct mail_facts *f = &r->facts;
     struct counts *c = &r->counts;
-    uint8_t high_header = count(c, r->last, header);
     uint8_t before = header.n > 0 ? header.p[header.n - 1] : r->last;
-    uint8_t high;
+    bool high_header = has_high(header);
 
+    walk_lines(r, r->last, header);
     if (header.n > 0 && (has_bare(c, before) || memchr(header.p, 0, header.n)))
         f->has_bare_in_header = true;
-    high = high_header | count(c, before, body);
-    if (high_header & 0x80) f->eight_bit_header = true;
-    if (high & 0x80) f->eight_bit = true;
+    walk_lines(r, before, body);
+    if (high_header) f->eight_bit_header = true;
+    if (high_header || has_high(body)) f->eight_bit = true;
     f->has_bare_cr = c->cr - (last == '\r') > c->crlf; /* a CR at the end may be half of CR LF */
     f->has_bare_lf = c->lf > c->crlf;
 }
@@ -317,7 +311,6 @@ void mail_reader_feed(struct mail_reader *r, struct span run)
     if (run.n == 0) return;
     last = run.p[run.n - 1];
     if (r->state != HEADER_DONE) header_size = read_header(r, run);
-    measure_lines(r, run);
     learn(r, span_sub(run, 0, header_size), span_from(run, header_size), last);
     if (!f->has_nul && memchr(run.p, 0, run.n)) f->has_nul = true;
     if (r->with_hashes) bodyhash_feed(&r->hash, span_from(run, header_size));

@@ -42,17 +42,27 @@ static int give_run(struct piece *p)
     return run.n > 0 ? p->give(p->arg, run) : 0;
 }
 
-/* To behind the next CR, or to the end. */
+/* Behind a CR: it ends a line, and no dot begins the next one. */
+static bool is_plain_end(const struct piece *p)
+{
+    return p->end - p->at >= 2 && p->at[0] == '\n' && p->at[1] != '.';
+}
+
+/* To behind the next CR that is to be looked at, or to the end. */
 static void pass_text(struct smtp_data_reader *r, struct piece *p)
 {
-    size_t left = (size_t)(p->end - p->at);
-    const uint8_t *cr = memchr(p->at, '\r', left);
-    size_t n = cr ? (size_t)(cr - p->at) : left;
+    for (;;) {
+        size_t left = (size_t)(p->end - p->at);
+        const uint8_t *cr = memchr(p->at, '\r', left);
+        size_t n = cr ? (size_t)(cr - p->at) : left;
 
-    if (!r->bare_lf && memchr(p->at, '\n', n)) r->bare_lf = true;
-    p->at += n;
-    if (!cr) return;
-    p->at++;
+        if (!r->bare_lf && memchr(p->at, '\n', n)) r->bare_lf = true;
+        p->at += n;
+        if (!cr) return;
+        p->at++;
+        if (!is_plain_end(p)) break;
+        p->at++;
+    }
     r->state = READER_CR;
 }
 
