@@ -10,6 +10,7 @@
 #define TOKEN_LIVES_MS 3600000u
 #define CREATED_MAX    3u
 #define CALM_VERB_US   (SECOND / 2)
+#define STUCK_US       (20 * SECOND) /* control has not changed since, in calm */
 
 /* A change on its way. */
 struct errand {
@@ -427,6 +428,35 @@ static void some_verb(struct world *w, struct node *asked)
     }
 }
 
+static bool take_back(struct world *w, struct node *asked, enum control_node_state state)
+{
+    const struct control *c = control_of(asked);
+
+    for (unsigned i = 0; i < control_node_count(c); i++)
+        if (control_node_at(c, i)->state == state) {
+            uncordon(w, asked, control_node_at(c, i));
+            return true;
+        }
+    return false;
+}
+
+static bool lost_stay(const struct world *w, const struct control *c)
+{
+    for (unsigned i = 0; i < control_node_count(c); i++) {
+        const struct control_node *n = control_node_at(c, i);
+
+        if (n->state != CONTROL_GONE && w->nodes[n->id - 1].lost) return true;
+    }
+    return false;
+}
+
+/* A shard waits for ever for one who is lost when nobody else may take his place: docs/operating/cluster.md, Not in this version. */
+static void take_back_one(struct world *w, struct node *asked)
+{
+    if (w->now_us - w->town->changed_us < STUCK_US || !lost_stay(w, control_of(asked))) return;
+    if (!take_back(w, asked, CONTROL_CORDONED)) take_back(w, asked, CONTROL_DRAINING);
+}
+
 /* At last only what has to be: who is lost is removed, and who is drained. */
 static void last_verbs(struct world *w, struct node *asked)
 {
@@ -439,6 +469,7 @@ static void last_verbs(struct world *w, struct node *asked)
         if (w->nodes[of->id - 1].lost || of->state == CONTROL_DRAINING)
             remove_node(w, asked, of);
     }
+    take_back_one(w, asked);
 }
 
 void operator_work(struct world *w)
