@@ -52,13 +52,20 @@ static void release(struct core *c, uint64_t round, struct core_update *u)
     memmove(c->reads, c->reads + done, c->read_count * sizeof c->reads[0]);
 }
 
+static void begin_round(struct core *c, struct core_update *u)
+{
+    c->round++;
+    send_heartbeats(c, u);
+}
+
 void read_settle(struct core *c, struct core_update *u)
 {
     if (c->role != CORE_LEADER || c->read_count == 0) return;
+    if (confirmed(c) == NEVER && c->config->count > 1)
+        begin_round(c, u); /* the only voter: it asks nobody, and those who learn hear all the same what is committed */
     release(c, MUTATED(READ_UNCONFIRMED) ? NEVER : confirmed(c), u);
-    if (c->read_count == 0 || c->reads[0].round <= c->round) return;
-    c->round++; /* nothing is on its way: begin the next round */
-    send_heartbeats(c, u);
+    if (c->read_count > 0 && c->reads[0].round > c->round) /* nothing is on its way */
+        begin_round(c, u);
 }
 
 void read_fail(struct core *c, struct core_update *u)
