@@ -167,6 +167,8 @@ bool cluster_is_removed(const struct cluster *c); /* this node is gone, by contr
 struct control_up cluster_up(const struct cluster *c);
 /* What the plan waits for; "": nothing, or this node does not know. */
 const char *cluster_waits(const struct cluster *c);
+/* All its nodes are up, no shard is on its way to other voters, and nothing is lacking that they could give: as far as this node knows. */
+bool cluster_is_settled(const struct cluster *c);
 /* Without that node a quorum of group 0 lives. */
 bool cluster_spares(const struct cluster *c, uint64_t node);
 /* This node goes: the leadership of group 0 goes to another one. */

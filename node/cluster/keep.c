@@ -164,6 +164,30 @@ struct control_up cluster_up(const struct cluster *c)
     return up;
 }
 
+static bool all_up(const struct cluster *c)
+{
+    for (unsigned i = 0; i < control_node_count(c->control); i++) {
+        const struct control_node *n = control_node_at(c->control, i);
+
+        if (n->state != CONTROL_GONE && !cluster_is_up(c, n->id)) return false;
+    }
+    return control_node_count(c->control) > 0;
+}
+
+bool cluster_is_settled(const struct cluster *c)
+{
+    struct control_up up = cluster_up(c);
+    struct control_step step;
+
+    for (uint32_t i = 1; i <= control_shard_count(c->control); i++) {
+        const struct control_shard *s = control_shard(c->control, i);
+
+        if (s->state != CONTROL_CLOSED && control_moves(s)) return false;
+    }
+    return control_is_configured(c->control) && all_up(c) &&
+           !control_plan(c->control, &up, &step, NULL);
+}
+
 static void next_step(struct cluster *c)
 {
     struct control_up up = cluster_up(c);

@@ -187,6 +187,8 @@ int cli_dev_write_file(const char *path, struct span bytes, mode_t mode, struct 
 int cli_dev_begin(struct cli_dev *d, struct errmsg *why);
 bool cli_dev_has_joined(const struct cli_dev *d);
 int cli_dev_let_in(struct cli_dev *d); /* an enum cli_exit; tells on stderr */
+/* Of a new cluster: until each shard has a leader and the voters that it can have; before, a mail might be on the disk of one node alone. The same. */
+int cli_dev_wait_settled(struct cli_dev *d);
 /* Where mail goes is another place than before, in the records of a cluster of several that is up: the same. */
 int cli_dev_put_route(struct cli_dev *d);
 

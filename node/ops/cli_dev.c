@@ -248,6 +248,7 @@ static int bring_up(struct cli_dev *d, bool detached)
         rv = cli_dev_wait_ready(d);
     }
     if (rv == CLI_DONE && d->nodes > 1 && d->is_known && d->route_given) rv = cli_dev_put_route(d);
+    if (rv == CLI_DONE && d->nodes > 1 && !d->is_known) rv = cli_dev_wait_settled(d);
     if (rv == CLI_DONE && cli_dev_write_cluster(d, &why) != 0)
         rv = cli_fail(CLI_FAILED, "%s", why.text);
     if (rv != CLI_DONE) cli_dev_stop(d);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +20,15 @@
 #include "node/net/tls.h"
 #include "node/ops/cli.h"
 #include "proto/ground/check.h"
+#include "proto/ground/clock.h"
 
 #define SECRET_BYTES     24
 #define HASH_PASSES      2
 #define HASH_MEMORY      (19u << 20)
 #define SETTINGS_SIZE    (256u << 10)
-#define LEADER_WITHIN_MS 10000 /* a node may be ready before control has a leader */
+#define LEADER_WITHIN_MS  10000 /* a node may be ready before control has a leader */
+#define SETTLED_WITHIN_MS 60000
+#define SETTLED_LOOK_MS   50
 
 static const char *const port_names[CLI_DEV_PORTS] = { "submission", "submissions", "http",
                                                        "mx",         "peer",        "sandbox" };
@@ -538,6 +542,47 @@ int cli_dev_let_in(struct cli_dev *d)
     path_in(path, d, name);
     if (cli_dev_write_file(path, span_cstr(token), 0600, &why) == 0) return CLI_DONE;
     return cli_fail(CLI_FAILED, "%s", why.text);
+}
+
+static bool all_led(const json_t *placements)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(placements, i, item)
+    {
+        if (!json_is_integer(json_object_get(item, "leader"))) return false;
+    }
+    return json_array_size(placements) > 0;
+}
+
+static int ask_settled(const struct cli_target *t, bool *out)
+{
+    struct cli_answer answer = { 0 };
+    int rv = cli_call(t, "GET", "/api/v1/placements", NULL, span_of(NULL, 0), &answer);
+
+    *out = rv == CLI_DONE && json_is_true(json_object_get(answer.json, "settled")) &&
+           all_led(json_object_get(answer.json, "items"));
+    cli_answer_free(&answer);
+    return rv;
+}
+
+int cli_dev_wait_settled(struct cli_dev *d)
+{
+    struct cli_target t = target_of(d);
+    uint64_t until_ms = clock_mono_ms(&clock_real) + SETTLED_WITHIN_MS;
+    bool settled = false;
+    int signum, rv;
+
+    for (;;) {
+        rv = ask_settled(&t, &settled);
+        if (rv != CLI_DONE || settled) return rv;
+        if (clock_mono_ms(&clock_real) > until_ms)
+            return cli_fail(CLI_FAILED, "not all shards have their voters after %d s; see %s",
+                            SETTLED_WITHIN_MS / 1000, d->dir);
+        signum = cli_dev_wait_signal(SETTLED_LOOK_MS);
+        if (signum == SIGINT || signum == SIGTERM) return cli_fail(CLI_FAILED, "interrupted");
+    }
 }
 
 int cli_dev_prepare(struct cli_dev *d, struct errmsg *why)

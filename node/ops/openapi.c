@@ -140,6 +140,9 @@ static const char *const schemas[][2] = {
       "\"type\":\"array\",\"items\":{\"type\":\"integer\"}},\"holders\":{\"type\":\"array\","
       "\"items\":{\"type\":\"integer\"}},\"founders\":{\"type\":\"array\",\"items\":{"
       "\"type\":\"integer\"}}}}" },
+    { "PlacementPage",
+      "{\"type\":\"object\",\"required\":[\"items\",\"next_cursor\",\"settled\"],\"properties\":{\"items\":{\"type\":\"array\",\"items\":{"
+      "\"$ref\":\"#/components/schemas/Placement\"}},\"next_cursor\":{\"type\":[\"string\",\"null\"]},\"settled\":{\"type\":\"boolean\"}}}" },
     { "Record",
       "{\"type\":\"object\",\"required\":[\"name\",\"version\"],\"properties\":{\"name\":{\"type\":\"string\"},"
       "\"version\":{\"type\":\"integer\"},\"tenant\":{\"type\":\"string\"},\"password\":{\"type\":\"string\","
@@ -160,7 +163,6 @@ static const char *const pages[][2] = { { "EventPage", "Event" },
                                         { "QueuePage", "Object" },
                                         { "NodePage", "Node" },
                                         { "RecordPage", "Record" },
-                                        { "PlacementPage", "Placement" },
                                         { "RegionPage", "Region" },
                                         { "ShardPage", "Shard" } };
 

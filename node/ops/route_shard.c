@@ -45,11 +45,14 @@ static json_t *json_of_placement(const struct ops *ops, const struct control_sha
 
 void route_placements(struct call *c)
 {
-    json_t *items = json_array();
+    const struct cluster *cluster = c->ops->o.cluster;
+    json_t *items = json_array(), *page;
 
-    for (uint32_t i = 1; c->ops->o.cluster && i <= control_shard_count(control_of(c)); i++)
+    for (uint32_t i = 1; cluster && i <= control_shard_count(control_of(c)); i++)
         json_array_append_new(items, json_of_placement(c->ops, control_shard(control_of(c), i)));
-    call_answer_json(c, 200, json_page(items, NULL));
+    page = json_page(items, NULL);
+    json_object_set_new(page, "settled", json_boolean(!cluster || cluster_is_settled(cluster)));
+    call_answer_json(c, 200, page);
 }
 
 static const struct control_shard *take_shard(struct call *c)

@@ -316,6 +316,16 @@ static size_t count_placements(const char *of_state)
     return n;
 }
 
+static bool is_settled(void)
+{
+    json_t *j = ask("GET", "placements", CLI_DONE, 200);
+    bool is = json_is_true(json_object_get(j, "settled"));
+
+    assert_true(json_is_boolean(json_object_get(j, "settled")));
+    json_decref(j);
+    return is;
+}
+
 /* ---- the command line */
 
 static int run(int argc, const char *const *words)
@@ -756,6 +766,7 @@ static void a_voter_that_is_down_is_not_given_the_leadership(void **state)
     (void)state;
     on_loop(stop_planning);
     place(shard, voters, 2);
+    assert_false(is_settled());
     for (unsigned i = 0; i < 2; i++) {
         json_t *j;
 
