@@ -52,6 +52,7 @@ struct gen {
     struct gen_tally tally;
     int epoll;
     struct gen_session *sessions;
+    unsigned turn_next; /* whose turn is the next one's first */
     uint64_t begun_us, late_us, mail_next, in_flight, seed;
     bool stopping;
 };

@@ -363,15 +363,18 @@ static void on_signal(int signum)
     told_to_stop = 1;
 }
 
-/* All sessions' turns; returns when the next is due, or 0 when all are gone. */
+/* All sessions' turns, first of the one behind that which began a mail last: at a rate, mails are shared by all of them. Returns when
+ * the next is due, or 0 when all are gone. */
 static uint64_t turn_all(struct gen *g, uint64_t now_us)
 {
     uint64_t next = now_us + 100000;
-    unsigned gone = 0;
+    unsigned gone = 0, first = g->turn_next;
 
-    for (unsigned i = 0; i < g->plan.sessions; i++) {
-        uint64_t at = gen_session_turn(&g->sessions[i], now_us);
+    for (unsigned k = 0; k < g->plan.sessions; k++) {
+        unsigned i = (first + k) % g->plan.sessions;
+        uint64_t begun = g->mail_next, at = gen_session_turn(&g->sessions[i], now_us);
 
+        if (g->mail_next != begun) g->turn_next = i + 1;
         if (at < next) next = at;
         gone += g->sessions[i].phase == GEN_GONE;
     }
