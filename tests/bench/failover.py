@@ -11,7 +11,7 @@ first faults, when nothing is wrong: less than that no gap can be on a machine t
 the five seconds before the first faults and from them on; transactions that ended without a 250: refused (but by 421 before they began), or with the
 connection gone; apart from them refused_at_start, those at a node that was started again and not ready yet.
 What was due while a node was away is not sent afterwards: it would be sent as fast as the node takes it, and measured would be that.
-Use: failover.py [--binary build/release/node/angarium] [--faults 30] [--rate 250] [--shards 2] [--only kill,stop,cut] [--seed N] [--json FILE]
+Use: failover.py [--binary build/release/node/angarium] [--faults 30] [--rate 100] [--shards 2] [--only kill,stop,cut] [--seed N] [--json FILE]
 """
 
 import argparse
@@ -255,7 +255,7 @@ def main():
     parser = argparse.ArgumentParser(description="failover")
     parser.add_argument("--binary", default="build/release/node/angarium")
     parser.add_argument("--faults", type=int, default=30, help="of each kind (30)")
-    parser.add_argument("--rate", type=int, default=250, help="mails a second offered to each node (250: about half of what three nodes on two cores relay)")
+    parser.add_argument("--rate", type=int, default=100, help="mails a second offered to each node (100: with 250 two cores have nothing left)")
     parser.add_argument("--shards", type=int, default=2, help="of each node, that take mail (2 of its 4)")
     parser.add_argument("--only", default="kill,stop,cut")
     parser.add_argument("--seed", type=int, default=int(time.time()) & 0xffffff)

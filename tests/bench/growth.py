@@ -61,7 +61,7 @@ class Rig:
         self.node = Node(o.binary, self.folder, free_ports(1)[0] if held else self.sink.port, shards=shards, level="warn",
                          retry="1h" if held else "1s", cap="4h")
         with open(self.node.settings) as file:
-            text = file.read().replace("limits: {", "limits: { sessions_max: 20000,")
+            text = file.read().replace("limits: {", "limits: { sessions_max: 20000, queue_messages_max: 100000000,")
         if dns:
             text = "\n".join(line for line in text.split("\n") if not line.startswith("routes:"))
             text += "resolver: { address: \"127.0.0.1:%d\", mx_port: %d }\n" % (dns.port, self.sink.port)

@@ -12,7 +12,7 @@
 #                               of one node: how rates, latency, memory, disk and restart grow
 #   tests/bench/run.sh page [--nodes 1|3] [--naps MS] [--json FILE]
 #                               what one mail costs at 2, 16 and 256 KiB, of one node and of three; needs strace and valgrind
-#   tests/bench/run.sh failover [--faults 30] [--rate 250] [--shards 2] [--only kill,stop,cut] [--json FILE]
+#   tests/bench/run.sh failover [--faults 30] [--rate 100] [--shards 2] [--only kill,stop,cut] [--json FILE]
 #                               three nodes: how long a shard takes no mail when its leader is killed, leaves, is cut off
 # ANGARIUM names the binary (build/release/node/angarium); the load tools are taken from its build directory.
 set -eu
